@@ -1,0 +1,20 @@
+//! The core: what broke, for whom, and whether to say so. Pure: no I/O, no clock, no async, no randomness.
+//! It takes (state, input, now) and returns effects; everything else in the crate is edges.
+
+pub mod backoff;
+pub mod classify;
+pub mod decision;
+pub mod flush;
+pub mod fold;
+pub mod incident;
+pub mod job;
+pub mod matcher;
+pub mod nearest;
+pub mod notification;
+pub mod observation;
+pub mod observe;
+pub mod policy;
+pub mod prowjob;
+pub mod route;
+pub mod state;
+pub mod verdict;

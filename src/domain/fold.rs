@@ -1,0 +1,182 @@
+//! Who is told when: alone, in one message about a shared cause, or in a digest.
+//!
+//! Each incident owes its receivers up to three kinds of news. What is owed waits in a [`Fold`] (one per
+//! cause and receiver) or in a [`Digest`] (one per receiver) until [`super::state::State::flush`] takes it.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    classify::Classification,
+    incident::IncidentId,
+    job::JobKey,
+    notification::{DigestKind, MAX_ITEMS},
+    policy::{SHARED_FROM, SHARED_GAP, SHARED_WITHIN},
+};
+
+/// What incidents may share: a stage at one severity. A job without a stage shares nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CauseKey(pub String);
+
+impl CauseKey {
+    /// The cause that an incident of this class counts towards.
+    pub fn of(class: &Classification, job: &JobKey) -> Self {
+        match &class.stage {
+            Some(stage) => Self(format!("{stage}|{}", class.severity)),
+            None => Self(format!("job:{job}")),
+        }
+    }
+}
+
+impl fmt::Display for CauseKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A kind of news about an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum News {
+    /// It opened.
+    Opened,
+    /// It failed again within the window that ended.
+    Still,
+    /// It closed.
+    Recovered,
+}
+
+/// A cause and who suffers from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Open incidents by owner.
+    pub open: BTreeMap<String, u64>,
+    /// When each owner was last struck, within [`SHARED_WITHIN`]; the evidence that a cause is shared.
+    pub struck: BTreeMap<String, Timestamp>,
+    /// Since when it is shared; stays until no incident of it is open.
+    pub shared_since: Option<Timestamp>,
+}
+
+impl Cause {
+    /// An incident of `owner` opened.
+    pub fn strike(&mut self, owner: &str, now: Timestamp) {
+        *self.open.entry(owner.to_owned()).or_default() += 1;
+        self.struck
+            .retain(|_, at| now.duration_since(*at) < to_signed(SHARED_WITHIN));
+        self.struck.insert(owner.to_owned(), now);
+        if self.struck.len() >= SHARED_FROM {
+            self.shared_since.get_or_insert(now);
+        }
+    }
+
+    /// An incident of `owner` closed.
+    pub fn heal(&mut self, owner: &str) {
+        if let Some(open) = self.open.get_mut(owner) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(owner);
+            }
+        }
+    }
+
+    /// Whether several owners suffer from it.
+    pub fn is_shared(&self) -> bool {
+        self.shared_since.is_some()
+    }
+
+    /// Whether nothing is open and nothing recent is left to count.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.open.is_empty()
+            && self
+                .struck
+                .values()
+                .all(|at| now.duration_since(*at) >= to_signed(SHARED_WITHIN))
+    }
+}
+
+/// What one receiver was told and is owed of one cause.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Owed, in order of arrival.
+    pub waiting: Vec<Owed>,
+    /// When each kind of news last went out as one of a shared cause.
+    pub told_at: BTreeMap<News, Timestamp>,
+    /// Owners this receiver was told of while the cause lasts, at most [`MAX_ITEMS`].
+    pub told_owners: Vec<String>,
+}
+
+/// A piece of news that is owed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// Of which incident.
+    pub incident: IncidentId,
+    /// What.
+    pub news: News,
+    /// Since when it is owed.
+    pub since: Timestamp,
+}
+
+impl Fold {
+    /// Owes a piece of news, once.
+    pub fn owe(&mut self, incident: IncidentId, news: News, now: Timestamp) {
+        if !self
+            .waiting
+            .iter()
+            .any(|owed| owed.incident == incident && owed.news == news)
+        {
+            self.waiting.push(Owed {
+                incident,
+                news,
+                since: now,
+            });
+        }
+    }
+
+    /// Notes that the receiver knows of an owner's trouble.
+    pub fn remember(&mut self, owner: &str) {
+        if self.told_owners.len() < MAX_ITEMS
+            && !self.told_owners.iter().any(|known| known == owner)
+        {
+            self.told_owners.push(owner.to_owned());
+        }
+    }
+
+    /// When news of this kind may go out next: at once, but for a shared cause one gap after the last.
+    /// The end of a cause is told without delay.
+    pub fn free_at(&self, cause: &Cause, news: News) -> Option<Timestamp> {
+        let last = self.told_at.get(&news)?;
+        let ends = news == News::Recovered && cause.open.is_empty();
+        (cause.is_shared() && !ends).then(|| *last + SHARED_GAP)
+    }
+
+    /// When the next piece of waiting news may go out, hold for siblings aside; `None` when nothing waits.
+    pub fn due_at(&self, cause: &Cause) -> Option<Timestamp> {
+        self.waiting
+            .iter()
+            .map(|owed| {
+                self.free_at(cause, owed.news)
+                    .unwrap_or(owed.since)
+                    .max(owed.since)
+            })
+            .min()
+    }
+}
+
+/// Not urgent news of one receiver, collected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Why it is collected and since when.
+    pub kind: DigestKind,
+    /// When it goes out.
+    pub due_at: Timestamp,
+    /// The incidents, each once, in order of arrival.
+    pub incidents: Vec<IncidentId>,
+}
+
+/// `Duration` as jiff wants it for comparison.
+pub fn to_signed(duration: std::time::Duration) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)
+}

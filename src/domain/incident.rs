@@ -1,0 +1,367 @@
+//! An incident: the interval in which a job identity is broken, from the first bad verdict to the first
+//! good one, by the runs' own completion times and not by the order in which we hear of them.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    classify::Classification,
+    fold::CauseKey,
+    job::{JobKey, is_tag},
+    notification::{Item, LastGood, Link, Recovery},
+    observation::{Observation, RunName},
+    verdict::{Judgement, Verdict},
+};
+
+/// Number of an incident, given when it opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IncidentId(pub u64);
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What we keep of a run, enough to place it among the others of its job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its name.
+    pub name: RunName,
+    /// Its job.
+    pub job: JobKey,
+    /// Prow's state when last seen.
+    pub state: String,
+    /// Our reading.
+    pub verdict: Verdict,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; `None` while running.
+    pub finished_at: Option<Timestamp>,
+    /// The incident that it opened or prolonged.
+    pub incident: Option<IncidentId>,
+    /// Branch or tag.
+    pub base_ref: String,
+    /// Commit.
+    pub base_sha: Option<String>,
+    /// Where deck shows it.
+    pub url: Option<String>,
+    /// Org, repository, job and build id: how a GitHub status names the run. `None` without a build id.
+    pub alias: Option<String>,
+    /// Whether only a GitHub status told us of it.
+    pub inferred: bool,
+    /// Of a bad run: what a message says of it.
+    pub facts: Option<Box<Facts>>,
+}
+
+/// What a message says of a bad run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The run.
+    pub run: RunName,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// What broke.
+    pub what: String,
+    /// Whose, where, how bad.
+    pub class: Classification,
+    /// Job name.
+    pub job: String,
+    /// `org/repo`, or empty.
+    pub repository: String,
+    /// Web address of the repository.
+    pub repo_link: Option<String>,
+    /// Branch or tag.
+    pub base_ref: String,
+    /// Commit.
+    pub base_sha: Option<String>,
+    /// Where deck shows it.
+    pub url: Option<String>,
+    /// Who may know more.
+    pub ask: Option<String>,
+}
+
+/// A good run beside an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoodRun {
+    /// The run.
+    pub run: RunName,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Branch or tag.
+    pub base_ref: String,
+    /// Commit.
+    pub base_sha: Option<String>,
+}
+
+/// One incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its number.
+    pub id: IncidentId,
+    /// The job identity, which is the incident's fingerprint.
+    pub job: JobKey,
+    /// What it may share with others.
+    pub cause: CauseKey,
+    /// First bad run.
+    pub first: Facts,
+    /// Latest bad run.
+    pub latest: Facts,
+    /// How many bad runs.
+    pub failures: u64,
+    /// The last good run before.
+    pub last_good: Option<GoodRun>,
+    /// The good run that closed it.
+    pub closed_by: Option<GoodRun>,
+    /// When it was first worth telling; `None` while only stale runs are in it.
+    pub announced_at: Option<Timestamp>,
+    /// Failures at the time it was last spoken of.
+    pub told_failures: u64,
+    /// End of the running dedup window. Failures inside it are counted and told together at its end.
+    pub window_ends: Option<Timestamp>,
+    /// Length of the last window, doubled each time.
+    pub window_length: Option<Duration>,
+    /// Who is told.
+    pub targets: Vec<Target>,
+}
+
+/// One receiver of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Concrete receiver.
+    pub receiver: String,
+    /// Collected for this long instead of told at once.
+    pub digest: Option<Duration>,
+}
+
+impl Run {
+    /// What to keep of a sighting.
+    pub fn new(run: &Observation, job: JobKey, judged: &Judgement) -> Self {
+        Self {
+            name: run.run.clone(),
+            job,
+            state: run.state.as_str().to_owned(),
+            verdict: judged.verdict,
+            started_at: run.started_at,
+            finished_at: run.completed_at.filter(|_| run.is_finished()),
+            incident: None,
+            base_ref: run.base_ref().to_owned(),
+            base_sha: run.base_sha().map(str::to_owned),
+            url: run.url.clone(),
+            alias: alias(run),
+            inferred: run.inferred,
+            facts: None,
+        }
+    }
+
+    /// As a good run beside an incident.
+    pub fn as_good(&self) -> Option<GoodRun> {
+        Some(GoodRun {
+            run: self.name.clone(),
+            at: self.finished_at?,
+            base_ref: self.base_ref.clone(),
+            base_sha: self.base_sha.clone(),
+        })
+    }
+}
+
+/// How a GitHub status names a run: by repository, job and build id.
+pub fn alias(run: &Observation) -> Option<String> {
+    let build_id = run.build_id.as_deref().filter(|id| !id.is_empty())?;
+    Some(format!(
+        "{}/{}|{}|{build_id}",
+        run.org(),
+        run.repo(),
+        run.job
+    ))
+}
+
+impl Facts {
+    /// What a message will say of a bad run.
+    pub fn new(run: &Observation, at: Timestamp, judged: Judgement, class: Classification) -> Self {
+        let repository = if run.org().is_empty() {
+            String::new()
+        } else {
+            format!("{}/{}", run.org(), run.repo())
+        };
+        Self {
+            run: run.run.clone(),
+            at,
+            verdict: judged.verdict,
+            what: judged.what,
+            class,
+            job: run.job.clone(),
+            repository,
+            repo_link: run
+                .refs
+                .as_ref()
+                .and_then(|refs| refs.repo_link.clone())
+                .filter(|link| is_web(link)),
+            base_ref: run.base_ref().to_owned(),
+            base_sha: run.base_sha().map(str::to_owned),
+            url: run.url.clone().filter(|url| is_web(url)),
+            ask: ask(run),
+        }
+    }
+}
+
+fn ask(run: &Observation) -> Option<String> {
+    let author = run.commit.as_ref().map(|commit| commit.author.clone());
+    let pull = || {
+        run.refs
+            .as_ref()
+            .and_then(|refs| refs.pull.as_ref())
+            .map(|pull| pull.author.clone())
+    };
+    author.or_else(pull).filter(|name| !name.is_empty())
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+impl Incident {
+    /// Whether it is still broken.
+    pub fn is_open(&self) -> bool {
+        self.closed_by.is_none()
+    }
+
+    /// Counts one more bad run.
+    pub fn join(&mut self, facts: &Facts) {
+        self.failures += 1;
+        if (facts.at, &facts.run) < (self.first.at, &self.first.run) {
+            self.first = facts.clone();
+        }
+        if (facts.at, &facts.run) > (self.latest.at, &self.latest.run) {
+            self.latest = facts.clone();
+        }
+    }
+
+    /// As a message tells it.
+    pub fn item(&self) -> Item {
+        let latest = &self.latest;
+        Item {
+            class: latest.class.clone(),
+            job: latest.job.clone(),
+            repository: latest.repository.clone(),
+            base_ref: latest.base_ref.clone(),
+            is_tag: is_tag(&latest.base_ref),
+            run: latest.run.clone(),
+            verdict: latest.verdict,
+            what: latest.what.clone(),
+            since: self.first.at,
+            latest: latest.at,
+            failures: self.failures,
+            new_failures: self.failures.saturating_sub(self.told_failures),
+            last_good: self.last_good.as_ref().map(|good| LastGood {
+                at: good.at,
+                base_ref: good.base_ref.clone(),
+            }),
+            recovered: self.closed_by.as_ref().map(|good| Recovery {
+                at: good.at,
+                run: good.run.clone(),
+                base_ref: good.base_ref.clone(),
+                after: good.at.duration_since(self.first.at),
+            }),
+            ask: latest.ask.clone(),
+            links: self.links(),
+        }
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let link = |label: &str, url: Option<String>| {
+            url.map(|url| Link {
+                label: label.to_owned(),
+                url,
+            })
+        };
+        let latest = &self.latest;
+        let runbook = latest.class.runbook.clone().filter(|url| is_web(url));
+        [
+            link("Run", latest.url.clone()),
+            link(
+                "History",
+                latest
+                    .url
+                    .as_deref()
+                    .and_then(|url| history_url(url, &latest.job)),
+            ),
+            link("Commit", commit_url(latest)),
+            link("Compare", self.compare_url()),
+            link("Runbook", runbook),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// From the last good to the first bad state of the repository.
+    fn compare_url(&self) -> Option<String> {
+        let good = self.last_good.as_ref()?;
+        let bad = &self.first;
+        let repository = bad.repo_link.as_deref()?;
+        // An annotated tag's SHA is the tag object's, so tags are compared by name.
+        let (from, to) = if is_tag(&bad.base_ref) && is_tag(&good.base_ref) {
+            (good.base_ref.as_str(), bad.base_ref.as_str())
+        } else {
+            (good.base_sha.as_deref()?, bad.base_sha.as_deref()?)
+        };
+        (from != to).then(|| {
+            format!(
+                "{}/compare/{}...{}",
+                repository.trim_end_matches('/'),
+                encode(from),
+                encode(to)
+            )
+        })
+    }
+}
+
+/// `base_link` of a postsubmit is a compare page, so the commit's address is made from the repository's.
+fn commit_url(facts: &Facts) -> Option<String> {
+    let repository = facts.repo_link.as_deref()?.trim_end_matches('/');
+    if is_tag(&facts.base_ref) {
+        return Some(format!(
+            "{repository}/releases/tag/{}",
+            encode(&facts.base_ref)
+        ));
+    }
+    Some(format!(
+        "{repository}/commit/{}",
+        encode(facts.base_sha.as_deref()?)
+    ))
+}
+
+/// `https://DECK/view/gs/BUCKET/logs/JOB/ID` → `https://DECK/job-history/gs/BUCKET/logs/JOB`, postsubmits
+/// and periodics only. Deck's history page cannot show jobs with a path prefix.
+fn history_url(url: &str, job: &str) -> Option<String> {
+    let (deck, path) = url.split_once("/view/")?;
+    let mut parts = path.trim_end_matches('/').split('/');
+    let (provider, bucket) = (parts.next()?, parts.next()?);
+    if !matches!(provider, "gs" | "s3" | "gcs") || parts.next()? != "logs" || parts.next()? != job {
+        return None;
+    }
+    Some(format!(
+        "{deck}/job-history/{provider}/{bucket}/logs/{}",
+        encode(job)
+    ))
+}
+
+/// Percent-encodes all but unreserved characters and `/`.
+fn encode(text: &str) -> String {
+    use fmt::Write as _;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/+".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("writing to a string cannot fail");
+        }
+    }
+    out
+}

@@ -1,0 +1,138 @@
+//! One sighting of a run, from whichever source, in one shape.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::prowjob::{JobType, Refs, State};
+
+/// `metadata.name` of the ProwJob: the only stable identity of a run. Build ids change when a pod is
+/// made anew, and labels of a fresh rerun still name its original.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunName(pub String);
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a sighting came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// `POST /hooks/prowjob`.
+    Webhook,
+    /// Polling of deck's `/prowjobs.js`.
+    Deck,
+    /// A GitHub `status` event.
+    Github,
+    /// A file given on the command line.
+    File,
+}
+
+impl Source {
+    /// The word used in metrics, the API and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Deck => "deck",
+            Self::Github => "github",
+            Self::File => "file",
+        }
+    }
+}
+
+/// One sighting of a run. Applying it twice changes nothing; an older one never undoes a newer one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Which run.
+    pub run: RunName,
+    /// Who told us.
+    pub source: Source,
+    /// When we were told; the time of a decision never precedes it.
+    pub seen_at: Timestamp,
+    /// `spec.type`.
+    pub job_type: JobType,
+    /// `spec.job`, never the label, which Prow cuts to 63 characters.
+    pub job: String,
+    /// `spec.agent`; empty means `kubernetes`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub agent: String,
+    /// Build cluster alias; never empty (`default`).
+    pub cluster: String,
+    /// Code under test; absent for periodics. `extra_refs` are inputs, not owners, and are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refs: Option<Refs>,
+    /// `status.state`.
+    pub state: State,
+    /// `status.description`, Prow's free text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// `status.url`, where deck shows the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// `status.build_id`; not stable, unique only within a job name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// `status.startTime`, else `metadata.creationTimestamp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// `status.completionTime`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+    /// `metadata.labels`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Commit author and first line of the message, when the source tells them (GitHub statuses do).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
+    /// Whether only a GitHub status told us of the run, so that type, state and name are inferred.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
+    /// Whether it stood in the first deck list after the first start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub initial: bool,
+}
+
+/// What GitHub tells of a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Login of the author, else the name in the commit.
+    pub author: String,
+    /// First line of the message.
+    pub title: String,
+}
+
+impl Observation {
+    /// Whether the run is over: a final state *and* a completion time. An aborted run without one is
+    /// still winding down.
+    pub fn is_finished(&self) -> bool {
+        self.state.is_final() && self.completed_at.is_some()
+    }
+
+    /// Organisation, empty for runs without refs.
+    pub fn org(&self) -> &str {
+        self.refs.as_ref().map_or("", |refs| &refs.org)
+    }
+
+    /// Repository, empty for runs without refs.
+    pub fn repo(&self) -> &str {
+        self.refs.as_ref().map_or("", |refs| &refs.repo)
+    }
+
+    /// Branch or tag, empty for runs without refs.
+    pub fn base_ref(&self) -> &str {
+        self.refs.as_ref().map_or("", |refs| &refs.base_ref)
+    }
+
+    /// Commit, when known.
+    pub fn base_sha(&self) -> Option<&str> {
+        self.refs.as_ref().and_then(|refs| refs.base_sha.as_deref())
+    }
+}

@@ -1,0 +1,156 @@
+//! Prow's own words for a job and its run: type, state, refs. No parsing of JSON here, see `prow::parse`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What makes Prow start a job (`spec.type`). Unknown words are kept, because Prow may grow new ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobType {
+    /// Tests of an unmerged pull request.
+    Presubmit,
+    /// A push to a branch or a tag.
+    Postsubmit,
+    /// A timer.
+    Periodic,
+    /// Several pull requests tested together by Tide.
+    Batch,
+    /// A word this version does not know.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl JobType {
+    /// Reads Prow's word.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "presubmit" => Self::Presubmit,
+            "postsubmit" => Self::Postsubmit,
+            "periodic" => Self::Periodic,
+            "batch" => Self::Batch,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// Prow's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Presubmit => "presubmit",
+            Self::Postsubmit => "postsubmit",
+            Self::Periodic => "periodic",
+            Self::Batch => "batch",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl fmt::Display for JobType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// `status.state` of a ProwJob. *failure*: the pod ran and failed; *error*: Prow could not run it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Waiting for the optional scheduler.
+    Scheduling,
+    /// Created, no pod yet.
+    Triggered,
+    /// The pod exists.
+    Pending,
+    /// All containers exited 0.
+    Success,
+    /// The pod ran and failed.
+    Failure,
+    /// Stopped by somebody or something.
+    Aborted,
+    /// Prow or the cluster could not run it.
+    Error,
+    /// A word this version does not know; never final.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl State {
+    /// Reads Prow's word.
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "scheduling" => Self::Scheduling,
+            "triggered" => Self::Triggered,
+            "pending" => Self::Pending,
+            "success" => Self::Success,
+            "failure" => Self::Failure,
+            "aborted" => Self::Aborted,
+            "error" => Self::Error,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// Prow's word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Scheduling => "scheduling",
+            Self::Triggered => "triggered",
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Aborted => "aborted",
+            Self::Error => "error",
+            Self::Other(word) => word,
+        }
+    }
+
+    /// Whether Prow changes the state no more, once a completion time is set.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Success | Self::Failure | Self::Aborted | Self::Error
+        )
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The code under test (`spec.refs`), reduced to what we use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refs {
+    /// GitHub organisation, or the URL of a Gerrit host.
+    pub org: String,
+    /// Repository.
+    pub repo: String,
+    /// Web address of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo_link: Option<String>,
+    /// Branch or tag name, without `refs/heads/` or `refs/tags/`.
+    #[serde(default)]
+    pub base_ref: String,
+    /// Commit; for an annotated tag GitHub gives the tag object instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_sha: Option<String>,
+    /// For postsubmits the push's compare page, not a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_link: Option<String>,
+    /// First pull request, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<Pull>,
+}
+
+/// A pull request under test (`spec.refs.pulls[0]`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// Its number.
+    pub number: u64,
+    /// Who opened it.
+    #[serde(default)]
+    pub author: String,
+    /// Its head commit.
+    #[serde(default)]
+    pub sha: String,
+}

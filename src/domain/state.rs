@@ -1,0 +1,132 @@
+//! The state that observations change, and what of it changed.
+//!
+//! A daemon loads the slice that a batch needs (see [`State::missing`]), a preview keeps everything here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    fold::{Cause, CauseKey, Digest, Fold},
+    incident::{Incident, IncidentId, Run},
+    job::JobKey,
+    observation::RunName,
+};
+
+/// A fold's key: cause and concrete receiver.
+pub type FoldKey = (CauseKey, String);
+/// A digest's key: concrete receiver, and whether it is the first start's summary.
+pub type DigestKey = (String, bool);
+
+/// Runs, incidents and what is owed to whom.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Runs by name.
+    pub runs: BTreeMap<RunName, Run>,
+    /// Names of runs by [`Run::alias`].
+    pub aliases: BTreeMap<String, RunName>,
+    /// Finished runs that count, of each job in order of their end.
+    pub timelines: BTreeMap<JobKey, BTreeSet<(Timestamp, RunName)>>,
+    /// Incidents by number.
+    pub incidents: BTreeMap<IncidentId, Incident>,
+    /// Ends of running dedup windows.
+    pub windows: BTreeSet<(Timestamp, IncidentId)>,
+    /// Causes; always complete.
+    pub causes: BTreeMap<CauseKey, Cause>,
+    /// What is owed per cause and receiver; always complete.
+    pub folds: BTreeMap<FoldKey, Fold>,
+    /// Digests being collected; always complete.
+    pub digests: BTreeMap<DigestKey, Digest>,
+    /// Number of the next incident.
+    pub next_incident: u64,
+    /// What was touched since the last [`State::take_changes`].
+    pub changed: Changes,
+}
+
+/// Keys of what was touched; a key that is no longer in the state was removed.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// Runs.
+    pub runs: BTreeSet<RunName>,
+    /// Incidents.
+    pub incidents: BTreeSet<IncidentId>,
+    /// Causes.
+    pub causes: BTreeSet<CauseKey>,
+    /// Folds.
+    pub folds: BTreeSet<FoldKey>,
+    /// Digests.
+    pub digests: BTreeSet<DigestKey>,
+}
+
+impl State {
+    /// Takes in a stored run, without marking it as changed.
+    pub fn load_run(&mut self, run: Run) {
+        if let Some(alias) = &run.alias {
+            self.aliases.insert(alias.clone(), run.name.clone());
+        }
+        if let (true, Some(at)) = (run.verdict.counts(), run.finished_at) {
+            self.timelines
+                .entry(run.job.clone())
+                .or_default()
+                .insert((at, run.name.clone()));
+        }
+        self.runs.insert(run.name.clone(), run);
+    }
+
+    /// Takes in a stored incident, without marking it as changed.
+    pub fn load_incident(&mut self, incident: Incident) {
+        if let Some(ends) = incident.window_ends {
+            self.windows.insert((ends, incident.id));
+        }
+        self.incidents.insert(incident.id, incident);
+    }
+
+    /// What was touched since the last call.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Forgets what a store can load again: runs, timelines and incidents.
+    pub fn forget_slices(&mut self) {
+        self.runs.clear();
+        self.aliases.clear();
+        self.timelines.clear();
+        self.incidents.clear();
+        self.windows.clear();
+    }
+
+    /// Incidents whose news may go out by `now`; a store loads them before [`State::flush`].
+    pub fn missing(&self, now: Timestamp) -> Vec<IncidentId> {
+        let folds = self
+            .folds
+            .iter()
+            .filter(|((cause, _), fold)| {
+                self.causes
+                    .get(cause)
+                    .is_none_or(|cause| fold.due_at(cause).is_some_and(|due| due <= now))
+            })
+            .flat_map(|(_, fold)| fold.waiting.iter().map(|owed| owed.incident));
+        let digests = self
+            .digests
+            .values()
+            .filter(|digest| digest.due_at <= now)
+            .flat_map(|digest| digest.incidents.iter().copied());
+        let wanted: BTreeSet<IncidentId> = folds.chain(digests).collect();
+        wanted
+            .into_iter()
+            .filter(|id| !self.incidents.contains_key(id))
+            .collect()
+    }
+
+    /// When something falls due that is held here: owed news, digests, and windows of loaded incidents.
+    /// `None` when nothing is under way.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let folds = self
+            .folds
+            .iter()
+            .filter_map(|((cause, _), fold)| fold.due_at(self.causes.get(cause)?));
+        let digests = self.digests.values().map(|digest| digest.due_at);
+        let windows = self.windows.first().map(|(at, _)| *at);
+        folds.chain(digests).chain(windows).min()
+    }
+}

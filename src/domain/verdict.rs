@@ -1,0 +1,197 @@
+//! Our reading of a run. Prow's `state` alone is not a verdict: a pod that ran out of time ends as
+//! `aborted`, one that ran out of memory as `error`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{observation::Observation, prowjob::State};
+
+/// What a run means for the release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Not over yet.
+    Running,
+    /// Did its work.
+    Pass,
+    /// Green, had nothing to do: neither opens nor closes an incident.
+    NoOp,
+    /// Green, yet it did not do its work.
+    SoftFail,
+    /// Red for a reason of its own.
+    Fail,
+    /// Red because the cluster or Prow failed it.
+    Infra,
+    /// Somebody stopped it.
+    AbortedByHuman,
+    /// Stopped because a newer run made it pointless.
+    Superseded,
+}
+
+impl Verdict {
+    /// The word used everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Pass => "pass",
+            Self::NoOp => "no-op",
+            Self::SoftFail => "soft-fail",
+            Self::Fail => "fail",
+            Self::Infra => "infra",
+            Self::AbortedByHuman => "aborted-by-human",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// Whether it opens or prolongs an incident.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::SoftFail | Self::Fail | Self::Infra)
+    }
+
+    /// Whether it counts for incidents at all: bad opens them, good closes them.
+    pub fn counts(self) -> bool {
+        self.is_bad() || self == Self::Pass
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A verdict and what broke, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What broke; Prow's own description when nothing better is known.
+    pub what: String,
+}
+
+/// Reads a run's verdict from state and description. The texts are those of Prow's plank, matched by
+/// key words and without case, because they are free text and differ between versions.
+pub fn judge(run: &Observation) -> Judgement {
+    let verdict = |verdict, what: &str| Judgement {
+        verdict,
+        what: what.to_owned(),
+    };
+    if !run.is_finished() {
+        return verdict(Verdict::Running, "not finished");
+    }
+    let text = run.description.to_lowercase();
+    match run.state {
+        State::Success => verdict(Verdict::Pass, "passed"),
+        State::Failure if is_human_abort(&text) && run.inferred => {
+            verdict(Verdict::AbortedByHuman, "stopped by a person")
+        }
+        State::Failure if text.contains("running timeout") && run.inferred => {
+            verdict(Verdict::Fail, TIMEOUT)
+        }
+        State::Failure => Judgement {
+            verdict: Verdict::Fail,
+            what: failure_words(run, &text),
+        },
+        State::Error => error_verdict(run, &text),
+        State::Aborted if text.contains("running timeout") => verdict(Verdict::Fail, TIMEOUT),
+        State::Aborted if is_human_abort(&text) => {
+            verdict(Verdict::AbortedByHuman, "stopped by a person")
+        }
+        State::Aborted => verdict(
+            Verdict::Superseded,
+            "stopped without a word, as Prow does when a newer run replaces it",
+        ),
+        State::Scheduling | State::Triggered | State::Pending | State::Other(_) => {
+            verdict(Verdict::Running, "not finished")
+        }
+    }
+}
+
+const TIMEOUT: &str = "ran longer than Prow allows (running timeout)";
+
+/// `Successfully aborted NAME.` and `USER successfully aborted NAME.` come from deck.
+fn is_human_abort(text: &str) -> bool {
+    text.contains("successfully aborted")
+}
+
+/// Descriptions of state `error`, as plank writes them, and our words for them.
+const ERRORS: &[(&str, Verdict, &str)] = &[
+    (
+        "oom killed",
+        Verdict::Infra,
+        "out of memory: the cluster killed the pod",
+    ),
+    (
+        "evicted by the cluster",
+        Verdict::Infra,
+        "the cluster evicted the pod",
+    ),
+    (
+        "max revivals",
+        Verdict::Infra,
+        "the pod was stopped again and again",
+    ),
+    (
+        "deleted unexpectedly",
+        Verdict::Infra,
+        "somebody or something deleted the pod",
+    ),
+    (
+        "scheduling timeout",
+        Verdict::Infra,
+        "no node took the pod in time (scheduling timeout)",
+    ),
+    (
+        "pending timeout",
+        Verdict::Infra,
+        "the pod did not start in time (pending timeout: image, volume or init container)",
+    ),
+    (
+        "some containers didn't finish",
+        Verdict::Infra,
+        "the cluster reported the pod done while containers still ran",
+    ),
+    (
+        "can not be created",
+        Verdict::Fail,
+        "the cluster refused the pod",
+    ),
+    (
+        "terminal error",
+        Verdict::Fail,
+        "Prow cannot run the job as configured",
+    ),
+    (
+        "build client not found",
+        Verdict::Fail,
+        "Prow cannot run the job as configured",
+    ),
+];
+
+fn error_verdict(run: &Observation, text: &str) -> Judgement {
+    let known = ERRORS.iter().find(|(words, _, _)| text.contains(words));
+    let (verdict, what) = known.map_or(
+        (Verdict::Infra, "Prow could not run the job"),
+        |(_, verdict, what)| (*verdict, *what),
+    );
+    Judgement {
+        verdict,
+        what: with_description(what, &run.description),
+    }
+}
+
+fn failure_words(run: &Observation, text: &str) -> String {
+    match text {
+        "job failed." | "jenkins job failed." | "failed" | "" => "the job failed".to_owned(),
+        _ => with_description("the job failed", &run.description),
+    }
+}
+
+fn with_description(what: &str, description: &str) -> String {
+    if description.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what}: {description}")
+    }
+}

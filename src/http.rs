@@ -1,0 +1,1 @@
+//! The HTTP client: timeouts, no redirects, address checks.

@@ -1,0 +1,13 @@
+//! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
+//!
+//! Modules depend downwards only: `domain` below everything, then `clock`, `http`, `metrics`, `telemetry`
+//! and `config`, then `store`, `prow` and `slack`, then `pipeline`, `web`, `app` and `cli`. `standin` holds
+//! the fakes of Slack and Prow that the demo and the tests share.
+
+pub mod clock;
+pub mod domain;
+pub mod http;
+pub mod prow;
+pub mod slack;
+pub mod standin;
+pub mod store;

@@ -1,0 +1,1 @@
+//! Prow's formats at the border: ProwJobs, deck, webhooks.

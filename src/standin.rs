@@ -1,0 +1,1 @@
+//! Stand-ins for Slack and Prow, for the demo and the tests.
