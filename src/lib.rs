@@ -5,6 +5,7 @@
 //! the fakes of Slack and Prow that the demo and the tests share.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod prow;

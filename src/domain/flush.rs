@@ -85,12 +85,7 @@ impl State {
             };
             self.changed.folds.insert(key.clone());
             let shared = self.causes.get(&key.0).is_some_and(Cause::is_shared);
-            let mut incidents: Vec<IncidentId> = owed.iter().map(|owed| owed.incident).collect();
-            incidents.sort_by_key(|id| {
-                self.incidents
-                    .get(id)
-                    .map(|incident| (incident.first.at, incident.first.run.clone()))
-            });
+            let incidents = self.in_order(owed.iter().map(|owed| owed.incident));
             if shared {
                 told.extend(self.tell_shared(key, news, &incidents, now));
             } else {
@@ -101,6 +96,17 @@ impl State {
                 );
             }
         }
+    }
+
+    /// By the end of their first bad run, whatever the order in which we heard of them.
+    fn in_order(&self, incidents: impl Iterator<Item = IncidentId>) -> Vec<IncidentId> {
+        let mut incidents: Vec<IncidentId> = incidents.collect();
+        incidents.sort_by_key(|id| {
+            self.incidents
+                .get(id)
+                .map(|incident| (incident.first.at, incident.first.run.clone()))
+        });
+        incidents
     }
 
     /// What of one kind of news may go out now. Held back whole while siblings may come, or while the gap
@@ -208,7 +214,7 @@ impl State {
         let Some(digest) = self.digests.get(key).filter(|digest| digest.due_at <= now) else {
             return;
         };
-        let (kind, incidents) = (digest.kind, digest.incidents.clone());
+        let (kind, incidents) = (digest.kind, self.in_order(digest.incidents.iter().copied()));
         // A first start is summed up once its whole list has been read.
         if kind == DigestKind::FirstStart && more_to_come {
             return;

@@ -1,0 +1,185 @@
+//! Configuration: files and environment to one immutable value. *Settings* come in layers, *rules* are
+//! lists joined over the files in order; both may stand in one file.
+
+pub mod error;
+pub mod rules;
+pub mod schema;
+pub mod settings;
+pub mod snapshot;
+pub mod units;
+pub mod yaml;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use self::{
+    error::{ConfigError, Problem},
+    rules::Rules,
+    settings::{Gathered, Settings},
+};
+use crate::domain::nearest;
+
+/// Where configuration is looked for when nothing is said.
+pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
+/// Top-level keys that hold lists of rules.
+pub const RULE_SECTIONS: [&str; 3] = ["classify", "receivers", "routes"];
+
+/// A configuration, read and checked as far as that needs no secrets.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Settings of the process.
+    pub settings: Settings,
+    /// Classification, receivers, routes.
+    pub rules: Rules,
+    /// The merged layers, for showing where each value came from.
+    pub layers: config::Config,
+    /// The files it was read from, in order.
+    pub files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads files and folders (their `*.yaml` in name order), then the environment.
+    pub fn load(
+        paths: &[PathBuf],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let files = find_files(paths)?;
+        let mut problems = Vec::new();
+        let mut gathered = Gathered::default();
+        let mut rules = Rules::default();
+        for file in &files {
+            if let Err(problem) = read_file(file, &mut gathered, &mut rules, &mut problems) {
+                problems.push(problem);
+            }
+        }
+        rules.check_names(&mut problems);
+        if !problems.is_empty() {
+            return Err(ConfigError(problems));
+        }
+        let layers = gathered.merge(environment)?;
+        let settings = Settings::read(&layers)?;
+        check_receiver_names(&settings, &rules)?;
+        Ok(Self {
+            settings,
+            rules,
+            layers,
+            files,
+        })
+    }
+}
+
+fn read_file(
+    file: &Path,
+    gathered: &mut Gathered,
+    rules: &mut Rules,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Problem> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Problem::general(
+            format!("cannot read {}: {error}", file.display()),
+            "check path and permissions",
+        )
+    })?;
+    let root = yaml::parse(file, text)?;
+    let known: Vec<String> = RULE_SECTIONS
+        .iter()
+        .map(|&name| name.to_owned())
+        .chain(settings::children(""))
+        .collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let entries = root.entries("the configuration", &known)?;
+    let (lists, values): (Vec<_>, Vec<_>) = entries
+        .iter()
+        .partition(|(key, ..)| RULE_SECTIONS.contains(&key.as_str()));
+    for (key, _, node) in lists {
+        rules.read(key, node, problems);
+    }
+    gathered.add_file(
+        values
+            .into_iter()
+            .map(|(key, _, node)| (key.as_str(), node)),
+        problems,
+    );
+    Ok(())
+}
+
+fn find_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
+    let default = [PathBuf::from(DEFAULT_PATH)];
+    let given = if paths.is_empty() {
+        &default[..]
+    } else {
+        paths
+    };
+    let mut files = Vec::new();
+    for path in given {
+        if path.is_dir() {
+            files.extend(yaml_files(path)?);
+        } else if path.exists() || !paths.is_empty() {
+            files.push(path.clone());
+        }
+    }
+    if files.is_empty() {
+        let looked = given
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(Problem::general(
+            format!("no configuration in {looked}"),
+            "name a file or folder with --config, or see it work without any: prow-notifier demo",
+        ));
+    }
+    Ok(files)
+}
+
+/// The folder's `*.yaml` in name order. Kubernetes puts hidden folders beside them, which are left out.
+fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let failed = |error: std::io::Error| {
+        Problem::general(
+            format!("cannot list {}: {error}", folder.display()),
+            "check path and permissions",
+        )
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_yaml = path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_yaml && !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn check_receiver_names(settings: &Settings, rules: &Rules) -> Result<(), Problem> {
+    let names = || {
+        rules
+            .receivers
+            .iter()
+            .map(|receiver| receiver.name.as_str())
+    };
+    for (key, name) in [
+        ("default_receiver", &settings.default_receiver),
+        ("fallback_receiver", &settings.fallback_receiver),
+    ] {
+        if let Some(name) = name
+            && !names().any(|known| known == name)
+        {
+            let hint = nearest::hint(name, names());
+            return Err(Problem::general(
+                format!("{key}: no receiver is named `{name}`{hint}"),
+                "",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The JSON Schema of a configuration file, made from the same tables that read it.
+
+use serde_json::{Map, Value, json};
+
+use super::settings::{Form, SETTINGS};
+
+/// The schema, for editors and for checking outside.
+pub fn schema() -> Value {
+    let mut root = object("Configuration of prow-notifier");
+    for setting in SETTINGS {
+        let path: Vec<&str> = setting.key.split('.').collect();
+        insert(
+            &mut root,
+            &path,
+            leaf(setting.form, setting.default, setting.doc),
+        );
+    }
+    insert(
+        &mut root,
+        &["classify"],
+        list(&rule(), "Classification rules; the first match wins."),
+    );
+    insert(
+        &mut root,
+        &["receivers"],
+        list(&receiver(), "Where messages go."),
+    );
+    insert(
+        &mut root,
+        &["routes"],
+        list(
+            &route(),
+            "In order; the first match wins unless `continue`.",
+        ),
+    );
+    let mut root = Value::Object(root);
+    root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    root
+}
+
+fn object(description: &str) -> Map<String, Value> {
+    let value = json!({ "type": "object", "description": description, "additionalProperties": false, "properties": {} });
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn insert(into: &mut Map<String, Value>, path: &[&str], leaf: Value) {
+    let Some(Value::Object(properties)) = into.get_mut("properties") else {
+        return;
+    };
+    match path {
+        [] => {}
+        [last] => {
+            properties.insert((*last).to_owned(), leaf);
+        }
+        [first, rest @ ..] => {
+            let below = properties
+                .entry(*first)
+                .or_insert_with(|| Value::Object(object(&format!("Settings of `{first}`."))));
+            if let Value::Object(below) = below {
+                insert(below, rest, leaf);
+            }
+        }
+    }
+}
+
+fn leaf(form: Form, default: Option<&str>, doc: &str) -> Value {
+    let mut value = match form {
+        Form::Text => json!({ "type": "string" }),
+        Form::Duration => {
+            json!({ "type": "string", "pattern": "^(0|([0-9]+(ms|s|m|min|h|d|w))+)$" })
+        }
+        Form::Size => json!({ "type": ["string", "integer"], "examples": ["4MiB"] }),
+        Form::Number => json!({ "type": "integer", "minimum": 1 }),
+        Form::List => json!({ "type": "array", "items": { "type": "string" } }),
+    };
+    value["description"] = json!(doc);
+    match (form, default) {
+        (Form::List, Some(default)) => {
+            value["default"] = json!(default.split(',').collect::<Vec<_>>());
+        }
+        (Form::Number, Some(default)) => {
+            value["default"] = json!(default.parse::<u32>().unwrap_or(1));
+        }
+        (_, Some(default)) => value["default"] = json!(default),
+        (_, None) => {}
+    }
+    value
+}
+
+fn list(items: &Value, doc: &str) -> Value {
+    json!({ "type": "array", "description": doc, "items": items })
+}
+
+fn text(doc: &str) -> Value {
+    json!({ "type": "string", "description": doc })
+}
+
+fn matchers() -> Value {
+    json!({
+        "description": "Matchers such as repo=~\"(?<service>.+)-controller\"; all must hold.",
+        "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+    })
+}
+
+fn rule() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name"],
+        "properties": {
+            "name": text("Shown in messages and previews; unique."),
+            "match": matchers(),
+            "set": {
+                "type": "object", "additionalProperties": false,
+                "description": "What the run is; $name is a named group, or org, repo, job, ref.",
+                "properties": {
+                    "service": text("What the run releases."),
+                    "controller": text("Its repository; by default that of the run."),
+                    "component": text("Owner; by default the repository, else the job."),
+                    "stage": text("Place in the release."),
+                    "severity": { "enum": ["critical", "non-critical"], "default": "non-critical" },
+                    "runbook": text("Address of what to do."),
+                },
+            },
+        },
+    })
+}
+
+fn receiver() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name", "slack"],
+        "properties": {
+            "name": text("Routes refer to it."),
+            "slack": {
+                "type": "object", "additionalProperties": false,
+                "properties": {
+                    "webhook_url_file": text("File that holds the webhook URL."),
+                    "webhook_url_dir": text("Folder with one file per service, each holding a webhook URL."),
+                    "webhook_url_env": text("Environment variable that holds the webhook URL."),
+                    "mention_on_critical": text("Put before critical messages, such as <!subteam^S0123>."),
+                },
+            },
+        },
+    })
+}
+
+fn route() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["receiver"],
+        "properties": {
+            "match": matchers(),
+            "receiver": text("Name of a receiver."),
+            "digest": leaf(Form::Duration, None, "Collect non-critical incidents for this long."),
+            "continue": { "type": "boolean", "default": false, "description": "Ask later routes too." },
+        },
+    })
+}

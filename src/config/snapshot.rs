@@ -1,0 +1,234 @@
+//! What a running process obeys: the configuration with its secrets read, and a hash of all of it that
+//! tells when something changed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Config,
+    error::{ConfigError, Problem},
+    rules::{Receiver, SecretSource},
+};
+use crate::domain::{
+    policy::Policy,
+    route::{Reach, Routing},
+};
+
+/// A concrete receiver with its secret.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// The webhook URL.
+    pub url: SecretString,
+    /// Put before critical messages.
+    pub mention: Option<String>,
+}
+
+/// A configuration with its secrets.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The configuration.
+    pub config: Config,
+    /// Its deciding part.
+    pub policy: Policy,
+    /// Concrete receivers by name: `platform`, `by-service/s3`.
+    pub destinations: BTreeMap<String, Destination>,
+    /// Of files and secrets; equal means nothing changed.
+    pub hash: [u8; 32],
+}
+
+impl Config {
+    /// What the domain obeys, every service taken to have its file where a folder is missing. For
+    /// previews, which need no secrets.
+    pub fn preview_policy(&self) -> Policy {
+        let reach = |receiver: &Receiver| match &receiver.secret {
+            SecretSource::Dir(folder) => match services_in(folder) {
+                Ok(services) => Reach::PerService(services),
+                Err(_) => Reach::EveryService,
+            },
+            SecretSource::File(_) | SecretSource::Env(_) => Reach::Single,
+        };
+        let receivers = self
+            .rules
+            .receivers
+            .iter()
+            .map(|receiver| (receiver.name.clone(), reach(receiver)))
+            .collect();
+        self.policy(receivers, None)
+    }
+
+    fn policy(&self, receivers: Vec<(String, Reach)>, first_start: Option<Timestamp>) -> Policy {
+        Policy {
+            types: self.settings.types.clone(),
+            max_age: self.settings.max_age,
+            window: self.settings.window,
+            group_wait: self.settings.group_wait,
+            rules: self.rules.classify.clone(),
+            routing: Routing {
+                routes: self.rules.routes.clone(),
+                receivers,
+                default_receiver: self.settings.default_receiver.clone(),
+            },
+            first_start,
+        }
+    }
+
+    /// Reads the secrets and checks what only a daemon needs: a default receiver, readable secret files.
+    pub fn snapshot(
+        self,
+        environment: &BTreeMap<String, String>,
+        first_start: Option<Timestamp>,
+    ) -> Result<Snapshot, ConfigError> {
+        let mut problems = Vec::new();
+        if self.settings.default_receiver.is_none() {
+            problems.push(Problem::general(
+                "default_receiver is not set, so runs that no route takes would fall into the void",
+                "add `default_receiver: NAME` with the name of a receiver",
+            ));
+        }
+        let mut destinations = BTreeMap::new();
+        let mut receivers = Vec::new();
+        for receiver in &self.rules.receivers {
+            match read_receiver(receiver, environment, &mut destinations) {
+                Ok(reach) => receivers.push((receiver.name.clone(), reach)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError(problems));
+        }
+        let hash = self.content_hash();
+        let policy = self.policy(receivers, first_start);
+        Ok(Snapshot {
+            config: self,
+            policy,
+            destinations,
+            hash,
+        })
+    }
+
+    /// A hash over the configuration files and every secret they name, as they are on disk now.
+    pub fn content_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let mut add = |path: &Path| {
+            hash.update(path.to_string_lossy().as_bytes());
+            hash.update(fs::read(path).map_or([0; 32], |bytes| Sha256::digest(&bytes).into()));
+        };
+        self.files.iter().for_each(|file| add(file));
+        self.settings.hmac_file.iter().for_each(|file| add(file));
+        for receiver in &self.rules.receivers {
+            match &receiver.secret {
+                SecretSource::File(file) => add(file),
+                SecretSource::Dir(folder) => secret_files(folder)
+                    .unwrap_or_default()
+                    .iter()
+                    .for_each(|(_, file)| add(file)),
+                SecretSource::Env(_) => {}
+            }
+        }
+        hash.finalize().into()
+    }
+}
+
+fn read_receiver(
+    receiver: &Receiver,
+    environment: &BTreeMap<String, String>,
+    destinations: &mut BTreeMap<String, Destination>,
+) -> Result<Reach, Problem> {
+    let mut add = |name: String, url: String| {
+        destinations.insert(
+            name,
+            Destination {
+                url: url.into(),
+                mention: receiver.mention_on_critical.clone(),
+            },
+        );
+    };
+    match &receiver.secret {
+        SecretSource::File(file) => {
+            add(receiver.name.clone(), read_url(receiver, file)?);
+            Ok(Reach::Single)
+        }
+        SecretSource::Env(variable) => {
+            let url = environment
+                .get(variable)
+                .map(|url| url.trim())
+                .filter(|url| !url.is_empty())
+                .ok_or_else(|| {
+                    Problem::at(
+                        receiver.place.clone(),
+                        format!(
+                            "receiver `{}`: environment variable {variable} is not set",
+                            receiver.name
+                        ),
+                        "set it to the webhook URL",
+                    )
+                })?;
+            add(receiver.name.clone(), url.to_owned());
+            Ok(Reach::Single)
+        }
+        SecretSource::Dir(folder) => {
+            let files = secret_files(folder).map_err(|error| {
+                let what = format!(
+                    "receiver `{}`: cannot list {}: {error}",
+                    receiver.name,
+                    folder.display()
+                );
+                Problem::at(
+                    receiver.place.clone(),
+                    what,
+                    "mount the secret with one file per service there",
+                )
+            })?;
+            for (service, file) in &files {
+                add(
+                    format!("{}/{service}", receiver.name),
+                    read_url(receiver, file)?,
+                );
+            }
+            Ok(Reach::PerService(files.into_keys().collect()))
+        }
+    }
+}
+
+fn read_url(receiver: &Receiver, file: &Path) -> Result<String, Problem> {
+    let failed = |why: String| {
+        let what = format!("receiver `{}`: {why}", receiver.name);
+        Problem::at(
+            receiver.place.clone(),
+            what,
+            "put the webhook URL, and nothing else, into that file",
+        )
+    };
+    let text = fs::read_to_string(file)
+        .map_err(|error| failed(format!("cannot read {}: {error}", file.display())))?;
+    let url = text.trim();
+    if url.is_empty() {
+        Err(failed(format!("{} is empty", file.display())))
+    } else {
+        Ok(url.to_owned())
+    }
+}
+
+/// Files of a mounted secret by name. Hidden entries are Kubernetes' own.
+fn secret_files(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && entry.path().is_file() {
+            files.insert(name, entry.path());
+        }
+    }
+    Ok(files)
+}
+
+fn services_in(folder: &Path) -> io::Result<BTreeSet<String>> {
+    Ok(secret_files(folder)?.into_keys().collect())
+}
