@@ -15,6 +15,7 @@ pub mod observation;
 pub mod observe;
 pub mod policy;
 pub mod prowjob;
+pub mod replay;
 pub mod route;
 pub mod state;
 pub mod verdict;

@@ -15,6 +15,7 @@ use super::{
     notification::DigestKind,
     observation::{Observation, RunName},
     policy::{FIRST_START_GRACE, Policy, SHARED_FROM, WINDOW_CAP},
+    prowjob::State as ProwState,
     route::Destination,
     state::State,
     verdict::{Judgement, Verdict, judge},
@@ -77,7 +78,8 @@ impl State {
             if known.finished_at.is_some() {
                 return Some("this run's end is known already".to_owned());
             }
-            return (known.state == run.state.as_str() && !run.is_finished())
+            let further = ProwState::parse(&known.state).progress() < run.state.progress();
+            return (!run.is_finished() && !further)
                 .then(|| format!("already seen as {}", known.state));
         }
         let twin = self

@@ -103,6 +103,18 @@ impl State {
         }
     }
 
+    /// How far a run has come: a sighting with a lower number is an older one. Two deck replicas out of
+    /// phase show the same run at different points.
+    pub fn progress(&self) -> u8 {
+        match self {
+            Self::Other(_) => 0,
+            Self::Scheduling => 1,
+            Self::Triggered => 2,
+            Self::Pending => 3,
+            Self::Success | Self::Failure | Self::Aborted | Self::Error => 4,
+        }
+    }
+
     /// Whether Prow changes the state no more, once a completion time is set.
     pub fn is_final(&self) -> bool {
         matches!(

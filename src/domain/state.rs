@@ -121,12 +121,19 @@ impl State {
     /// When something falls due that is held here: owed news, digests, and windows of loaded incidents.
     /// `None` when nothing is under way.
     pub fn next_due(&self) -> Option<Timestamp> {
+        self.next_owed()
+            .into_iter()
+            .chain(self.windows.first().map(|(at, _)| *at))
+            .min()
+    }
+
+    /// When news that is owed already may go out.
+    pub fn next_owed(&self) -> Option<Timestamp> {
         let folds = self
             .folds
             .iter()
             .filter_map(|((cause, _), fold)| fold.due_at(self.causes.get(cause)?));
         let digests = self.digests.values().map(|digest| digest.due_at);
-        let windows = self.windows.first().map(|(at, _)| *at);
-        folds.chain(digests).chain(windows).min()
+        folds.chain(digests).min()
     }
 }

@@ -1,0 +1,81 @@
+//! The command line: types here, one command per file below.
+
+pub mod check;
+pub mod config;
+pub mod out;
+pub mod preview;
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Tells the right people, once and with the reason, that a release broke in Prow.
+#[derive(Debug, Parser)]
+#[command(name = "prow-notifier", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file or folder (its *.yaml in name order); may be given several times
+    /// [default: /etc/prow-notifier]
+    #[arg(long = "config", short = 'c', value_name = "PATH", global = true)]
+    pub config: Vec<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon
+    Serve,
+    /// Show what would be posted for recorded runs, and why; sends nothing
+    Preview(preview::Args),
+    /// Validate the configuration: file, line and a hint for each error
+    Check,
+    /// Show the configuration as it is in effect, or its JSON Schema
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Fine.
+    Done,
+    /// The answer is "no".
+    No,
+}
+
+/// An error of usage or configuration, exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Runs a command and turns its end into an exit code: 0 fine, 1 the answer is "no", 2 usage or
+/// configuration error.
+pub fn run(cli: Cli) -> ExitCode {
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let ended = match cli.command {
+        Command::Preview(args) => preview::run(&args, &cli.config, &environment),
+        Command::Check => check::run(&cli.config, &environment),
+        Command::Config(command) => config::run(&command, &cli.config, &environment),
+        Command::Serve => Ok(Outcome::Done),
+    };
+    match ended {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(error) => {
+            out::error(&error);
+            let usage = error.is::<UsageError>() || error.is::<crate::config::error::ConfigError>();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}

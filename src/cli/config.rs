@@ -1,0 +1,114 @@
+//! `config show` and `config schema`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::{Format, Outcome, out};
+use crate::config::{
+    Config,
+    rules::{Receiver, SecretSource},
+    schema::schema,
+    settings::{Form, SETTINGS, effective, without_credentials},
+    units,
+};
+use crate::domain::{classify::Rule, route::Route};
+
+/// What to show.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the effective configuration; secrets are named, never shown
+    Show {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print the JSON Schema of a configuration file
+    Schema,
+}
+
+/// Runs the command.
+pub fn run(command: &Command, paths: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<Outcome> {
+    match command {
+        Command::Schema => out::line(&serde_json::to_string_pretty(&schema())?),
+        Command::Show { format } => {
+            let config = Config::load(paths, environment)?;
+            match format {
+                Format::Json => out::line(&serde_json::to_string_pretty(&as_json(&config))?),
+                Format::Text => show(&config),
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn show(config: &Config) {
+    let width = SETTINGS.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+    for setting in SETTINGS {
+        let (value, origin) = effective(&config.layers, setting.key)
+            .map_or_else(|| ("(not set)".to_owned(), String::new()), |(texts, origin)| (masked(&texts), origin));
+        let line = format!("{:width$}  {value}  {}", setting.key, out::styled(out::DIM, &origin));
+        out::line(line.trim_end());
+    }
+    section("classify", config.rules.classify.iter().map(rule_line));
+    section("receivers", config.rules.receivers.iter().map(receiver_line));
+    section("routes", config.rules.routes.iter().map(route_line));
+}
+
+fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
+    out::line("");
+    out::line(&out::styled(out::BOLD, &format!("{title} ({})", lines.len())));
+    for line in lines {
+        out::line(&format!("  {line}"));
+    }
+}
+
+fn matchers(list: &[crate::domain::matcher::Matcher]) -> String {
+    if list.is_empty() { "everything".to_owned() } else { list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") }
+}
+
+fn rule_line(rule: &Rule) -> String {
+    format!("{}: {}", rule.name, matchers(&rule.matchers))
+}
+
+fn receiver_line(receiver: &Receiver) -> String {
+    format!("{}: slack, {}", receiver.name, secret(&receiver.secret))
+}
+
+/// Where a secret comes from, never the secret.
+fn secret(source: &SecretSource) -> String {
+    match source {
+        SecretSource::File(path) => format!("URL in file {}", path.display()),
+        SecretSource::Dir(path) => format!("one URL file per service in {}", path.display()),
+        SecretSource::Env(name) => format!("URL in environment variable {name}"),
+    }
+}
+
+fn route_line(route: &Route) -> String {
+    let digest = route.digest.map(|period| format!(", digest {}", units::show(period))).unwrap_or_default();
+    let goes_on = if route.continues { ", continue" } else { "" };
+    format!("{} → {}{digest}{goes_on}", matchers(&route.matchers), route.receiver)
+}
+
+fn masked(texts: &[String]) -> String {
+    texts.iter().map(|text| without_credentials(text)).collect::<Vec<_>>().join(", ")
+}
+
+fn as_json(config: &Config) -> Value {
+    let mut settings = Map::new();
+    for setting in SETTINGS {
+        if let Some((texts, origin)) = effective(&config.layers, setting.key) {
+            let value = if setting.form == Form::List { json!(texts) } else { json!(masked(&texts)) };
+            settings.insert(setting.key.to_owned(), json!({ "value": value, "origin": origin }));
+        }
+    }
+    json!({
+        "settings": settings,
+        "classify": config.rules.classify.iter().map(rule_line).collect::<Vec<_>>(),
+        "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
+        "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
+        "files": config.files,
+    })
+}

@@ -1,0 +1,286 @@
+//! `preview`: what would be posted for recorded runs, and why. Drives the same core as the daemon, each
+//! run at the moment it ended, and sends nothing.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::{Outcome, UsageError, out};
+use crate::{
+    clock::Clock,
+    config::{Config, rules::Receiver, units},
+    domain::{
+        decision::Decision,
+        flush::Told,
+        notification::Notification,
+        observation::{Observation, Source},
+        policy::Policy,
+        replay::{Replay, Seen, seen_at},
+        route::Reach,
+        verdict::Verdict,
+    },
+    http::Http,
+    prow::{deck, deck::DeckUrl, parse},
+    slack::{Look, builder_url, preview_text, render},
+};
+
+/// What to preview.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files with a ProwJob, a list, a deck body or NDJSON, as JSON or YAML; `-` or nothing reads
+    /// standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Read the runs from this deck instead
+    #[arg(long, value_name = "URL", conflicts_with = "files")]
+    deck: Option<String>,
+    /// Only runs of this job
+    #[arg(long, value_name = "JOB")]
+    job: Option<String>,
+    /// Only runs that ended (or started) within this time, such as 2h
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    since: Option<Duration>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How to print a preview.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: the decision, and the message as it will look.
+    Text,
+    /// One object per run.
+    Json,
+    /// The Slack payloads alone, one per line.
+    Slack,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).ok_or_else(|| "write a duration such as 90s, 2h or 7d".to_owned())
+}
+
+/// Stands for the receiver where none is configured, so that the message can be shown all the same.
+const NOBODY: &str = "(no receiver configured)";
+
+/// Runs the command.
+pub fn run(args: &Args, paths: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<Outcome> {
+    let config = Config::load(paths, environment)?;
+    let clock = Clock::System;
+    let (runs, problems) = match &args.deck {
+        Some(url) => from_deck(url, &config, &clock)?,
+        None => from_files(&args.files, &clock)?,
+    };
+    for problem in &problems {
+        out::say(&format!("{} {}", out::styled(out::YELLOW, "warning:"), out::printable(problem)));
+    }
+    let runs = filter(runs, args, &clock);
+    if runs.is_empty() {
+        out::say("nothing to preview: no run was read");
+        return Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No });
+    }
+    let preview = Preview::new(&config, &runs);
+    match args.format {
+        Format::Json => preview.print_json(),
+        Format::Slack => preview.print_slack(),
+        Format::Text => preview.print_text(),
+    }
+    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No })
+}
+
+type Read = (Vec<Observation>, Vec<String>);
+
+fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
+    let stdin = [PathBuf::from("-")];
+    let files = if files.is_empty() { &stdin[..] } else { files };
+    let (mut runs, mut problems) = (Vec::new(), Vec::new());
+    for file in files {
+        let name = file.display();
+        let bytes = if file.as_os_str() == "-" {
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+            bytes
+        } else {
+            fs::read(file).map_err(|error| UsageError(format!("cannot read {name}: {error}")))?
+        };
+        let parsed = parse::document(&bytes, Source::File, clock.now())
+            .map_err(|error| UsageError(format!("cannot read ProwJobs from {name}: {error}")))?;
+        runs.extend(parsed.observations);
+        problems.extend(parsed.problems.into_iter().map(|problem| format!("{name}: {problem}")));
+    }
+    Ok((runs, problems))
+}
+
+fn from_deck(url: &str, config: &Config, clock: &Clock) -> Result<Read> {
+    let deck = DeckUrl::parse(url).map_err(|error| UsageError(error.to_string()))?;
+    let timeout = config.settings.deck.as_ref().map_or(Duration::from_secs(60), |deck| deck.timeout);
+    let http = Http::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runs = Vec::new();
+    let stats = runtime.block_on(deck::list(http.open(), &deck, timeout, clock.now(), |run| runs.push(run)))?;
+    Ok((runs, stats.bad_items))
+}
+
+fn filter(runs: Vec<Observation>, args: &Args, clock: &Clock) -> Vec<Observation> {
+    let from = args.since.and_then(|since| clock.now().checked_sub(since).ok());
+    let wanted = |run: &Observation| args.job.as_ref().is_none_or(|job| *job == run.job) && from.is_none_or(|from| seen_at(run) >= from);
+    runs.into_iter().filter(wanted).collect()
+}
+
+/// What each run would lead to, in order of input, and what would be said later.
+struct Preview<'a> {
+    config: &'a Config,
+    runs: Vec<(&'a Observation, Seen)>,
+    later: Vec<Told>,
+}
+
+impl<'a> Preview<'a> {
+    fn new(config: &'a Config, runs: &'a [Observation]) -> Self {
+        let policy = policy(config);
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        order.sort_by_key(|index| runs.get(*index).map(|run| (seen_at(run), run.run.clone(), *index)));
+        let mut replay = Replay::default();
+        let mut seen: BTreeMap<usize, Seen> = BTreeMap::new();
+        for index in order {
+            if let Some(run) = runs.get(index) {
+                seen.insert(index, replay.see(&policy, run));
+            }
+        }
+        let later = replay.finish(&policy);
+        Self { config, runs: runs.iter().zip(seen.into_values()).collect(), later }
+    }
+
+    fn print_json(&self) {
+        for (run, seen) in &self.runs {
+            out::line(&self.object(run, seen).to_string());
+        }
+    }
+
+    fn object(&self, run: &Observation, seen: &Seen) -> Value {
+        let class = &seen.outcome.class;
+        let receivers: Vec<&String> = seen.outcome.receivers.iter().filter(|name| *name != NOBODY).collect();
+        json!({
+            "run": run.run,
+            "job": run.job,
+            "org": or_null(run.org()),
+            "repo": or_null(run.repo()),
+            "ref": or_null(run.base_ref()),
+            "state": run.state.as_str(),
+            "verdict": seen.outcome.verdict,
+            "rule": class.rule,
+            "service": class.service,
+            "controller": class.controller,
+            "component": class.component,
+            "stage": class.stage,
+            "severity": class.severity,
+            "decision": seen.outcome.decision,
+            "reason": reason(seen),
+            "receivers": receivers,
+            "message": seen.told.first().map(|told| self.payload(&told.notification)),
+        })
+    }
+
+    fn print_slack(&self) {
+        let all = self.runs.iter().flat_map(|(_, seen)| seen.earlier.iter().chain(&seen.told)).chain(&self.later);
+        for told in all {
+            out::line(&self.payload(&told.notification).to_string());
+        }
+    }
+
+    fn print_text(&self) {
+        for (run, seen) in &self.runs {
+            print_run(run, seen);
+            for told in &seen.told {
+                self.print_message(&told.notification);
+            }
+        }
+        let due: Vec<&Told> = self.runs.iter().flat_map(|(_, seen)| &seen.earlier).chain(&self.later).collect();
+        if !due.is_empty() {
+            out::line(&out::styled(out::BOLD, "\nWhat falls due between and after these runs"));
+        }
+        for told in due {
+            out::line(&format!("\n{}  {}", told.notification.at, told.notification.event.as_str()));
+            self.print_message(&told.notification);
+        }
+        self.print_summary();
+    }
+
+    fn print_message(&self, notification: &Notification) {
+        let payload = self.payload(notification);
+        out::line(&format!("  {} {}", out::styled(out::DIM, "to"), out::styled(out::BOLD, &notification.receiver)));
+        for line in preview_text(&payload).lines() {
+            out::line(&format!("  {}", out::printable(line)));
+        }
+        out::line(&out::styled(out::DIM, &format!("  {}", builder_url(&payload))));
+    }
+
+    fn print_summary(&self) {
+        let mut counts: BTreeMap<Decision, usize> = BTreeMap::new();
+        for (_, seen) in &self.runs {
+            *counts.entry(seen.outcome.decision).or_default() += 1;
+        }
+        let words: Vec<String> = counts.iter().map(|(decision, count)| format!("{count} {decision}")).collect();
+        out::line(&format!("\n{}: {}", out::styled(out::BOLD, &format!("{} runs", self.runs.len())), words.join(", ")));
+    }
+
+    fn payload(&self, notification: &Notification) -> Value {
+        let base = notification.receiver.split('/').next().unwrap_or_default();
+        let receiver: Option<&Receiver> = self.config.rules.receivers.iter().find(|receiver| receiver.name == base);
+        let look = Look {
+            mention: receiver.and_then(|receiver| receiver.mention_on_critical.clone()),
+            external_url: self.config.settings.external_url.clone(),
+        };
+        render(notification, &look)
+    }
+}
+
+/// The configuration's policy, with somebody to tell where nobody is configured.
+fn policy(config: &Config) -> Policy {
+    let mut policy = config.preview_policy();
+    if policy.routing.default_receiver.is_none() {
+        policy.routing.receivers.push((NOBODY.to_owned(), Reach::Single));
+        policy.routing.default_receiver = Some(NOBODY.to_owned());
+    }
+    policy
+}
+
+fn reason(seen: &Seen) -> String {
+    seen.outcome.reason.replace(&format!("{NOBODY} by default receiver"), "no receiver is configured")
+}
+
+fn or_null(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { json!(text) }
+}
+
+fn print_run(run: &Observation, seen: &Seen) {
+    let class = &seen.outcome.class;
+    let style = match seen.outcome.verdict {
+        Verdict::Fail | Verdict::Infra | Verdict::SoftFail => out::RED,
+        Verdict::Pass => out::GREEN,
+        Verdict::Running | Verdict::NoOp | Verdict::AbortedByHuman | Verdict::Superseded => out::YELLOW,
+    };
+    let place = [run.repo(), run.base_ref()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("@");
+    let head = format!("\n{}  {} {}", seen_at(run), out::styled(out::BOLD, &out::printable(&run.job)), out::printable(&place));
+    out::line(head.trim_end());
+    let verdict = out::styled(style, seen.outcome.verdict.as_str());
+    let decision = out::styled(out::BOLD, seen.outcome.decision.as_str());
+    out::line(&format!("  {} → {verdict} → {decision}: {}", run.state, out::printable(&reason(seen))));
+    let words = [
+        ("rule", class.rule.as_deref()),
+        ("service", class.service.as_deref()),
+        ("component", class.service.is_none().then_some(class.component.as_str())),
+        ("stage", class.stage.as_deref()),
+        ("severity", Some(class.severity.as_str())),
+        ("run", Some(run.run.0.as_str())),
+    ];
+    let words: Vec<String> = words.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {}", out::printable(value)))).collect();
+    out::line(&out::styled(out::DIM, &format!("  {}", words.join(" · "))));
+}

@@ -1,0 +1,67 @@
+//! From a source to Slack: intake → inbox → worker (the core) → outbox → sender.
+
+pub mod intake;
+pub mod live;
+pub mod poller;
+pub mod reload;
+pub mod sender;
+pub mod worker;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    clock::Clock, config::error::ConfigError, domain::observation::Observation, http::Http, metrics::Metrics, store::Store,
+};
+use live::Live;
+
+/// What every part of the running process shares. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The time.
+    pub clock: Clock,
+    /// The store.
+    pub store: Store,
+    /// The HTTP client.
+    pub http: Http,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// The configuration in force.
+    pub live: watch::Receiver<Arc<Live>>,
+    /// Rung when something came into the inbox.
+    pub inbox_bell: Arc<Notify>,
+    /// Rung when something came into the outbox.
+    pub outbox_bell: Arc<Notify>,
+    /// Rung when a fresh list of deck is wanted at once.
+    pub deck_bell: Arc<Notify>,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// The environment at start.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Shared {
+    /// The configuration in force now.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.borrow())
+    }
+}
+
+impl Origin {
+    /// Reads the configuration anew.
+    pub fn load(&self, first_start: Option<jiff::Timestamp>) -> Result<Live, ConfigError> {
+        Live::build(crate::config::Config::load(&self.paths, &self.environment)?, &self.environment, first_start)
+    }
+}
+
+/// Whether anybody may want to hear of a run of this type. What nobody watches is not even stored when it
+/// comes from a list; a webhook about it is stored and decided, since somebody took the trouble to send it.
+fn is_watched(live: &Live, run: &Observation) -> bool {
+    live.snapshot.policy.types.contains(&run.job_type)
+}

@@ -1,0 +1,34 @@
+//! The door: an observation is accepted once it is on the disk, and counted.
+
+use super::Shared;
+use crate::{
+    domain::observation::Observation,
+    metrics::{ReasonLabel, SourceLabel},
+    store::StoreError,
+};
+
+impl Shared {
+    /// Accepts observations; when this returns they are durable. On an error nothing was accepted.
+    pub async fn accept(&self, observations: Vec<Observation>) -> Result<(), StoreError> {
+        let sources: Vec<&'static str> = observations.iter().map(|run| run.source.as_str()).collect();
+        if sources.is_empty() {
+            return Ok(());
+        }
+        self.store.accept(observations).await.inspect_err(|error| self.count_store_failure(error))?;
+        for source in sources {
+            self.metrics.observations.get_or_create(&SourceLabel { source }).inc();
+        }
+        self.inbox_bell.notify_one();
+        Ok(())
+    }
+
+    /// Counts a failure of the store by its reason.
+    pub fn count_store_failure(&self, error: &StoreError) {
+        let reason = match error {
+            StoreError::Unavailable { .. } => "unavailable",
+            StoreError::Unusable { .. } => "unusable",
+            StoreError::Stopped => "stopped",
+        };
+        self.metrics.store_failures.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}

@@ -1,0 +1,177 @@
+//! Polls deck and accepts what is new in its list.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use jiff::Timestamp;
+use lru::LruCache;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{Shared, is_watched};
+use crate::{
+    config::settings::DeckSettings,
+    domain::{
+        backoff,
+        observation::{Observation, RunName},
+        prowjob::State,
+    },
+    metrics::ResultLabel,
+    prow::deck::{self, DeckError, DeckUrl, ListStats},
+    store::StoreError,
+};
+
+/// Runs that are remembered as handled; more are looked up in the store. About 100 bytes each.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
+/// Runs looked up and accepted at once.
+const BATCH: usize = 500;
+/// Longest pause after failed polls.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Key in the store: the first whole list has been taken in.
+const FIRST_LIST_DONE: &str = "first_list_done";
+
+/// How far a run had come when last seen, and whether it was over.
+type Progress = (u8, bool);
+
+/// The one that polls.
+#[derive(Debug)]
+pub struct Poller {
+    shared: Shared,
+    known: LruCache<RunName, Progress>,
+    failures: u32,
+}
+
+/// Why a poll did not take in the whole list.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// Deck did not give it.
+    #[error(transparent)]
+    Deck(#[from] DeckError),
+    /// It could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Poller {
+    /// A poller that remembers nothing yet.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared, known: LruCache::new(REMEMBERED), failures: 0 }
+    }
+
+    /// Polls until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let pause = self.poll_and_report().await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.shared.deck_bell.notified(), if self.failures == 0 => {
+                    // Several statuses ask at once; deck's own list is not newer than a few seconds anyway.
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Polls once and says how long to pause.
+    async fn poll_and_report(&mut self) -> Duration {
+        let live = self.shared.live();
+        let (Some(url), Some(settings)) = (live.deck.clone(), live.snapshot.config.settings.deck.clone()) else {
+            return Duration::from_secs(10);
+        };
+        match self.poll(&url, &settings).await {
+            Ok(stats) => {
+                self.failures = 0;
+                self.report_success(&stats);
+                with_jitter(settings.interval, self.shared.clock.now())
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.shared.metrics.deck_polls.get_or_create(&ResultLabel { result: "failure" }).inc();
+                warn!(error = &error as &dyn std::error::Error, deck.failures = self.failures, "Cannot poll deck: {error}");
+                let jitter = u64::try_from(self.shared.clock.now().as_nanosecond() % 1_000_003).unwrap_or_default();
+                backoff::delay(settings.interval, LONGEST_PAUSE.max(settings.interval), self.failures, jitter)
+            }
+        }
+    }
+
+    fn report_success(&self, stats: &ListStats) {
+        let metrics = &self.shared.metrics;
+        metrics.deck_polls.get_or_create(&ResultLabel { result: "success" }).inc();
+        metrics.deck_list_items.set(i64::try_from(stats.items).unwrap_or(i64::MAX));
+        metrics.deck_last_success.set(self.shared.clock.now().as_duration().as_secs_f64());
+        debug!(deck.items = stats.items, deck.bytes = stats.bytes, "Read deck's list");
+        for problem in &stats.bad_items {
+            warn!(reason = %problem, "Cannot read one ProwJob of deck's list, left it out");
+        }
+    }
+
+    /// Reads the whole list and accepts what is new in it.
+    pub async fn poll(&mut self, url: &DeckUrl, settings: &DeckSettings) -> Result<ListStats, PollError> {
+        let shared = self.shared.clone();
+        let initial = shared.store.meta(FIRST_LIST_DONE).await?.is_none();
+        let now = shared.clock.now();
+        let mut failed = None;
+        let mut waiting: Vec<Observation> = Vec::new();
+        let live = shared.live();
+        let stats = deck::stream(shared.http.open(), url, settings.timeout, now, async |runs: Vec<Observation>| {
+            waiting.extend(runs.into_iter().filter(|run| is_watched(&live, run)));
+            if waiting.len() < BATCH || failed.is_some() {
+                return;
+            }
+            failed = self.take_in(std::mem::take(&mut waiting), initial).await.err();
+        })
+        .await;
+        // What came before a list broke off holds all the same.
+        if failed.is_none() {
+            failed = self.take_in(waiting, initial).await.err();
+        }
+        let stats = stats?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if initial {
+            shared.store.set_meta(FIRST_LIST_DONE, now.to_string()).await?;
+            info!(deck.items = stats.items, "Took in deck's first list");
+        }
+        Ok(stats)
+    }
+
+    /// Accepts those runs that are further than when last seen.
+    async fn take_in(&mut self, runs: Vec<Observation>, initial: bool) -> Result<(), StoreError> {
+        let mut new: Vec<Observation> = runs.into_iter().filter(|run| self.is_further(run)).collect();
+        let names: Vec<RunName> = new.iter().map(|run| run.run.clone()).filter(|name| !self.known.contains(name)).collect();
+        if !names.is_empty() {
+            for (name, known) in self.shared.store.known(names).await? {
+                self.known.put(name, (State::parse(&known.state).progress(), known.finished));
+            }
+            new.retain(|run| self.is_further(run));
+        }
+        for run in &mut new {
+            run.initial = initial;
+        }
+        let seen: Vec<(RunName, Progress)> = new.iter().map(|run| (run.run.clone(), progress(run))).collect();
+        self.shared.accept(new).await?;
+        for (name, progress) in seen {
+            self.known.put(name, progress);
+        }
+        Ok(())
+    }
+
+    fn is_further(&mut self, run: &Observation) -> bool {
+        self.known.get(&run.run).is_none_or(|known| *known < progress(run) && !known.1)
+    }
+}
+
+fn progress(run: &Observation) -> Progress {
+    (run.state.progress(), run.is_finished())
+}
+
+/// Up to a tenth longer, so that many notifiers do not ask in step.
+fn with_jitter(interval: Duration, now: Timestamp) -> Duration {
+    let tenth = u64::try_from(interval.as_millis() / 10).unwrap_or_default().max(1);
+    let noise = u64::try_from(now.as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default();
+    interval + Duration::from_millis(noise % tenth)
+}

@@ -1,0 +1,346 @@
+//! Takes messages out of the outbox and posts them: one receiver's in order, critical first, at the pace
+//! of its webhook; what becomes of each answer is decided by one table.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{Quota, RateLimiter, clock::Clock as _, state::keyed::HashMapStateStore};
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Shared,
+    live::{Endpoint, Live},
+    worker::sleep,
+};
+use crate::{
+    clock::Clock,
+    config::settings::{Pace, Retry},
+    domain::{backoff, notification::Diverted},
+    metrics::ReasonLabel,
+    slack::{Look, client::Answer, render, render_plain},
+    store::{Delivery, Divert, Health, Recorded, StoreError, Then},
+};
+
+/// An answer that is neither yes nor no (a proxy's page with status 200) is tried this often.
+const SUSPICIOUS_TRIES: u32 = 3;
+/// Failures in a row after which a receiver counts as failing; it is then probed at each pause's end.
+const BREAKER_AFTER: u32 = 5;
+/// A dead webhook is tried again after this long, in case somebody revived it.
+const DEAD_FOR: Duration = Duration::from_secs(3600);
+/// Pause after a failure of the store.
+const PAUSE: Duration = Duration::from_secs(1);
+
+type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock>;
+
+/// The one that sends.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    shared: Shared,
+    pace: Arc<Mutex<Paced>>,
+}
+
+/// The limiter for the pace in force, and health as last recorded.
+#[derive(Debug)]
+struct Paced {
+    pace: Pace,
+    limiter: Arc<Limiter>,
+    failures: BTreeMap<String, u32>,
+    dead: BTreeMap<String, (Timestamp, String)>,
+}
+
+impl governor::clock::Clock for Clock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Duration::try_from(Self::now(self).as_duration()).unwrap_or_default()
+    }
+}
+
+impl Sender {
+    /// A sender that has sent nothing yet.
+    pub fn new(shared: Shared) -> Self {
+        let pace = shared.live().snapshot.config.settings.outbound;
+        let limiter = Arc::new(limiter(pace, &shared.clock));
+        Self { pace: Arc::new(Mutex::new(Paced { pace, limiter, failures: BTreeMap::new(), dead: BTreeMap::new() })), shared }
+    }
+
+    /// Sends until told to stop; requests under way are finished.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut running: JoinSet<(String, Result<Option<Timestamp>, StoreError>)> = JoinSet::new();
+        let mut busy: BTreeSet<String> = BTreeSet::new();
+        let mut paused: BTreeMap<String, Timestamp> = BTreeMap::new();
+        loop {
+            let wait = match self.start_due(&mut running, &mut busy, &mut paused).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    self.shared.count_store_failure(&error);
+                    error!(error = &error as &dyn std::error::Error, "Cannot read the outbox, trying again");
+                    Some(PAUSE)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.shared.outbox_bell.notified() => {}
+                () = sleep(wait) => {}
+                Some(done) = running.join_next() => self.note_end(done, &mut busy, &mut paused),
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Starts a task for each receiver that something can be sent to and that has none.
+    async fn start_due(
+        &self,
+        running: &mut JoinSet<(String, Result<Option<Timestamp>, StoreError>)>,
+        busy: &mut BTreeSet<String>,
+        paused: &mut BTreeMap<String, Timestamp>,
+    ) -> Result<Option<Duration>, StoreError> {
+        let now = self.shared.clock.now();
+        paused.retain(|_, until| *until > now);
+        for receiver in self.shared.store.receivers_due(now).await? {
+            if busy.contains(&receiver) || paused.contains_key(&receiver) {
+                continue;
+            }
+            busy.insert(receiver.clone());
+            let sender = self.clone();
+            running.spawn(async move {
+                let ended = sender.drain(&receiver).await;
+                (receiver, ended)
+            });
+        }
+        let stored = self.shared.store.next_delivery_due().await?.filter(|due| *due > now);
+        let next = paused.values().copied().chain(stored).min();
+        Ok(next.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default()))
+    }
+
+    fn note_end(
+        &self,
+        done: Result<(String, Result<Option<Timestamp>, StoreError>), tokio::task::JoinError>,
+        busy: &mut BTreeSet<String>,
+        paused: &mut BTreeMap<String, Timestamp>,
+    ) {
+        let Ok((receiver, ended)) = done else {
+            error!("A sending task ended in a panic; its receiver is tried again");
+            busy.clear();
+            return;
+        };
+        busy.remove(&receiver);
+        match ended {
+            Ok(Some(until)) => drop(paused.insert(receiver, until)),
+            Ok(None) => {}
+            Err(error) => {
+                self.shared.count_store_failure(&error);
+                error!(error = &error as &dyn std::error::Error, receiver, "Cannot note what became of a message, trying again");
+                paused.insert(receiver, self.shared.clock.now() + PAUSE);
+            }
+        }
+    }
+
+    /// Sends whatever can be sent now, all receivers side by side. Returns when the pace lets the next
+    /// message go, if it holds one back. For tests and for draining at a stop.
+    pub async fn step(&self) -> Result<Option<Timestamp>, StoreError> {
+        let due = self.shared.store.receivers_due(self.shared.clock.now()).await?;
+        let mut running = JoinSet::new();
+        for receiver in due {
+            let sender = self.clone();
+            running.spawn(async move { sender.drain(&receiver).await });
+        }
+        let mut next = None;
+        while let Some(Ok(ended)) = running.join_next().await {
+            next = [next, ended?].into_iter().flatten().min();
+        }
+        Ok(next)
+    }
+
+    /// Sends a receiver's messages until none is due. Returns when its pace lets the next one go.
+    async fn drain(&self, receiver: &str) -> Result<Option<Timestamp>, StoreError> {
+        loop {
+            let now = self.shared.clock.now();
+            let Some(delivery) = self.shared.store.next_delivery(receiver, now).await? else { return Ok(None) };
+            let live = self.shared.live();
+            let Some(endpoint) = live.endpoints.get(receiver) else {
+                let reason = "it is no longer configured".to_owned();
+                self.record(&live, receiver, &delivery, &Answer::Dead { reason }).await?;
+                continue;
+            };
+            if let Some(reason) = self.known_dead(receiver, now) {
+                self.record(&live, receiver, &delivery, &Answer::Dead { reason }).await?;
+                continue;
+            }
+            if let Err(until) = self.may_send(&live, endpoint) {
+                return Ok(Some(until));
+            }
+            let answer = self.post(endpoint, &delivery, now).await;
+            self.record(&live, receiver, &delivery, &answer).await?;
+        }
+    }
+
+    fn may_send(&self, live: &Live, endpoint: &Endpoint) -> Result<(), Timestamp> {
+        let limiter = self.limiter(live.snapshot.config.settings.outbound);
+        limiter.check_key(&endpoint.pace_key).map(drop).map_err(|not_yet| {
+            let wait = not_yet.wait_time_from(governor::clock::Clock::now(&self.shared.clock));
+            self.shared.clock.now() + wait.max(Duration::from_millis(1))
+        })
+    }
+
+    fn limiter(&self, pace: Pace) -> Arc<Limiter> {
+        let mut paced = self.paced();
+        if paced.pace != pace {
+            paced.pace = pace;
+            paced.limiter = Arc::new(limiter(pace, &self.shared.clock));
+        }
+        Arc::clone(&paced.limiter)
+    }
+
+    fn paced(&self) -> std::sync::MutexGuard<'_, Paced> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_dead(&self, receiver: &str, now: Timestamp) -> Option<String> {
+        let paced = self.paced();
+        paced.dead.get(receiver).filter(|(until, _)| *until > now).map(|(_, reason)| reason.clone())
+    }
+
+    async fn post(&self, endpoint: &Endpoint, delivery: &Delivery, now: Timestamp) -> Answer {
+        if delivery.attempts == 0 {
+            let waited = now.duration_since(delivery.created_at);
+            self.shared.metrics.notification_latency.observe(waited.as_secs_f64().max(0.0));
+        }
+        let payload = if delivery.plain {
+            self.shared.metrics.fallback_layouts.inc();
+            render_plain(&delivery.notification, &endpoint.look)
+        } else {
+            render(&delivery.notification, &endpoint.look)
+        };
+        endpoint.webhook.post(&self.shared.http, &payload).await
+    }
+
+    /// Notes an attempt and what follows from its answer.
+    async fn record(&self, live: &Live, receiver: &str, delivery: &Delivery, answer: &Answer) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        let settings = &live.snapshot.config.settings;
+        let failures = self.paced().failures.get(receiver).copied().unwrap_or_default();
+        let jitter = u64::try_from(now.as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default();
+        let ruling = rule(answer, delivery, now, failures, settings.retry, jitter);
+        let fallback = settings.fallback_receiver.as_deref().filter(|to| *to != receiver && live.endpoints.contains_key(*to));
+        let divert = ruling.divert.then_some(fallback).flatten().map(|to| Divert {
+            to: to.to_owned(),
+            why: Diverted { from: receiver.to_owned(), reason: ruling.detail.clone() },
+        });
+        self.report(receiver, delivery, &ruling, divert.is_some());
+        self.remember(receiver, &ruling.health, now);
+        let diverted = divert.is_some();
+        self.shared
+            .store
+            .record(Recorded {
+                delivery: delivery.id,
+                at: now,
+                outcome: ruling.outcome.to_owned(),
+                detail: ruling.detail,
+                counted: ruling.counted,
+                then: ruling.then,
+                health: Some(ruling.health),
+                divert,
+            })
+            .await?;
+        if diverted {
+            self.shared.outbox_bell.notify_one();
+        }
+        Ok(())
+    }
+
+    fn remember(&self, receiver: &str, health: &Health, now: Timestamp) {
+        let mut paced = self.paced();
+        paced.failures.insert(receiver.to_owned(), health.failures);
+        match &health.dead {
+            Some(reason) => {
+                paced.dead.entry(receiver.to_owned()).or_insert_with(|| (now + DEAD_FOR, reason.clone()));
+                paced.dead.retain(|_, (until, _)| *until > now);
+            }
+            None => drop(paced.dead.remove(receiver)),
+        }
+        self.shared.metrics.dead_receivers.set(i64::try_from(paced.dead.len()).unwrap_or(i64::MAX));
+    }
+
+    fn report(&self, receiver: &str, delivery: &Delivery, ruling: &Ruling, diverted: bool) {
+        let id = &delivery.notification.id;
+        if ruling.then == Then::Sent {
+            self.shared.metrics.delivered.inc();
+            info!(receiver, notification.id = %id, "Sent notification {id}");
+            return;
+        }
+        self.shared.metrics.notifications_failed.get_or_create(&ReasonLabel { reason: ruling.outcome }).inc();
+        if ruling.then == Then::Dead && !diverted {
+            self.shared.metrics.dead_letters.inc();
+            error!(receiver, notification.id = %id, reason = %ruling.detail, "Gave notification {id} up as a dead letter");
+        } else {
+            warn!(receiver, notification.id = %id, reason = %ruling.detail, diverted, "Did not get notification {id} through");
+        }
+    }
+}
+
+fn limiter(pace: Pace, clock: &Clock) -> Limiter {
+    let at_least_one = |number: u32| std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN);
+    let quota = Quota::per_second(at_least_one(pace.rate_per_s)).allow_burst(at_least_one(pace.burst));
+    RateLimiter::hashmap_with_clock(quota, clock.clone())
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ruling {
+    outcome: &'static str,
+    detail: String,
+    counted: bool,
+    then: Then,
+    health: Health,
+    divert: bool,
+}
+
+/// The table of Slack's answers: what each makes of the message and of its receiver.
+fn rule(answer: &Answer, delivery: &Delivery, now: Timestamp, failures: u32, retry: Retry, jitter: u64) -> Ruling {
+    let ruling = |outcome, detail: &str, then| Ruling {
+        outcome,
+        detail: detail.to_owned(),
+        counted: true,
+        then,
+        health: Health { blocked_until: None, dead: None, failures },
+        divert: false,
+    };
+    let later = |outcome, detail: &str, tries: u32| {
+        let too_old = now.duration_since(delivery.created_at) >= crate::domain::fold::to_signed(retry.max_age);
+        if too_old || delivery.attempts + 1 >= tries {
+            return Ruling { divert: false, ..ruling(outcome, detail, Then::Dead) };
+        }
+        let due_at = now + backoff::delay(retry.base, retry.cap, delivery.attempts + 1, jitter);
+        // The whole receiver waits, so that order is kept and a failing hook is probed by one message only.
+        let health = Health { blocked_until: Some(due_at), dead: None, failures: failures + 1 };
+        Ruling { health, ..ruling(outcome, detail, Then::Again { due_at, plain: delivery.plain }) }
+    };
+    match answer {
+        Answer::Sent => Ruling { health: Health::default(), ..ruling("sent", "", Then::Sent) },
+        Answer::RateLimited { retry_after } => {
+            let due_at = now + *retry_after;
+            let detail = format!("asked to wait {} s", retry_after.as_secs());
+            let health = Health { blocked_until: Some(due_at), dead: None, failures };
+            Ruling { counted: false, health, ..ruling("rate-limited", &detail, Then::Again { due_at, plain: delivery.plain }) }
+        }
+        Answer::Retry { reason, maybe_delivered } => {
+            let detail = if *maybe_delivered { format!("{reason}; it may have been delivered all the same") } else { reason.clone() };
+            later(if failures + 1 >= BREAKER_AFTER { "failing" } else { "retry" }, &detail, u32::MAX)
+        }
+        Answer::Suspicious { reason } => later("suspicious", reason, SUSPICIOUS_TRIES),
+        Answer::BadPayload { reason } if delivery.plain => ruling("bad-payload", reason, Then::Dead),
+        Answer::BadPayload { reason } => ruling("bad-payload", reason, Then::Again { due_at: now, plain: true }),
+        Answer::Dead { reason } => {
+            let health = Health { blocked_until: None, dead: Some(reason.clone()), failures: failures + 1 };
+            Ruling { health, divert: true, ..ruling("dead", reason, Then::Dead) }
+        }
+        Answer::Refused { reason } => ruling("refused", reason, Then::Dead),
+    }
+}

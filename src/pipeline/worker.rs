@@ -1,0 +1,192 @@
+//! Takes observations out of the inbox in batches, runs them through the core, and commits everything
+//! that follows in one transaction.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{Shared, is_watched, live::Live};
+use crate::{
+    domain::{flush::Told, incident::alias, observation::Source, observe::Outcome, replay::seen_at, state::State},
+    metrics::{DecisionLabel, EventLabel},
+    store::{DecisionRow, InboxRow, Sighting, StoreError, Work},
+};
+
+/// Observations in one transaction.
+const BATCH: usize = 512;
+/// How long a GitHub status waits for deck to show its ProwJob: deck renews its list every 30 s, and we
+/// poll it as often.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(90);
+/// How often such a status is looked at again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(2);
+/// Pause after a failure of the store.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The one that decides.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Shared,
+    /// `None` after a failed commit: the store knows better.
+    state: Option<State>,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Observations decided.
+    pub decided: usize,
+    /// Whether more are waiting.
+    pub more: bool,
+    /// When something falls due without a new observation.
+    pub next_due: Option<Timestamp>,
+}
+
+impl Worker {
+    /// A worker that has decided nothing yet.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared, state: None }
+    }
+
+    /// Works until told to stop; a step under way is finished.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait = match self.step().await {
+                Ok(step) if step.more => continue,
+                Ok(step) => self.until(step.next_due),
+                Err(error) => {
+                    self.shared.count_store_failure(&error);
+                    error!(error = &error as &dyn std::error::Error, "Cannot decide on what came in, trying again");
+                    Some(PAUSE)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.shared.inbox_bell.notified() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    fn until(&self, due: Option<Timestamp>) -> Option<Duration> {
+        due.map(|due| Duration::try_from(due.duration_since(self.shared.clock.now())).unwrap_or_default())
+    }
+
+    /// Decides on one batch, and on whatever has fallen due.
+    pub async fn step(&mut self) -> Result<Step, StoreError> {
+        let now = self.shared.clock.now();
+        let live = self.shared.live();
+        let claim = self.shared.store.claim(BATCH, now).await?;
+        for poisoned in &claim.poisoned {
+            self.shared.metrics.poisoned.inc();
+            error!(inbox.seq = poisoned.seq, reason = %poisoned.error, "Cannot read a stored observation, set it aside");
+        }
+        let rows = self.put_off_unresolved(&live, claim.rows, now).await?;
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None => self.shared.store.load_hot().await?,
+        };
+        let sightings = rows.iter().map(|row| Sighting::of(&row.observation)).collect();
+        let missing = state.missing(now);
+        self.shared.store.load_slice(&mut state, sightings, missing, now).await?;
+        let (outcomes, told) = decide(&live, &mut state, &rows, claim.more, now);
+        let work = work(&mut state, &rows, outcomes, told, now);
+        self.commit(work).await?;
+        state.forget_slices();
+        let next_due = if claim.more { None } else { self.next_due(&state).await? };
+        self.state = Some(state);
+        Ok(Step { decided: rows.len(), more: claim.more, next_due })
+    }
+
+    async fn next_due(&self, state: &State) -> Result<Option<Timestamp>, StoreError> {
+        let store = &self.shared.store;
+        let (window, inbox) = tokio::try_join!(store.next_window(), store.next_inbox_due())?;
+        Ok([state.next_due(), window, inbox].into_iter().flatten().min())
+    }
+
+    async fn commit(&self, work: Work) -> Result<(), StoreError> {
+        if work.is_empty() {
+            return Ok(());
+        }
+        let decisions: Vec<&'static str> = work.decisions.iter().map(|row| row.decision.as_str()).collect();
+        let events: Vec<&'static str> = work.told.iter().map(|told| told.notification.event.as_str()).collect();
+        self.shared.store.commit(work).await?;
+        for decision in decisions {
+            self.shared.metrics.decisions.get_or_create(&DecisionLabel { decision }).inc();
+        }
+        for event in &events {
+            self.shared.metrics.notifications.get_or_create(&EventLabel { event }).inc();
+        }
+        if !events.is_empty() {
+            self.shared.outbox_bell.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A GitHub status carries no ProwJob. It is put off until the run itself is known, or until it has
+    /// waited long enough to be told by what is known.
+    async fn put_off_unresolved(&self, live: &Live, rows: Vec<InboxRow>, now: Timestamp) -> Result<Vec<InboxRow>, StoreError> {
+        let mut ready = Vec::with_capacity(rows.len());
+        for row in rows {
+            if self.is_resolved(live, &row, now).await? {
+                ready.push(row);
+            } else {
+                self.shared.deck_bell.notify_one();
+                self.shared.store.postpone(row.seq, now + RESOLVE_EVERY).await?;
+            }
+        }
+        Ok(ready)
+    }
+
+    async fn is_resolved(&self, live: &Live, row: &InboxRow, now: Timestamp) -> Result<bool, StoreError> {
+        let run = &row.observation;
+        if run.source != Source::Github || !run.inferred || live.deck.is_none() || !is_watched(live, run) {
+            return Ok(true);
+        }
+        let waited = now.duration_since(row.received_at);
+        let Some(alias) = alias(run) else { return Ok(true) };
+        if waited >= crate::domain::fold::to_signed(RESOLVE_WITHIN) {
+            warn!(run = %run.run, "Deck does not show the run behind a GitHub status, telling what the status says");
+            return Ok(true);
+        }
+        let Some(name) = self.shared.store.find_by_alias(alias).await? else { return Ok(false) };
+        let known = self.shared.store.known(vec![name.clone()]).await?;
+        Ok(known.get(&name).is_some_and(|known| known.finished))
+    }
+}
+
+fn decide(live: &Live, state: &mut State, rows: &[InboxRow], more: bool, now: Timestamp) -> (Vec<(usize, Outcome)>, Vec<Told>) {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|index| rows.get(*index).map(|row| (seen_at(&row.observation), row.seq)));
+    let policy = &live.snapshot.policy;
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for index in order {
+        if let Some(row) = rows.get(index) {
+            outcomes.push((index, state.observe(policy, &row.observation, now)));
+        }
+    }
+    (outcomes, state.flush(policy, now, more))
+}
+
+fn work(state: &mut State, rows: &[InboxRow], outcomes: Vec<(usize, Outcome)>, told: Vec<Told>, now: Timestamp) -> Work {
+    let mut decisions = Vec::with_capacity(outcomes.len());
+    for (index, outcome) in outcomes {
+        let Some(row) = rows.get(index) else { continue };
+        let run = &row.observation;
+        info!(
+            run = %run.run, job.name = %run.job, decision = outcome.decision.as_str(), verdict = outcome.verdict.as_str(),
+            rule = outcome.class.rule.as_deref(), "Decided on {}: {}", run.run, outcome.decision
+        );
+        decisions.push(DecisionRow::new(run, outcome, now));
+    }
+    Work { done: rows.iter().map(|row| row.seq).collect(), state: Work::changes(state), decisions, told }
+}
+
+/// Sleeps for ever when there is nothing to wait for.
+pub(super) async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,172 @@
+//! The HTTP server: a router, and connections that cannot be held open by slow clients.
+
+pub mod body;
+pub mod hooks;
+pub mod ops;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use lru::LruCache;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{config::settings::Pace, pipeline::Shared};
+
+/// A client must have sent all its headers by then.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest request head, in bytes.
+const MAX_HEAD: usize = 32 << 10;
+/// Connections at once; more wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long requests under way may take at a stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Delivery ids that are remembered.
+const DELIVERIES: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+/// Above this many addresses those that have been quiet are forgotten.
+const ADDRESSES: usize = 10_000;
+
+/// What handlers share.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// The rest of the process.
+    pub shared: Shared,
+    /// GitHub delivery ids that were accepted.
+    deliveries: Arc<Mutex<LruCache<String, ()>>>,
+    inbound: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    /// Set when the process is about to stop.
+    stopping: CancellationToken,
+}
+
+impl Web {
+    /// The handlers' state; `stopping` makes `/readyz` say no.
+    pub fn new(shared: Shared, stopping: CancellationToken) -> Self {
+        let Pace { rate_per_s, burst } = shared.live().snapshot.config.settings.inbound;
+        let at_least_one = |number: u32| std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN);
+        let quota = Quota::per_second(at_least_one(rate_per_s)).allow_burst(at_least_one(burst));
+        Self {
+            shared,
+            deliveries: Arc::new(Mutex::new(LruCache::new(DELIVERIES))),
+            inbound: Arc::new(RateLimiter::keyed(quota)),
+            stopping,
+        }
+    }
+
+    /// Whether a delivery id was accepted before; a retry of it changes nothing.
+    fn is_repeated(&self, delivery: &str) -> bool {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).get(delivery).is_some()
+    }
+
+    fn remember(&self, delivery: String) {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).put(delivery, ());
+    }
+
+    /// All routes.
+    pub fn router(self) -> Router {
+        let hooks = Router::new()
+            .route("/hooks/prowjob", post(hooks::prowjob))
+            .route("/hooks/github", post(hooks::github))
+            .layer(middleware::from_fn_with_state(self.clone(), limit_rate));
+        Router::new()
+            .merge(hooks)
+            .route("/healthz", get(ops::healthz))
+            .route("/readyz", get(ops::readyz))
+            .route("/metrics", get(ops::metrics))
+            .layer(middleware::from_fn(harden))
+            .with_state(self)
+    }
+}
+
+/// Each address has its share; who sends more is told when to come back.
+async fn limit_rate(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    if let Some(address) = address
+        && web.inbound.check_key(&address).is_err()
+    {
+        web.shared.metrics.count_request("/hooks", 429);
+        return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "too many requests\n").into_response();
+    }
+    if web.inbound.len() > ADDRESSES {
+        web.inbound.retain_recent();
+    }
+    next.run(request).await
+}
+
+/// Headers that every answer carries.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Serves until told to stop, then finishes the requests under way.
+pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
+    let router = web.router();
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD).pipeline_flush(true);
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, peer, place) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &places) => match accepted {
+                Some(accepted) => accepted,
+                None => continue,
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(ConnectInfo(peer))));
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(error = &error as &dyn std::error::Error, "A connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        warn!("Some requests did not end in time and were cut off");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<tokio::sync::Semaphore>,
+) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Answers are small; waiting to fill a packet only delays them. Failing to say so is harmless.
+            drop(stream.set_nodelay(true));
+            Some((stream, peer, place))
+        }
+        Err(error) => {
+            // Out of file descriptors, mostly: let some connections end first.
+            warn!(error = &error as &dyn std::error::Error, "Cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
