@@ -1,0 +1,399 @@
+//! What a batch led to, stored in one transaction or not at all.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+use serde::Serialize;
+
+use super::{
+    Store, StoreError, inbox, outbox,
+    rows::{body, millis},
+    slice::build_id,
+    threads::{Session, bump},
+};
+use crate::domain::{
+    classify::Classification,
+    decision::Decision,
+    flush::Told,
+    fold::CauseKey,
+    incident::{Incident, IncidentId, Run},
+    job::JobKey,
+    observation::{Observation, RunName, Source},
+    observe::Outcome,
+    state::{DigestKey, FoldKey, State},
+    verdict::Verdict,
+};
+
+/// All that follows from a batch of observations or a tick.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Numbers of the inbox rows that are decided.
+    pub done: Vec<i64>,
+    /// What of the state changed.
+    pub state: Changed,
+    /// One per observation.
+    pub decisions: Vec<DecisionRow>,
+    /// What is to be sent.
+    pub told: Vec<Told>,
+}
+
+impl Work {
+    /// Copies what was touched out of the state and takes its list of changes.
+    pub fn changes(state: &mut State) -> Changed {
+        let changes = state.take_changes();
+        let pick = |name: &RunName| state.runs.get(name).map(RunRow::new);
+        Changed {
+            runs: changes.runs.iter().filter_map(pick).collect(),
+            incidents: changes
+                .incidents
+                .iter()
+                .filter_map(|id| state.incidents.get(id).map(IncidentRow::new))
+                .collect(),
+            causes: bodies(changes.causes, |key| state.causes.get(key).map(body)),
+            folds: bodies(changes.folds, |key| state.folds.get(key).map(body)),
+            digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
+            next_incident: state.next_incident,
+        }
+    }
+}
+
+fn bodies<K>(
+    keys: impl IntoIterator<Item = K>,
+    of: impl Fn(&K) -> Option<String>,
+) -> Vec<(K, Option<String>)> {
+    keys.into_iter()
+        .map(|key| {
+            let body = of(&key);
+            (key, body)
+        })
+        .collect()
+}
+
+/// The touched part of a state, ready to be written. Built by [`Work::changes`].
+#[derive(Debug, Default)]
+pub struct Changed {
+    runs: Vec<RunRow>,
+    incidents: Vec<IncidentRow>,
+    /// Bodies; `None` where the thing is gone.
+    causes: Vec<(CauseKey, Option<String>)>,
+    folds: Vec<(FoldKey, Option<String>)>,
+    digests: Vec<(DigestKey, Option<String>)>,
+    next_incident: u64,
+}
+
+#[derive(Debug)]
+struct RunRow {
+    run: Run,
+    facts: Option<String>,
+}
+
+impl RunRow {
+    fn new(run: &Run) -> Self {
+        Self {
+            run: run.clone(),
+            facts: run.facts.as_deref().map(body),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct IncidentRow {
+    id: IncidentId,
+    job: JobKey,
+    cause: CauseKey,
+    first_at: Timestamp,
+    closed_at: Option<Timestamp>,
+    window_ends: Option<Timestamp>,
+    body: String,
+}
+
+impl IncidentRow {
+    fn new(incident: &Incident) -> Self {
+        Self {
+            id: incident.id,
+            job: incident.job.clone(),
+            cause: incident.cause.clone(),
+            first_at: incident.first.at,
+            closed_at: incident.closed_by.as_ref().map(|good| good.at),
+            window_ends: incident.window_ends,
+            body: body(incident),
+        }
+    }
+}
+
+/// What became of one observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecisionRow {
+    /// The run.
+    pub run: RunName,
+    /// Who told us.
+    pub source: Source,
+    /// When we were told.
+    pub seen_at: Timestamp,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// The run's job.
+    pub job_key: JobKey,
+    /// Our reading of the run.
+    pub verdict: Verdict,
+    /// The decision.
+    pub decision: Decision,
+    /// The rule that classified the run.
+    pub rule: Option<String>,
+    /// Why, in one clause.
+    pub reason: String,
+    /// What the rules made of the run.
+    pub class: Classification,
+    /// Who is told because of it.
+    pub receivers: Vec<String>,
+    /// The incident that it opened, prolonged or closed.
+    pub incident: Option<IncidentId>,
+}
+
+impl DecisionRow {
+    /// Of an observation and what the domain made of it.
+    pub fn new(observation: &Observation, outcome: Outcome, decided_at: Timestamp) -> Self {
+        Self {
+            run: observation.run.clone(),
+            source: observation.source,
+            seen_at: observation.seen_at,
+            decided_at,
+            job_key: JobKey::of(observation),
+            verdict: outcome.verdict,
+            decision: outcome.decision,
+            rule: outcome.class.rule.clone(),
+            reason: outcome.reason,
+            class: outcome.class,
+            receivers: outcome.receivers,
+            incident: outcome.incident,
+        }
+    }
+}
+
+impl Store {
+    /// Stores the consequences of a batch and takes its observations out of the inbox, all or nothing.
+    pub async fn commit(&self, work: Work) -> Result<(), StoreError> {
+        let Work {
+            done,
+            state,
+            decisions,
+            told,
+        } = work;
+        let decisions: Vec<(DecisionRow, String, String)> = decisions
+            .into_iter()
+            .map(|row| {
+                let (class, receivers) = (body(&row.class), body(&row.receivers));
+                (row, class, receivers)
+            })
+            .collect();
+        let told: Vec<(Told, String)> = told
+            .into_iter()
+            .map(|told| {
+                let body = body(&told.notification);
+                (told, body)
+            })
+            .collect();
+        self.write(move |session| {
+            inbox::finish(&session.conn, &done)?;
+            let ids = put_state(session, &state)?;
+            put_decisions(session, &decisions, &ids)?;
+            outbox::enqueue(&session.conn, &told)
+        })
+        .await
+    }
+}
+
+/// Returns the numbers of the runs it wrote.
+fn put_state(session: &mut Session, state: &Changed) -> rusqlite::Result<BTreeMap<String, i64>> {
+    let newest: i64 = session
+        .conn
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM runs")?
+        .query_row([], |row| row.get(0))?;
+    let mut ids = BTreeMap::new();
+    for row in &state.runs {
+        let job_id = session.job_id(&row.run.job.0)?;
+        ids.insert(row.run.name.0.clone(), put_run(&session.conn, row, job_id)?);
+    }
+    let new = ids.values().filter(|id| **id > newest).count();
+    count(&session.conn, "runs", new)?;
+    for row in &state.incidents {
+        let job_id = session.job_id(&row.job.0)?;
+        put_incident(&session.conn, row, job_id)?;
+    }
+    put_owed(&session.conn, state)?;
+    Ok(ids)
+}
+
+fn put_run(conn: &Connection, row: &RunRow, job_id: i64) -> rusqlite::Result<i64> {
+    let run = &row.run;
+    conn.prepare_cached(
+        "INSERT INTO runs (name, job_id, state, verdict, counts, started_at, finished_at, incident, \
+         base_ref, base_sha, url, alias, build_id, inferred, facts) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+         ON CONFLICT (name) DO UPDATE SET job_id = excluded.job_id, state = excluded.state, \
+         verdict = excluded.verdict, counts = excluded.counts, started_at = excluded.started_at, \
+         finished_at = excluded.finished_at, incident = excluded.incident, base_ref = excluded.base_ref, \
+         base_sha = excluded.base_sha, url = excluded.url, alias = excluded.alias, \
+         build_id = excluded.build_id, inferred = excluded.inferred, facts = excluded.facts \
+         RETURNING id",
+    )?
+    .query_row(
+        params![
+            run.name.0,
+            job_id,
+            run.state,
+            run.verdict.as_str(),
+            run.verdict.counts() && run.finished_at.is_some(),
+            run.started_at.map(millis),
+            run.finished_at.map(millis),
+            run.incident.map(|id| id.0),
+            run.base_ref,
+            run.base_sha,
+            run.url,
+            run.alias,
+            run.alias.as_deref().map(build_id),
+            run.inferred,
+            row.facts,
+        ],
+        |row| row.get(0),
+    )
+}
+
+fn put_incident(conn: &Connection, row: &IncidentRow, job_id: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id, cause = excluded.cause, open = excluded.open, \
+         first_at = excluded.first_at, closed_at = excluded.closed_at, window_ends = excluded.window_ends, \
+         body = excluded.body",
+    )?
+    .execute(params![
+        row.id.0,
+        job_id,
+        row.cause.0,
+        row.closed_at.is_none(),
+        millis(row.first_at),
+        row.closed_at.map(millis),
+        row.window_ends.map(millis),
+        row.body,
+    ])
+    .map(drop)
+}
+
+/// Causes, folds, digests and the next incident's number.
+fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
+    for (key, body) in &state.causes {
+        put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
+    }
+    for ((cause, receiver), body) in &state.folds {
+        put_body(conn, &FOLD, &[&cause.0, receiver], body.as_ref())?;
+    }
+    for ((receiver, first_start), body) in &state.digests {
+        put_body(conn, &DIGEST, &[receiver, first_start], body.as_ref())?;
+    }
+    conn.prepare_cached(
+        "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value",
+    )?
+    .execute([state.next_incident])
+    .map(drop)
+}
+
+/// How to put a body under a key, and how to drop it.
+struct Keyed {
+    put: &'static str,
+    drop: &'static str,
+}
+
+const CAUSE: Keyed = Keyed {
+    put: "INSERT INTO causes (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM causes WHERE key = $1",
+};
+const FOLD: Keyed = Keyed {
+    put: "INSERT INTO folds (cause, receiver, body) VALUES ($1, $2, $3) \
+          ON CONFLICT (cause, receiver) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM folds WHERE cause = $1 AND receiver = $2",
+};
+const DIGEST: Keyed = Keyed {
+    put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
+          ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
+};
+
+fn put_body(
+    conn: &Connection,
+    sql: &Keyed,
+    key: &[&dyn ToSql],
+    body: Option<&String>,
+) -> rusqlite::Result<()> {
+    let mut values = key.to_vec();
+    let statement = match &body {
+        Some(body) => {
+            values.push(body);
+            sql.put
+        }
+        None => sql.drop,
+    };
+    conn.prepare_cached(statement)?
+        .execute(values.as_slice())
+        .map(drop)
+}
+
+/// Decisions on runs that are not stored carry the run's name.
+fn put_decisions(
+    session: &mut Session,
+    decisions: &[(DecisionRow, String, String)],
+    ids: &BTreeMap<String, i64>,
+) -> rusqlite::Result<()> {
+    let mut words: BTreeMap<Decision, usize> = BTreeMap::new();
+    for (row, class, receivers) in decisions {
+        *words.entry(row.decision).or_default() += 1;
+        let job_id = session.job_id(&row.job_key.0)?;
+        let run_id = match ids.get(&row.run.0) {
+            Some(id) => Some(*id),
+            None => run_id(&session.conn, &row.run)?,
+        };
+        session
+            .conn
+            .prepare_cached(
+                "INSERT INTO decisions (run_id, run, job_id, source, seen_at, decided_at, verdict, decision, rule, \
+                 reason, class, receivers, incident) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            )?
+            .execute(params![
+                run_id,
+                run_id.is_none().then_some(&row.run.0),
+                job_id,
+                row.source.as_str(),
+                millis(row.seen_at),
+                millis(row.decided_at),
+                row.verdict.as_str(),
+                row.decision.as_str(),
+                row.rule,
+                row.reason,
+                class,
+                receivers,
+                row.incident.map(|id| id.0),
+            ])?;
+    }
+    for (decision, times) in words {
+        count(&session.conn, &format!("decision:{decision}"), times)?;
+    }
+    Ok(())
+}
+
+/// The number of a stored run.
+pub(super) fn run_id(conn: &Connection, name: &RunName) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM runs WHERE name = $1")?
+        .query_row([&name.0], |row| row.get(0))
+        .optional()
+}
+
+fn count(conn: &Connection, name: &str, by: usize) -> rusqlite::Result<()> {
+    if by == 0 {
+        return Ok(());
+    }
+    bump(conn, name, i64::try_from(by).unwrap_or(i64::MAX))
+}

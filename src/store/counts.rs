@@ -1,0 +1,108 @@
+//! Cheap totals, small settings of our own, and whether the store can be written.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::Serialize;
+
+use super::{Store, StoreError, inbox};
+use crate::domain::decision::Decision;
+
+/// Totals. Of the observations ever accepted each is in the inbox, poisoned, or decided once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Runs that are stored.
+    pub runs: u64,
+    /// Incidents that are open.
+    pub incidents_open: u64,
+    /// Observations ever accepted.
+    pub accepted: u64,
+    /// Observations that wait.
+    pub inbox: u64,
+    /// Observations that could not be read.
+    pub poisoned: u64,
+    /// Deliveries that wait.
+    pub outbox_pending: u64,
+    /// Deliveries that were given up.
+    pub outbox_dead: u64,
+    /// Decisions ever made; all words, 0 included.
+    pub decisions: BTreeMap<Decision, u64>,
+}
+
+impl Store {
+    /// Totals, without scanning anything that grows with history.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read(counts).await
+    }
+
+    /// A stored value of our own.
+    pub async fn meta(&self, key: &'static str) -> Result<Option<String>, StoreError> {
+        self.read(move |conn| meta(conn, key)).await
+    }
+
+    /// Stores a value, in place of an earlier one.
+    pub async fn set_meta(&self, key: &'static str, value: String) -> Result<(), StoreError> {
+        self.write(move |session| {
+            session
+                .conn
+                .prepare_cached(
+                    "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                )?
+                .execute(params![key, value])
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Stores a value unless there is one, and returns what is stored.
+    pub async fn init_meta(&self, key: &'static str, value: String) -> Result<String, StoreError> {
+        self.write(move |session| {
+            session
+                .conn
+                .prepare_cached(
+                    "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
+                )?
+                .execute(params![key, value])?;
+            Ok(meta(&session.conn, key)?.unwrap_or(value))
+        })
+        .await
+    }
+
+    /// Writes a row, to see whether that works.
+    pub async fn writable(&self) -> Result<(), StoreError> {
+        let now = self.clock.now().to_string();
+        self.set_meta("last-probe", now).await
+    }
+}
+
+fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT value FROM meta WHERE key = $1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
+    let counters: BTreeMap<String, i64> = conn
+        .prepare_cached("SELECT name, value FROM counters")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let counter = |name: &str| {
+        counters
+            .get(name)
+            .map_or(0, |value| u64::try_from(*value).unwrap_or(0))
+    };
+    let rows = |sql: &str| conn.prepare_cached(sql)?.query_row([], |row| row.get(0));
+    Ok(Counts {
+        runs: counter("runs"),
+        incidents_open: rows("SELECT count(*) FROM incidents WHERE open = 1")?,
+        accepted: counter("accepted"),
+        inbox: inbox::depth(conn)?,
+        poisoned: counter("poisoned"),
+        outbox_pending: rows("SELECT count(*) FROM outbox WHERE state = 'pending'")?,
+        outbox_dead: rows("SELECT count(*) FROM outbox WHERE state = 'dead'")?,
+        decisions: Decision::ALL
+            .into_iter()
+            .map(|decision| (decision, counter(&format!("decision:{decision}"))))
+            .collect(),
+    })
+}

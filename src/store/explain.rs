@@ -1,0 +1,256 @@
+//! The way of one run or one notification through the system.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::Serialize;
+
+use super::{
+    DecisionRow, Store, StoreError,
+    commit::run_id,
+    rows::{RUN_COLUMNS, json, json_or_none, run, time, word},
+    slice::{build_id, by_alias, incident},
+};
+use crate::domain::{
+    incident::{Incident, IncidentId, Run},
+    job::JobKey,
+    notification::{Diverted, Notification},
+    observation::RunName,
+};
+
+/// What was made of a run, and what was said of it to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trail {
+    /// The run; `None` when it is not kept, or when a notification was asked for.
+    pub run: Option<Run>,
+    /// The decisions on it, or on the runs that the notification shows, in order.
+    pub decisions: Vec<DecisionRow>,
+    /// The incident that it opened, prolonged or closed, or all that the notification speaks of.
+    pub incidents: Vec<Incident>,
+    /// What was said of these, in order.
+    pub notifications: Vec<NotificationTrail>,
+}
+
+/// A notification and where it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotificationTrail {
+    /// What was said.
+    pub notification: Notification,
+    /// To whom; diverted copies have deliveries of their own.
+    pub deliveries: Vec<DeliveryTrail>,
+}
+
+/// A delivery and its attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryTrail {
+    /// Its number.
+    pub id: i64,
+    /// Concrete receiver.
+    pub receiver: String,
+    /// `pending`, `sent` or `dead`.
+    pub state: String,
+    /// When it is or was to be sent.
+    pub due_at: Timestamp,
+    /// Why it goes to this receiver instead of its own.
+    pub diverted: Option<Diverted>,
+    /// In order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// When.
+    pub at: Timestamp,
+    /// One word.
+    pub outcome: String,
+    /// The answer in words.
+    pub detail: String,
+}
+
+impl Store {
+    /// The trail of a run, by its name, its alias, or a build id that only one run has; or of a
+    /// notification by the eight hex digits it shows. `None` when there is no such thing.
+    pub async fn explain(&self, asked: &RunName) -> Result<Option<Trail>, StoreError> {
+        let asked = asked.clone();
+        self.read(move |conn| {
+            let trail = match find_run(conn, &asked)? {
+                Some(run) => Some(of_run(conn, Some(run), &asked)?),
+                None => of_notification(conn, &asked.0)?,
+            };
+            match trail {
+                Some(trail) => Ok(Some(trail)),
+                None => {
+                    Ok(Some(of_run(conn, None, &asked)?)
+                        .filter(|trail| !trail.decisions.is_empty()))
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>> {
+    let named = conn
+        .prepare_cached(&format!(
+            "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id WHERE runs.name = $1"
+        ))?
+        .query_row([&asked.0], run)
+        .optional()?;
+    if named.is_some() {
+        return Ok(named);
+    }
+    if asked.0 != build_id(&asked.0) {
+        return Ok(by_alias(conn, &asked.0)?.pop());
+    }
+    let mut built = conn
+        .prepare_cached(&format!(
+            "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id WHERE runs.build_id = $1 LIMIT 2"
+        ))?
+        .query_map([&asked.0], run)?
+        .collect::<rusqlite::Result<Vec<Run>>>()?;
+    let only = built.pop();
+    Ok(only.filter(|_| built.is_empty()))
+}
+
+fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Result<Trail> {
+    let name = run.as_ref().map_or(asked, |run| &run.name);
+    let decisions = decisions(conn, name)?;
+    let touched: BTreeSet<IncidentId> = run
+        .iter()
+        .filter_map(|run| run.incident)
+        .chain(decisions.iter().filter_map(|decision| decision.incident))
+        .collect();
+    let mut incidents = Vec::new();
+    let mut said = BTreeSet::new();
+    for id in touched {
+        incidents.extend(incident(conn, id)?);
+        let about = conn
+            .prepare_cached(
+                "SELECT notification_id FROM notification_incidents WHERE incident_id = $1",
+            )?
+            .query_map([id.0], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        said.extend(about);
+    }
+    let notifications = said
+        .into_iter()
+        .filter_map(|id| notification(conn, id).transpose())
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Trail {
+        run,
+        decisions,
+        incidents,
+        notifications,
+    })
+}
+
+fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option<Trail>> {
+    let found = conn
+        .prepare_cached(
+            "SELECT id FROM notifications WHERE shown_id = $1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([shown_id], |row| row.get(0))
+        .optional()?;
+    let Some(id) = found else {
+        return Ok(None);
+    };
+    let Some(said) = notification(conn, id)? else {
+        return Ok(None);
+    };
+    let mut made = Vec::new();
+    for item in &said.notification.items {
+        made.extend(decisions(conn, &item.run)?);
+    }
+    let about = conn
+        .prepare_cached(
+            "SELECT incident_id FROM notification_incidents WHERE notification_id = $1 ORDER BY incident_id",
+        )?
+        .query_map([id], |row| row.get(0).map(IncidentId))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let incidents = about
+        .into_iter()
+        .filter_map(|id| incident(conn, id).transpose())
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Trail {
+        run: None,
+        decisions: made,
+        incidents,
+        notifications: vec![said],
+    }))
+}
+
+/// Decisions on a run, those before it was kept included.
+fn decisions(conn: &Connection, name: &RunName) -> rusqlite::Result<Vec<DecisionRow>> {
+    let id = run_id(conn, name)?.unwrap_or(-1);
+    conn.prepare_cached(
+        "SELECT source, seen_at, decided_at, jobs.key, verdict, decision, rule, reason, class, receivers, incident \
+         FROM decisions JOIN jobs ON jobs.id = decisions.job_id WHERE run_id = $1 OR run = $2 ORDER BY decisions.id",
+    )?
+    .query_map(params![id, name.0], |row| decision(name, row))?
+    .collect()
+}
+
+fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
+    Ok(DecisionRow {
+        run: name.clone(),
+        source: word(row, 0)?,
+        seen_at: time(row, 1)?,
+        decided_at: time(row, 2)?,
+        job_key: JobKey(row.get(3)?),
+        verdict: word(row, 4)?,
+        decision: word(row, 5)?,
+        rule: row.get(6)?,
+        reason: row.get(7)?,
+        class: json(row, 8)?,
+        receivers: json(row, 9)?,
+        incident: row.get::<_, Option<u64>>(10)?.map(IncidentId),
+    })
+}
+
+fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<NotificationTrail>> {
+    let said = conn
+        .prepare_cached("SELECT body FROM notifications WHERE id = $1")?
+        .query_row([id], |row| json(row, 0))
+        .optional()?;
+    let Some(notification) = said else {
+        return Ok(None);
+    };
+    let mut deliveries = conn
+        .prepare_cached(
+            "SELECT id, receiver, state, due_at, diverted FROM outbox WHERE notification_id = $1 ORDER BY id",
+        )?
+        .query_map([id], |row| {
+            Ok(DeliveryTrail {
+                id: row.get(0)?,
+                receiver: row.get(1)?,
+                state: row.get(2)?,
+                due_at: time(row, 3)?,
+                diverted: json_or_none(row, 4)?,
+                attempts: Vec::new(),
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for delivery in &mut deliveries {
+        delivery.attempts = attempts(conn, delivery.id)?;
+    }
+    Ok(Some(NotificationTrail {
+        notification,
+        deliveries,
+    }))
+}
+
+fn attempts(conn: &Connection, delivery: i64) -> rusqlite::Result<Vec<Attempt>> {
+    conn.prepare_cached(
+        "SELECT at, outcome, detail FROM attempts WHERE delivery_id = $1 ORDER BY id",
+    )?
+    .query_map([delivery], |row| {
+        Ok(Attempt {
+            at: time(row, 0)?,
+            outcome: row.get(1)?,
+            detail: row.get(2)?,
+        })
+    })?
+    .collect()
+}

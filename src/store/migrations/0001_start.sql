@@ -1,0 +1,161 @@
+-- Times are epoch milliseconds, flags 0 or 1, bodies JSON.
+
+-- Accepted, not yet decided; `seq` only grows. No other index: intake pays for each.
+CREATE TABLE inbox (
+    seq         integer PRIMARY KEY,
+    received_at bigint NOT NULL,
+    body        text NOT NULL
+);
+-- Rows of the inbox that wait for something else.
+CREATE TABLE parked (
+    seq         integer PRIMARY KEY,
+    received_at bigint NOT NULL,
+    due_at      bigint NOT NULL,
+    attempts    bigint NOT NULL,
+    body        text NOT NULL
+);
+CREATE INDEX parked_due ON parked (due_at);
+-- Rows of the inbox that cannot be read.
+CREATE TABLE poison (
+    seq         integer PRIMARY KEY,
+    received_at bigint NOT NULL,
+    error       text NOT NULL,
+    body        text NOT NULL
+);
+
+CREATE TABLE jobs (
+    id  integer PRIMARY KEY,
+    key text NOT NULL UNIQUE
+);
+CREATE TABLE runs (
+    id          integer PRIMARY KEY,
+    name        text NOT NULL UNIQUE,
+    job_id      bigint NOT NULL,
+    state       text NOT NULL,
+    verdict     text NOT NULL,
+    counts      bigint NOT NULL,
+    started_at  bigint,
+    finished_at bigint,
+    incident    bigint,
+    base_ref    text NOT NULL,
+    base_sha    text,
+    url         text,
+    alias       text,
+    build_id    text,
+    inferred    bigint NOT NULL,
+    facts       text
+);
+-- The timeline of a job.
+CREATE INDEX runs_timeline ON runs (job_id, finished_at) WHERE counts = 1;
+CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX runs_incident ON runs (incident) WHERE incident IS NOT NULL;
+-- Finds aliases too, which end in the build id: smaller than an index of whole aliases, and nearly in order.
+CREATE INDEX runs_build ON runs (build_id) WHERE build_id IS NOT NULL;
+
+-- Append only. `run` is set only for runs that are not kept.
+CREATE TABLE decisions (
+    id         integer PRIMARY KEY,
+    run_id     bigint,
+    run        text,
+    job_id     bigint NOT NULL,
+    source     text NOT NULL,
+    seen_at    bigint NOT NULL,
+    decided_at bigint NOT NULL,
+    verdict    text NOT NULL,
+    decision   text NOT NULL,
+    rule       text,
+    reason     text NOT NULL,
+    class      text NOT NULL,
+    receivers  text NOT NULL,
+    incident   bigint
+);
+CREATE INDEX decisions_run ON decisions (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX decisions_name ON decisions (run) WHERE run IS NOT NULL;
+
+CREATE TABLE incidents (
+    id          integer PRIMARY KEY,
+    job_id      bigint NOT NULL,
+    cause       text NOT NULL,
+    open        bigint NOT NULL,
+    first_at    bigint NOT NULL,
+    closed_at   bigint,
+    window_ends bigint,
+    body        text NOT NULL
+);
+CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
+CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX incidents_window ON incidents (window_ends) WHERE window_ends IS NOT NULL;
+
+CREATE TABLE causes (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE folds (
+    cause    text NOT NULL,
+    receiver text NOT NULL,
+    body     text NOT NULL,
+    PRIMARY KEY (cause, receiver)
+) WITHOUT ROWID;
+CREATE TABLE digests (
+    receiver    text NOT NULL,
+    first_start bigint NOT NULL,
+    body        text NOT NULL,
+    PRIMARY KEY (receiver, first_start)
+) WITHOUT ROWID;
+
+CREATE TABLE notifications (
+    id       integer PRIMARY KEY,
+    shown_id text NOT NULL,
+    event    text NOT NULL,
+    receiver text NOT NULL,
+    at       bigint NOT NULL,
+    body     text NOT NULL
+);
+CREATE INDEX notifications_shown ON notifications (shown_id);
+CREATE TABLE notification_incidents (
+    notification_id bigint NOT NULL,
+    incident_id     bigint NOT NULL,
+    PRIMARY KEY (notification_id, incident_id)
+) WITHOUT ROWID;
+CREATE INDEX notification_incidents_incident ON notification_incidents (incident_id);
+
+-- Deliveries. `state` is pending, sent or dead; `diverted` tells a copy for another receiver from the original.
+CREATE TABLE outbox (
+    id              integer PRIMARY KEY,
+    notification_id bigint NOT NULL,
+    receiver        text NOT NULL,
+    critical        bigint NOT NULL,
+    state           text NOT NULL,
+    attempts        bigint NOT NULL,
+    plain           bigint NOT NULL,
+    created_at      bigint NOT NULL,
+    due_at          bigint NOT NULL,
+    diverted        text
+);
+CREATE INDEX outbox_pending ON outbox (receiver, critical DESC, id) WHERE state = 'pending';
+CREATE INDEX outbox_dead ON outbox (receiver) WHERE state = 'dead';
+CREATE INDEX outbox_notification ON outbox (notification_id);
+CREATE TABLE attempts (
+    id          integer PRIMARY KEY,
+    delivery_id bigint NOT NULL,
+    at          bigint NOT NULL,
+    outcome     text NOT NULL,
+    detail      text NOT NULL
+);
+CREATE INDEX attempts_delivery ON attempts (delivery_id);
+CREATE TABLE receivers (
+    name          text PRIMARY KEY,
+    blocked_until bigint,
+    dead          text,
+    failures      bigint NOT NULL
+) WITHOUT ROWID;
+
+-- What would need a scan to count, and the last numbers given.
+CREATE TABLE counters (
+    name  text PRIMARY KEY,
+    value bigint NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE meta (
+    key   text PRIMARY KEY,
+    value text NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,401 @@
+//! What is to be sent, to whom, and how that went.
+//!
+//! Each concrete receiver has a queue: critical first, then in order. Only its head is ever handed out, so
+//! that the end of an incident never overtakes its beginning while that waits for another attempt.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{
+    Store, StoreError,
+    rows::{body, json, json_or_none, millis, time, time_or_none},
+};
+use crate::domain::{
+    classify::Severity,
+    flush::Told,
+    notification::{Diverted, Notification},
+};
+
+/// One notification on its way to one receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its number.
+    pub id: i64,
+    /// What to send, addressed to the receiver of this delivery.
+    pub notification: Notification,
+    /// Attempts that counted.
+    pub attempts: u32,
+    /// Whether to send it as plain text, because the full layout was refused.
+    pub plain: bool,
+    /// Since when it waits; a replay counts anew.
+    pub created_at: Timestamp,
+    /// When it is to be sent.
+    pub due_at: Timestamp,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Which delivery.
+    pub delivery: i64,
+    /// When.
+    pub at: Timestamp,
+    /// One word, such as `sent` or `rate-limited`.
+    pub outcome: String,
+    /// The answer in words, without secrets.
+    pub detail: String,
+    /// Whether it counts as an attempt; a wait that the receiver asked for does not.
+    pub counted: bool,
+    /// What becomes of the delivery.
+    pub then: Then,
+    /// How the receiver fares from now on; `None` leaves that as it is.
+    pub health: Option<Health>,
+    /// A copy for another receiver.
+    pub divert: Option<Divert>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It is done.
+    Sent,
+    /// It is sent again.
+    Again {
+        /// Not before this.
+        due_at: Timestamp,
+        /// As plain text.
+        plain: bool,
+    },
+    /// It is given up, until somebody replays it.
+    Dead,
+}
+
+/// A copy of a refused delivery for another receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divert {
+    /// The concrete receiver that gets it.
+    pub to: String,
+    /// What the copy says of its way.
+    pub why: Diverted,
+}
+
+/// How a receiver fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Nothing is sent to it before this.
+    pub blocked_until: Option<Timestamp>,
+    /// Why it counts as dead; `None` while it is not.
+    pub dead: Option<String>,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// A receiver and its queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiverState {
+    /// Concrete receiver.
+    pub receiver: String,
+    /// How it fares.
+    pub health: Health,
+    /// Deliveries that wait.
+    pub pending: u64,
+    /// Deliveries that were given up.
+    pub dead_letters: u64,
+}
+
+/// A delivery that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// When it was last tried; `None` when it never was.
+    pub at: Option<Timestamp>,
+    /// The last outcome and its detail.
+    pub reason: String,
+}
+
+/// Columns of [`delivery`]; needs `FROM outbox JOIN notifications ON notifications.id = outbox.notification_id`.
+const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
+     outbox.created_at, outbox.due_at, outbox.diverted";
+
+fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let mut notification: Notification = json(row, 1)?;
+    notification.receiver = row.get(2)?;
+    notification.diverted = json_or_none(row, 7)?;
+    Ok(Delivery {
+        id: row.get(0)?,
+        notification,
+        attempts: row.get(3)?,
+        plain: row.get(4)?,
+        created_at: time(row, 5)?,
+        due_at: time(row, 6)?,
+    })
+}
+
+impl Store {
+    /// Receivers that something can be sent to at `now`, by name.
+    pub async fn receivers_due(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        self.read(move |conn| {
+            let heads = heads(conn)?.into_iter();
+            Ok(heads
+                .filter(|(_, due_at)| *due_at <= now)
+                .map(|(receiver, _)| receiver)
+                .collect())
+        })
+        .await
+    }
+
+    /// The head of a receiver's queue; `None` while it is not due or the receiver is blocked.
+    pub async fn next_delivery(
+        &self,
+        receiver: &str,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let receiver = receiver.to_owned();
+        self.read(move |conn| {
+            if health(conn, &receiver)?.blocked_until.is_some_and(|until| until > now) {
+                return Ok(None);
+            }
+            let head = conn
+                .prepare_cached(&format!(
+                    "SELECT {DELIVERY_COLUMNS} FROM outbox JOIN notifications ON notifications.id = outbox.notification_id \
+                     WHERE outbox.state = 'pending' AND outbox.receiver = $1 \
+                     ORDER BY outbox.critical DESC, outbox.id LIMIT 1"
+                ))?
+                .query_row([&receiver], delivery)
+                .optional()?;
+            Ok(head.filter(|head| head.due_at <= now))
+        })
+        .await
+    }
+
+    /// When something can be sent next; `None` when nothing waits.
+    pub async fn next_delivery_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|conn| Ok(heads(conn)?.into_iter().map(|(_, due_at)| due_at).min()))
+            .await
+    }
+
+    /// Stores what an attempt came to. A delivery that no longer waits only gets another attempt noted.
+    pub async fn record(&self, outcome: Recorded) -> Result<(), StoreError> {
+        self.write(move |session| record(&session.conn, &outcome))
+            .await
+    }
+
+    /// All receivers that ever had something to be sent, by name.
+    pub async fn receiver_states(&self) -> Result<Vec<ReceiverState>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT name, blocked_until, dead, failures, \
+                 (SELECT count(*) FROM outbox WHERE state = 'pending' AND receiver = receivers.name), \
+                 (SELECT count(*) FROM outbox WHERE state = 'dead' AND receiver = receivers.name) \
+                 FROM receivers ORDER BY name",
+            )?
+            .query_map([], |row| {
+                Ok(ReceiverState {
+                    receiver: row.get(0)?,
+                    health: Health {
+                        blocked_until: time_or_none(row, 1)?,
+                        dead: row.get(2)?,
+                        failures: row.get(3)?,
+                    },
+                    pending: row.get(4)?,
+                    dead_letters: row.get(5)?,
+                })
+            })?
+            .collect()
+        })
+        .await
+    }
+
+    /// Deliveries that were given up, newest first, at most `limit`.
+    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        self.read(move |conn| {
+            conn.prepare_cached(&format!(
+                "SELECT {DELIVERY_COLUMNS}, attempts.at, attempts.outcome, attempts.detail \
+                 FROM outbox JOIN notifications ON notifications.id = outbox.notification_id \
+                 LEFT JOIN attempts ON attempts.id = \
+                 (SELECT max(last.id) FROM attempts AS last WHERE last.delivery_id = outbox.id) \
+                 WHERE outbox.state = 'dead' ORDER BY outbox.id DESC LIMIT $1"
+            ))?
+            .query_map([limit], dead_letter)?
+            .collect()
+        })
+        .await
+    }
+
+    /// Sends a dead letter anew, as if it had just been written. Returns whether there was one.
+    pub async fn replay(&self, id: i64) -> Result<bool, StoreError> {
+        let now = millis(self.clock.now());
+        self.write(move |session| {
+            let replayed = session
+                .conn
+                .prepare_cached(
+                    "UPDATE outbox SET state = 'pending', attempts = 0, plain = 0, created_at = $1, due_at = $2 \
+                     WHERE id = $3 AND state = 'dead'",
+                )?
+                .execute(params![now, now, id])?;
+            Ok(replayed > 0)
+        })
+        .await
+    }
+}
+
+fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    let outcome: Option<String> = row.get(9)?;
+    let detail: Option<String> = row.get(10)?;
+    let reason = match (outcome, detail) {
+        (Some(outcome), Some(detail)) if !detail.is_empty() => format!("{outcome}: {detail}"),
+        (outcome, _) => outcome.unwrap_or_else(|| "never tried".to_owned()),
+    };
+    Ok(DeadLetter {
+        delivery: delivery(row)?,
+        at: time_or_none(row, 8)?,
+        reason,
+    })
+}
+
+/// Receivers with something to send, and when the head of their queue can be sent.
+fn heads(conn: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT name, blocked_until, (SELECT due_at FROM outbox WHERE state = 'pending' AND receiver = receivers.name \
+         ORDER BY critical DESC, id LIMIT 1) FROM receivers ORDER BY name",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, time_or_none(row, 1)?, time_or_none(row, 2)?))
+    })?;
+    let mut heads = Vec::new();
+    for row in rows {
+        let (receiver, blocked_until, due_at) = row?;
+        heads.extend(
+            due_at.map(|due_at: Timestamp| (receiver, blocked_until.unwrap_or(due_at).max(due_at))),
+        );
+    }
+    Ok(heads)
+}
+
+fn health(conn: &Connection, receiver: &str) -> rusqlite::Result<Health> {
+    let known = conn
+        .prepare_cached("SELECT blocked_until, dead, failures FROM receivers WHERE name = $1")?
+        .query_row([receiver], |row| {
+            Ok(Health {
+                blocked_until: time_or_none(row, 0)?,
+                dead: row.get(1)?,
+                failures: row.get(2)?,
+            })
+        })
+        .optional()?;
+    Ok(known.unwrap_or_default())
+}
+
+/// Stores notifications with a delivery each.
+pub(super) fn enqueue(conn: &Connection, told: &[(Told, String)]) -> rusqlite::Result<()> {
+    for (told, body) in told {
+        let notification = &told.notification;
+        let id: i64 = conn
+            .prepare_cached(
+                "INSERT INTO notifications (shown_id, event, receiver, at, body) \
+                 VALUES ($1, $2, $3, $4, $5) RETURNING id",
+            )?
+            .query_row(
+                params![
+                    notification.id,
+                    notification.event.as_str(),
+                    notification.receiver,
+                    millis(notification.at),
+                    body
+                ],
+                |row| row.get(0),
+            )?;
+        for incident in &told.incidents {
+            conn.prepare_cached(
+                "INSERT INTO notification_incidents (notification_id, incident_id) VALUES ($1, $2) \
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![id, incident.0])?;
+        }
+        let critical = notification.severity == Severity::Critical;
+        add_delivery(
+            conn,
+            id,
+            &notification.receiver,
+            critical,
+            notification.at,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+fn add_delivery(
+    conn: &Connection,
+    notification: i64,
+    receiver: &str,
+    critical: bool,
+    at: Timestamp,
+    diverted: Option<&Diverted>,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO outbox (notification_id, receiver, critical, state, attempts, plain, created_at, due_at, diverted) \
+         VALUES ($1, $2, $3, 'pending', 0, 0, $4, $5, $6)",
+    )?
+    .execute(params![notification, receiver, critical, millis(at), millis(at), diverted.map(body)])?;
+    conn.prepare_cached(
+        "INSERT INTO receivers (name, failures) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING",
+    )?
+    .execute([receiver])
+    .map(drop)
+}
+
+fn record(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO attempts (delivery_id, at, outcome, detail) VALUES ($1, $2, $3, $4)",
+    )?
+    .execute(params![
+        outcome.delivery,
+        millis(outcome.at),
+        outcome.outcome,
+        outcome.detail
+    ])?;
+    let Some((notification, receiver, critical)) = settle(conn, outcome)? else {
+        return Ok(());
+    };
+    if let Some(health) = &outcome.health {
+        conn.prepare_cached(
+            "UPDATE receivers SET blocked_until = $1, dead = $2, failures = $3 WHERE name = $4",
+        )?
+        .execute(params![
+            health.blocked_until.map(millis),
+            health.dead,
+            health.failures,
+            receiver
+        ])?;
+    }
+    match &outcome.divert {
+        Some(divert) => add_delivery(
+            conn,
+            notification,
+            &divert.to,
+            critical,
+            outcome.at,
+            Some(&divert.why),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Moves a waiting delivery on; returns its notification, receiver and urgency, `None` when it did not wait.
+fn settle(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<Option<(i64, String, bool)>> {
+    let (state, due_at, plain) = match outcome.then {
+        Then::Sent => ("sent", None, None),
+        Then::Again { due_at, plain } => ("pending", Some(millis(due_at)), Some(plain)),
+        Then::Dead => ("dead", None, None),
+    };
+    conn.prepare_cached(
+        "UPDATE outbox SET state = $1, due_at = coalesce($2, due_at), plain = coalesce($3, plain), \
+         attempts = attempts + $4 WHERE id = $5 AND state = 'pending' RETURNING notification_id, receiver, critical",
+    )?
+    .query_row(params![state, due_at, plain, i64::from(outcome.counted), outcome.delivery], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+    .optional()
+}

@@ -1,0 +1,100 @@
+//! Rows to domain types and back.
+
+use jiff::Timestamp;
+use rusqlite::{Row, types::Type};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IntoDeserializer as _, value::Error as WordError},
+};
+
+use crate::domain::{
+    incident::{IncidentId, Run},
+    job::JobKey,
+    observation::RunName,
+};
+
+/// Columns of [`run`], in its order; needs `FROM runs JOIN jobs ON jobs.id = runs.job_id`.
+pub(super) const RUN_COLUMNS: &str = "runs.name, jobs.key, runs.state, runs.verdict, runs.started_at, \
+     runs.finished_at, runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts";
+
+/// Reads a run.
+pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    Ok(Run {
+        name: RunName(row.get(0)?),
+        job: JobKey(row.get(1)?),
+        state: row.get(2)?,
+        verdict: word(row, 3)?,
+        started_at: time_or_none(row, 4)?,
+        finished_at: time_or_none(row, 5)?,
+        incident: row.get::<_, Option<u64>>(6)?.map(IncidentId),
+        base_ref: row.get(7)?,
+        base_sha: row.get(8)?,
+        url: row.get(9)?,
+        alias: row.get(10)?,
+        inferred: row.get(11)?,
+        facts: json_or_none(row, 12)?,
+    })
+}
+
+/// Epoch milliseconds, rounded down.
+pub(super) fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+/// The same moment at the precision of the store.
+pub(super) fn to_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+/// Reads a time.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    moment(column, row.get(column)?)
+}
+
+/// Reads a time that may be missing.
+pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column)?
+        .map(|millis| moment(column, millis))
+        .transpose()
+}
+
+fn moment(column: usize, millis: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(millis).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error))
+    })
+}
+
+/// Reads one of the domain's words.
+pub(super) fn word<'de, T: Deserialize<'de>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    T::deserialize(text.into_deserializer()).map_err(|error: WordError| unreadable(column, error))
+}
+
+/// Reads a JSON body.
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let body = row.get_ref(column)?.as_bytes()?;
+    serde_json::from_slice(body).map_err(|error| unreadable(column, error))
+}
+
+/// Reads a JSON body that may be missing.
+pub(super) fn json_or_none<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    let body = row.get_ref(column)?.as_bytes_or_null()?;
+    body.map(serde_json::from_slice)
+        .transpose()
+        .map_err(|error| unreadable(column, error))
+}
+
+fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+/// Writes a JSON body.
+pub(super) fn body<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("the domain's types are plain data with text for keys")
+}

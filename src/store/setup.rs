@@ -1,0 +1,129 @@
+//! Opens the database files: permissions, settings, migrations.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::{StoreError, sort, unusable};
+
+/// In order; the database's `user_version` is how many of them it has seen. Never change one that has
+/// been released: add another.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+
+/// Short, because whoever waits for the store has a timeout of its own.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// More statements than the store has, so that none is prepared twice.
+const CACHED_STATEMENTS: usize = 128;
+/// Pages of 4 KiB between checkpoints: stalls of the intake are rare, and the log stays at about 64 MiB.
+const CHECKPOINT_PAGES: u32 = 16_000;
+
+/// Opens the database for writing; creates it and its folder, for the owner only, where there is none.
+pub(super) fn open_writer(path: &Arc<Path>) -> Result<Connection, StoreError> {
+    create(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = connect(path, flags)?;
+    let prepared = conn.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; \
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000; \
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864"
+    ));
+    prepared.map_err(|error| sort(path, error))?;
+    migrate(&mut conn, path, MIGRATIONS)?;
+    Ok(conn)
+}
+
+/// Opens a second connection that can only read.
+pub(super) fn open_reader(path: &Arc<Path>) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = connect(path, flags)?;
+    conn.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4000",
+    )
+    .map_err(|error| sort(path, error))?;
+    Ok(conn)
+}
+
+fn connect(path: &Arc<Path>, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| {
+        unusable(
+            path,
+            "it cannot be opened, check that path and permissions are right",
+            Some(Arc::new(error)),
+        )
+    })?;
+    conn.busy_timeout(BUSY_TIMEOUT)
+        .map_err(|error| sort(path, error))?;
+    conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(conn)
+}
+
+fn create(path: &Arc<Path>) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| {
+        unusable(
+            path,
+            "it cannot be created, check that its folder exists and is writable",
+            Some(Arc::new(error)),
+        )
+    };
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        create_folder(folder).map_err(failed)?;
+    }
+    match create_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// SQLite gives its log the same permissions as the file.
+fn create_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Brings the schema up to date, each step in a transaction of its own.
+pub(super) fn migrate(
+    conn: &mut Connection,
+    path: &Arc<Path>,
+    steps: &[&str],
+) -> Result<(), StoreError> {
+    loop {
+        let transaction = conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| sort(path, error))?;
+        let seen: usize = transaction
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(|error| sort(path, error))?;
+        if seen > steps.len() {
+            let known = steps.len();
+            return Err(unusable(
+                path,
+                format!(
+                    "its schema {seen} is newer than {known}, which this version knows: run the newer version, or restore a backup"
+                ),
+                None,
+            ));
+        }
+        let Some(step) = steps.get(seen) else {
+            return Ok(());
+        };
+        transaction
+            .execute_batch(step)
+            .and_then(|()| transaction.pragma_update(None, "user_version", seen + 1))
+            .and_then(|()| transaction.commit())
+            .map_err(|error| sort(path, error))?;
+    }
+}

@@ -1,0 +1,303 @@
+//! Loads what a batch of observations needs of the domain's state, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    Store, StoreError,
+    rows::{RUN_COLUMNS, json, millis, run, time_or_none},
+};
+use crate::domain::{
+    fold::CauseKey,
+    incident::{Incident, IncidentId, Run, alias},
+    job::JobKey,
+    observation::{Observation, RunName},
+    state::State,
+};
+
+/// Names asked for in one go, so that a long list does not keep others from reading.
+const NAMES_AT_ONCE: usize = 1000;
+
+/// What of an observation decides which rows it needs.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// The run.
+    pub run: RunName,
+    /// How a GitHub status names it.
+    pub alias: Option<String>,
+    /// Its job.
+    pub job: JobKey,
+    /// When it ended; `None` while it runs.
+    pub completed_at: Option<Timestamp>,
+}
+
+impl Sighting {
+    /// Of an observation.
+    pub fn of(observation: &Observation) -> Self {
+        Self {
+            run: observation.run.clone(),
+            alias: alias(observation),
+            job: JobKey::of(observation),
+            completed_at: observation
+                .completed_at
+                .filter(|_| observation.is_finished()),
+        }
+    }
+}
+
+/// How a run was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRun {
+    /// Prow's state.
+    pub state: String,
+    /// Whether it is over.
+    pub finished: bool,
+}
+
+/// Rows on their way into a state.
+#[derive(Default)]
+struct Slice {
+    runs: BTreeMap<RunName, Run>,
+    /// Apart and in order of arrival: of several runs under one alias the last counts.
+    twins: Vec<Run>,
+    incidents: Vec<Incident>,
+}
+
+impl Store {
+    /// The part of the state that is always complete: causes, folds, digests and the next number.
+    pub async fn load_hot(&self) -> Result<State, StoreError> {
+        self.read(hot).await
+    }
+
+    /// Completes `state` for observing `sightings`: their runs by name and alias, their neighbours in the
+    /// jobs' timelines, the incidents of all these, `incidents`, and those whose window ends by `now`.
+    /// What the state holds already stays as it is there. After an error the state is as before.
+    pub async fn load_slice(
+        &self,
+        state: &mut State,
+        sightings: Vec<Sighting>,
+        incidents: Vec<IncidentId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let slice = self
+            .read(move |conn| load(conn, &sightings, &incidents, now))
+            .await?;
+        for run in slice.runs.into_values().chain(slice.twins) {
+            if !state.runs.contains_key(&run.name) {
+                state.load_run(run);
+            }
+        }
+        for incident in slice.incidents {
+            if !state.incidents.contains_key(&incident.id) {
+                state.load_incident(incident);
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next dedup window ends; `None` when none is running.
+    pub async fn next_window(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|conn| {
+            conn.prepare_cached(
+                "SELECT min(window_ends) FROM incidents WHERE window_ends IS NOT NULL",
+            )?
+            .query_row([], |row| time_or_none(row, 0))
+        })
+        .await
+    }
+
+    /// Of the named runs those that are stored, and how they were last seen.
+    pub async fn known(
+        &self,
+        names: Vec<RunName>,
+    ) -> Result<BTreeMap<RunName, KnownRun>, StoreError> {
+        let mut found = BTreeMap::new();
+        let mut names = names.into_iter().peekable();
+        while names.peek().is_some() {
+            let some: Vec<RunName> = names.by_ref().take(NAMES_AT_ONCE).collect();
+            found.extend(self.read(move |conn| known(conn, some)).await?);
+        }
+        Ok(found)
+    }
+
+    /// The run that an alias stands for; of several the one stored last.
+    pub async fn find_by_alias(&self, alias: String) -> Result<Option<RunName>, StoreError> {
+        self.read(move |conn| Ok(by_alias(conn, &alias)?.pop().map(|run| run.name)))
+            .await
+    }
+}
+
+fn hot(conn: &Connection) -> rusqlite::Result<State> {
+    let mut state = State::default();
+    let mut causes = conn.prepare_cached("SELECT key, body FROM causes")?;
+    for row in causes.query_map([], |row| Ok((CauseKey(row.get(0)?), json(row, 1)?)))? {
+        let (key, cause) = row?;
+        state.causes.insert(key, cause);
+    }
+    let mut folds = conn.prepare_cached("SELECT cause, receiver, body FROM folds")?;
+    for row in folds.query_map([], |row| {
+        Ok(((CauseKey(row.get(0)?), row.get(1)?), json(row, 2)?))
+    })? {
+        let (key, fold) = row?;
+        state.folds.insert(key, fold);
+    }
+    let mut digests = conn.prepare_cached("SELECT receiver, first_start, body FROM digests")?;
+    for row in digests.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), json(row, 2)?)))? {
+        let (key, digest) = row?;
+        state.digests.insert(key, digest);
+    }
+    state.next_incident = conn
+        .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    Ok(state)
+}
+
+fn load(
+    conn: &Connection,
+    sightings: &[Sighting],
+    incidents: &[IncidentId],
+    now: Timestamp,
+) -> rusqlite::Result<Slice> {
+    let mut slice = Slice::default();
+    for sighting in sightings {
+        match by_name(conn, &sighting.run)? {
+            // Nothing changes the end of a run, so its neighbours do not matter.
+            Some(run) if run.finished_at.is_some() => slice.keep(run),
+            Some(run) => {
+                slice.keep(run);
+                slice.load_neighbours(conn, sighting)?;
+            }
+            None => {
+                slice.load_neighbours(conn, sighting)?;
+                if let Some(alias) = &sighting.alias {
+                    slice.twins.extend(by_alias(conn, alias)?);
+                }
+            }
+        }
+    }
+    slice.load_incidents(conn, incidents, now)?;
+    Ok(slice)
+}
+
+impl Slice {
+    fn keep(&mut self, run: Run) {
+        self.runs.insert(run.name.clone(), run);
+    }
+
+    /// The runs between which a finished run falls. Should it part an incident, all later runs of that one
+    /// are needed too; they follow each other without a gap.
+    fn load_neighbours(&mut self, conn: &Connection, sighting: &Sighting) -> rusqlite::Result<()> {
+        let Some(at) = sighting.completed_at else {
+            return Ok(());
+        };
+        if let Some(before) = neighbour_before(conn, &sighting.job, at)? {
+            self.keep(before);
+        }
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id \
+             WHERE runs.job_id = (SELECT id FROM jobs WHERE key = $1) AND runs.counts = 1 AND runs.finished_at >= $2 \
+             ORDER BY runs.finished_at, runs.name"
+        ))?;
+        let mut follows = None;
+        for next in statement.query_map(params![sighting.job.0, millis(at)], run)? {
+            let next = next?;
+            let incident = next.incident;
+            let behind = (next.finished_at, &next.name) > (Some(at), &sighting.run);
+            self.keep(next);
+            if behind && (incident.is_none() || *follows.get_or_insert(incident) != incident) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_incidents(
+        &mut self,
+        conn: &Connection,
+        given: &[IncidentId],
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        let named = self
+            .runs
+            .values()
+            .chain(&self.twins)
+            .filter_map(|run| run.incident);
+        let mut wanted: BTreeSet<IncidentId> = named.chain(given.iter().copied()).collect();
+        let ending = conn
+            .prepare_cached("SELECT id FROM incidents WHERE window_ends <= $1")?
+            .query_map([millis(now)], |row| row.get(0).map(IncidentId))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        wanted.extend(ending);
+        for id in wanted {
+            self.incidents.extend(incident(conn, id)?);
+        }
+        Ok(())
+    }
+}
+
+fn by_name(conn: &Connection, name: &RunName) -> rusqlite::Result<Option<Run>> {
+    conn.prepare_cached(&format!(
+        "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id WHERE runs.name = $1"
+    ))?
+    .query_row([&name.0], run)
+    .optional()
+}
+
+/// The last counting run that ended before `at`.
+fn neighbour_before(
+    conn: &Connection,
+    job: &JobKey,
+    at: Timestamp,
+) -> rusqlite::Result<Option<Run>> {
+    conn.prepare_cached(&format!(
+        "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id \
+         WHERE runs.job_id = (SELECT id FROM jobs WHERE key = $1) AND runs.counts = 1 AND runs.finished_at < $2 \
+         ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
+    ))?
+    .query_row(params![job.0, millis(at)], run)
+    .optional()
+}
+
+/// The runs under an alias, the one stored last at the end.
+pub(super) fn by_alias(conn: &Connection, alias: &str) -> rusqlite::Result<Vec<Run>> {
+    conn.prepare_cached(&format!(
+        "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id \
+         WHERE runs.build_id = $1 AND runs.alias = $2 ORDER BY runs.id"
+    ))?
+    .query_map(params![build_id(alias), alias], run)?
+    .collect()
+}
+
+/// The last part of an alias.
+pub(super) fn build_id(alias: &str) -> &str {
+    alias.rsplit_once('|').map_or(alias, |(_, id)| id)
+}
+
+/// Reads an incident.
+pub(super) fn incident(conn: &Connection, id: IncidentId) -> rusqlite::Result<Option<Incident>> {
+    conn.prepare_cached("SELECT body FROM incidents WHERE id = $1")?
+        .query_row([id.0], |row| json(row, 0))
+        .optional()
+}
+
+fn known(conn: &Connection, names: Vec<RunName>) -> rusqlite::Result<Vec<(RunName, KnownRun)>> {
+    let mut statement =
+        conn.prepare_cached("SELECT state, finished_at FROM runs WHERE name = $1")?;
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let seen = statement
+            .query_row([&name.0], |row| {
+                Ok(KnownRun {
+                    state: row.get(0)?,
+                    finished: time_or_none(row, 1)?.is_some(),
+                })
+            })
+            .optional()?;
+        found.extend(seen.map(|seen| (name, seen)));
+    }
+    Ok(found)
+}
