@@ -1,1 +1,247 @@
-//! Tests of the whole store on real files.
+//! Tests of the whole store on real files, driven as the pipeline drives it.
+
+mod durability;
+mod history;
+mod sending;
+mod slices;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::{
+    classify::{Assignments, Rule, Severity, Template},
+    flush::Told,
+    incident::IncidentId,
+    matcher::Matcher,
+    observation::{Observation, RunName, Source},
+    observe::Outcome,
+    policy::Policy,
+    prowjob::{JobType, Refs, State as ProwState},
+    route::{Reach, Route, Routing},
+    state::State,
+};
+
+fn start() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+/// A run of a service's release job, still pending.
+fn pending(name: &str, service: &str) -> Observation {
+    Observation {
+        run: RunName(name.to_owned()),
+        source: Source::Webhook,
+        seen_at: start(),
+        job_type: JobType::Postsubmit,
+        job: format!("{service}-release"),
+        agent: String::new(),
+        cluster: "default".to_owned(),
+        refs: Some(Refs {
+            org: "acme".to_owned(),
+            repo: format!("{service}-controller"),
+            base_ref: "main".to_owned(),
+            ..Refs::default()
+        }),
+        state: ProwState::Pending,
+        description: String::new(),
+        url: Some(format!(
+            "https://prow.example.org/view/gs/b/logs/{service}-release/{name}"
+        )),
+        build_id: Some(format!("19{name}")),
+        started_at: Some(start()),
+        completed_at: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        commit: None,
+        inferred: false,
+        initial: false,
+    }
+}
+
+/// The same run, over, so many minutes after the start.
+fn ended(name: &str, service: &str, state: ProwState, minute: u64) -> Observation {
+    Observation {
+        state,
+        completed_at: Some(start() + minutes(minute)),
+        ..pending(name, service)
+    }
+}
+
+fn failed(name: &str, service: &str, minute: u64) -> Observation {
+    ended(name, service, ProwState::Failure, minute)
+}
+
+fn passed(name: &str, service: &str, minute: u64) -> Observation {
+    ended(name, service, ProwState::Success, minute)
+}
+
+/// `docs` is not critical and collected for `archive`; all else is critical and goes to `team` at once.
+fn policy() -> Policy {
+    let rule = |name: &str, matcher: &str, severity| Rule {
+        name: name.to_owned(),
+        matchers: vec![Matcher::parse(matcher).unwrap()],
+        set: Assignments {
+            service: Some(Template::parse("$service")),
+            stage: Some(Template::parse(name)),
+            severity: Some(severity),
+            ..Assignments::default()
+        },
+    };
+    Policy {
+        rules: vec![
+            rule(
+                "docs",
+                r#"repo=~"(?<service>docs).*""#,
+                Severity::NonCritical,
+            ),
+            rule(
+                "release",
+                r#"repo=~"(?<service>.+)-controller""#,
+                Severity::Critical,
+            ),
+        ],
+        routing: Routing {
+            routes: vec![Route {
+                matchers: vec![Matcher::parse(r#"severity="non-critical""#).unwrap()],
+                receiver: "archive".to_owned(),
+                digest: Some(minutes(30)),
+                continues: false,
+            }],
+            receivers: vec![
+                ("archive".to_owned(), Reach::Single),
+                ("team".to_owned(), Reach::Single),
+            ],
+            default_receiver: Some("team".to_owned()),
+        },
+        ..Policy::default()
+    }
+}
+
+/// A store in a folder of its own, and the worker's state.
+struct World {
+    store: Store,
+    state: State,
+    policy: Policy,
+    clock: Clock,
+    folder: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(start());
+        let store = Store::open(&folder.path().join("state.db"), clock.clone())
+            .await
+            .unwrap();
+        Self {
+            store,
+            state: State::default(),
+            policy: policy(),
+            clock,
+            folder,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("state.db")
+    }
+
+    /// Stops without a word and starts again from what is on the disk.
+    async fn restart(&mut self) {
+        self.store = Store::open(&self.path(), self.clock.clone()).await.unwrap();
+        self.state = self.store.load_hot().await.unwrap();
+    }
+
+    /// One turn of the worker, up to but without the commit.
+    async fn decide(&mut self, more_to_come: bool) -> (Work, Vec<Outcome>) {
+        let now = self.clock.now();
+        let claim = self.store.claim(500, now).await.unwrap();
+        let sightings = claim
+            .rows
+            .iter()
+            .map(|row| Sighting::of(&row.observation))
+            .collect();
+        self.store
+            .load_slice(&mut self.state, sightings, Vec::new(), now)
+            .await
+            .unwrap();
+        let mut work = Work::default();
+        let mut outcomes = Vec::new();
+        for row in &claim.rows {
+            let outcome = self.state.observe(&self.policy, &row.observation, now);
+            work.done.push(row.seq);
+            work.decisions
+                .push(DecisionRow::new(&row.observation, outcome.clone(), now));
+            outcomes.push(outcome);
+        }
+        let missing = self.state.missing(now);
+        self.store
+            .load_slice(&mut self.state, Vec::new(), missing, now)
+            .await
+            .unwrap();
+        work.told = self.state.flush(&self.policy, now, more_to_come);
+        work.state = Work::changes(&mut self.state);
+        self.state.forget_slices();
+        (work, outcomes)
+    }
+
+    async fn turn(&mut self, more_to_come: bool) -> (Vec<Outcome>, Vec<Told>) {
+        let (work, outcomes) = self.decide(more_to_come).await;
+        let told = work.told.clone();
+        self.store.commit(work).await.unwrap();
+        (outcomes, told)
+    }
+
+    async fn accept_and_turn(&mut self, observations: Vec<Observation>) -> Vec<Told> {
+        self.store.accept(observations).await.unwrap();
+        self.turn(false).await.1
+    }
+
+    /// Runs SQL on the writer's connection, outside any transaction of its own.
+    async fn sql(&self, sql: &'static str) {
+        self.store
+            .write(move |session| session.conn.execute_batch(sql))
+            .await
+            .unwrap();
+    }
+
+    /// What stands in the file, table by table, for comparing before and after.
+    fn dump(&self) -> Vec<String> {
+        let conn = Connection::open(self.path()).unwrap();
+        let mut lines = Vec::new();
+        for table in [
+            "inbox",
+            "runs",
+            "decisions",
+            "incidents",
+            "causes",
+            "folds",
+            "notifications",
+            "outbox",
+        ] {
+            let mut rows = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
+            let columns = rows.column_count();
+            let mut rows = rows.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let values: Vec<String> = (0..columns)
+                    .map(|column| format!("{:?}", row.get_ref(column).unwrap()))
+                    .collect();
+                lines.push(format!("{table}: {}", values.join(" ")));
+            }
+        }
+        lines
+    }
+}
+
+fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
+    outcomes
+        .iter()
+        .map(|outcome| outcome.decision.as_str())
+        .collect()
+}

@@ -1,0 +1,351 @@
+//! What survives, and what happens when the disk does not play along.
+
+use super::*;
+
+#[tokio::test]
+async fn many_accepts_at_once_are_all_stored_in_order() {
+    let world = World::new().await;
+    let accepts = (0..200).map(|n| {
+        let store = world.store.clone();
+        async move { store.accept(vec![failed(&format!("r{n}"), "s3", n)]).await }
+    });
+    let mut waiting = tokio::task::JoinSet::new();
+    for accept in accepts {
+        waiting.spawn(accept);
+    }
+    assert!(
+        waiting
+            .join_all()
+            .await
+            .into_iter()
+            .all(|result| result.is_ok())
+    );
+    let claim = world.store.claim(150, start()).await.unwrap();
+    assert_eq!((claim.rows.len(), claim.more), (150, true));
+    let seqs: Vec<i64> = claim.rows.iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, (1..=150).collect::<Vec<i64>>());
+    assert_eq!(world.store.inbox_depth().await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn what_was_accepted_survives_a_stop_without_a_word() {
+    let mut world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    world.restart().await;
+    let claim = world.store.claim(10, start()).await.unwrap();
+    assert_eq!(claim.rows.len(), 1);
+    assert_eq!(claim.rows[0].observation, failed("r1", "s3", 0));
+    assert_eq!(claim.rows[0].received_at, start());
+}
+
+#[tokio::test]
+async fn a_stop_before_the_commit_decides_again_and_the_same() {
+    let mut world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    let (lost, outcomes) = world.decide(false).await;
+    world.restart().await;
+    let (again, same) = world.turn(false).await;
+    assert_eq!((outcomes, lost.told), (again, same));
+    assert_eq!(world.store.counts().await.unwrap().outbox_pending, 1);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_windows_and_what_is_owed() {
+    let mut world = World::new().await;
+    world
+        .accept_and_turn(vec![failed("r1", "s3", 0), failed("d1", "docs", 0)])
+        .await;
+    world.accept_and_turn(vec![failed("r2", "s3", 1)]).await;
+    world.restart().await;
+    assert_eq!(
+        world.store.next_window().await.unwrap(),
+        Some(start() + minutes(60))
+    );
+    world.clock.advance(minutes(60));
+    let (_, told) = world.turn(false).await;
+    let events: Vec<_> = told
+        .iter()
+        .map(|told| told.notification.event.as_str())
+        .collect();
+    assert_eq!(events, ["still-failing", "digest"]);
+}
+
+#[tokio::test]
+async fn numbers_are_not_given_twice_though_the_inbox_was_empty() {
+    let mut world = World::new().await;
+    world
+        .accept_and_turn(vec![failed("r1", "s3", 0), failed("r2", "s3", 1)])
+        .await;
+    world.restart().await;
+    world
+        .store
+        .accept(vec![failed("r3", "s3", 2)])
+        .await
+        .unwrap();
+    let claim = world.store.claim(10, start()).await.unwrap();
+    assert_eq!(claim.rows[0].seq, 3);
+}
+
+#[tokio::test]
+async fn a_commit_is_stored_whole_or_not_at_all() {
+    let mut world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    for table in ["runs", "incidents", "decisions", "notifications", "outbox"] {
+        let before = world.dump();
+        let trigger = format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN SELECT raise(ABORT, 'refused'); END"
+        );
+        world.sql(Box::leak(trigger.into_boxed_str())).await;
+        let (work, _) = world.decide(false).await;
+        let refused = world.store.commit(work).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable { .. })),
+            "{table}: {refused:?}"
+        );
+        assert_eq!(world.dump(), before, "{table}");
+        world.sql("DROP TRIGGER refuse").await;
+        world.state = world.store.load_hot().await.unwrap();
+    }
+    let (outcomes, _) = world.turn(false).await;
+    assert_eq!(names(&outcomes), ["notify"]);
+}
+
+#[tokio::test]
+async fn a_failing_write_leaves_its_group_alone() {
+    let world = World::new().await;
+    world
+        .sql("CREATE TRIGGER refuse BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'refused'); END")
+        .await;
+    let record = world.store.record(sending::sent(7));
+    let accept = world.store.accept(vec![failed("r1", "s3", 0)]);
+    let (record, accept) = tokio::join!(record, accept);
+    assert!(record.is_err() && accept.is_ok());
+    assert_eq!(world.store.inbox_depth().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing() {
+    let mut world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r0", "s3", 0)])
+        .await
+        .unwrap();
+    world
+        .store
+        .write(|session| {
+            let pages: i64 = session
+                .conn
+                .query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            session
+                .conn
+                .execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8))
+        })
+        .await
+        .unwrap();
+    let mut stored = 1;
+    let refused = loop {
+        match world
+            .store
+            .accept(vec![failed(&format!("r{stored}"), "s3", stored)])
+            .await
+        {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(
+            &refused,
+            StoreError::Unavailable {
+                why: Obstacle::Full,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(world.store.inbox_depth().await.unwrap(), stored);
+    world.sql("PRAGMA max_page_count = 1000000").await;
+    world
+        .store
+        .accept(vec![failed("late", "s3", 99)])
+        .await
+        .unwrap();
+    world.restart().await;
+    assert_eq!(world.store.inbox_depth().await.unwrap(), stored + 1);
+}
+
+#[tokio::test]
+async fn a_locked_database_is_told_and_loses_nothing() {
+    let world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    let other = Connection::open(world.path()).unwrap();
+    world
+        .store
+        .write(|session| session.conn.busy_timeout(Duration::from_millis(1)))
+        .await
+        .unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = world.store.accept(vec![failed("r2", "s3", 1)]).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(StoreError::Unavailable {
+                why: Obstacle::Busy,
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    assert!(world.store.writable().await.is_err());
+    other.execute_batch("ROLLBACK").unwrap();
+    world
+        .store
+        .accept(vec![failed("r2", "s3", 1)])
+        .await
+        .unwrap();
+    world.store.writable().await.unwrap();
+    let claim = world.store.claim(10, start()).await.unwrap();
+    let seen: Vec<&str> = claim
+        .rows
+        .iter()
+        .map(|row| row.observation.run.0.as_str())
+        .collect();
+    assert_eq!(seen, ["r1", "r2"]);
+    assert_eq!(claim.rows[1].seq, 2);
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_told() {
+    let world = World::new().await;
+    world.sql("PRAGMA query_only = ON").await;
+    let refused = world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            StoreError::Unavailable {
+                why: Obstacle::ReadOnly,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    assert!(world.store.writable().await.is_err());
+    assert_eq!(world.store.inbox_depth().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_database_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(start());
+    let text = folder.path().join("notes.txt");
+    std::fs::write(
+        &text,
+        "not a database, but long enough to look at ".repeat(50),
+    )
+    .unwrap();
+    for path in [
+        text,
+        folder.path().to_owned(),
+        folder.path().join("notes.txt/state.db"),
+    ] {
+        let refused = Store::open(&path, clock.clone()).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Unusable { .. }),
+            "{refused:?}"
+        );
+        assert!(
+            refused.to_string().contains(&path.display().to_string()),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so_and_what_was_asked_before_is_done() {
+    let world = World::new().await;
+    let other = world.store.clone();
+    other.accept(vec![failed("r1", "s3", 0)]).await.unwrap();
+    world.store.clone().close().await;
+    assert!(matches!(
+        other.accept(vec![failed("r2", "s3", 1)]).await,
+        Err(StoreError::Stopped)
+    ));
+    assert!(matches!(other.counts().await, Err(StoreError::Stopped)));
+    assert!(
+        !world.folder.path().join("state.db-wal").exists(),
+        "the log is in the file"
+    );
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date_with_its_rows() {
+    let mut world = World::new().await;
+    world.accept_and_turn(vec![failed("r1", "s3", 0)]).await;
+    let path: Arc<Path> = Arc::from(world.path());
+    let (before, Store { .. }) = (world.dump(), &world.store);
+    let mut conn = Connection::open(&path).unwrap();
+    let mut steps = setup::MIGRATIONS.to_vec();
+    steps.push("ALTER TABLE runs ADD COLUMN colour text; UPDATE runs SET colour = 'red'");
+    setup::migrate(&mut conn, &path, &steps).unwrap();
+    setup::migrate(&mut conn, &path, &steps).unwrap();
+    let red: i64 = conn
+        .query_row(
+            "SELECT count(*) FROM runs WHERE colour = 'red'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(red, 1);
+    assert_eq!(world.dump().len(), before.len());
+
+    steps.push("DELETE FROM runs; SELECT nonsense");
+    assert!(setup::migrate(&mut conn, &path, &steps).is_err());
+    assert_eq!(
+        world.dump().len(),
+        before.len(),
+        "a failed step changes nothing"
+    );
+    drop(conn);
+
+    let refused = Store::open(&path, world.clock.clone()).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Unusable { .. }),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("newer"), "{refused}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_files_are_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let outer = tempfile::tempdir().unwrap();
+    let path = outer.path().join("made/state.db");
+    let store = Store::open(&path, Clock::manual(start())).await.unwrap();
+    store.writable().await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    assert_eq!(mode(&path), 0o600);
+    assert_eq!(mode(&outer.path().join("made/state.db-wal")), 0o600);
+}

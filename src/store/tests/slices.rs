@@ -1,0 +1,301 @@
+//! The state loaded in slices behaves as the whole state kept in memory.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Names of what was loaded for one sighting.
+async fn loaded(world: &World, sighting: &Observation) -> (Vec<String>, Vec<u64>) {
+    let mut state = State::default();
+    world
+        .store
+        .load_slice(
+            &mut state,
+            vec![Sighting::of(sighting)],
+            Vec::new(),
+            start(),
+        )
+        .await
+        .unwrap();
+    let runs = state.runs.keys().map(|name| name.0.clone()).collect();
+    (runs, state.incidents.keys().map(|id| id.0).collect())
+}
+
+#[tokio::test]
+async fn a_slice_holds_the_neighbours_and_the_rest_of_an_incident_that_may_be_parted() {
+    let mut world = World::new().await;
+    world
+        .accept_and_turn(vec![
+            passed("a0", "s3", 10),
+            failed("a1", "s3", 20),
+            failed("a2", "s3", 30),
+            failed("a3", "s3", 30),
+            failed("a4", "s3", 40),
+            passed("a5", "s3", 50),
+            failed("a6", "s3", 60),
+            failed("b1", "sqs", 25),
+            ended("n1", "s3", ProwState::Aborted, 35),
+        ])
+        .await;
+    let cases: [(&str, u64, &[&str], &[u64]); 6] = [
+        // Before all: the next one alone, which passed.
+        ("x", 5, &["a0"], &[]),
+        // Inside the incident: all that follow in it, and who ended it.
+        ("x", 25, &["a1", "a2", "a3", "a4", "a5"], &[0]),
+        // Among those that ended in the same moment the name decides.
+        ("a2b", 30, &["a1", "a2", "a3", "a4", "a5"], &[0]),
+        ("z", 30, &["a1", "a2", "a3", "a4", "a5"], &[0]),
+        ("x", 45, &["a4", "a5"], &[0]),
+        ("x", 70, &["a6"], &[1]),
+    ];
+    for (name, minute, runs, incidents) in cases {
+        let (found, opened) = loaded(&world, &passed(name, "s3", minute)).await;
+        assert_eq!(found, runs, "{name} at {minute}");
+        assert_eq!(opened, incidents, "{name} at {minute}");
+    }
+    // A run whose end is known needs only itself and its incident; one that still runs no neighbours.
+    assert_eq!(
+        loaded(&world, &failed("a4", "s3", 40)).await,
+        (vec!["a4".to_owned()], vec![0])
+    );
+    assert_eq!(loaded(&world, &pending("x", "s3")).await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_its_alias() {
+    let mut world = World::new().await;
+    world.accept_and_turn(vec![failed("r1", "s3", 10)]).await;
+    let told = Observation {
+        build_id: Some("19r1".to_owned()),
+        inferred: true,
+        ..failed("status-1", "s3", 10)
+    };
+    assert_eq!(loaded(&world, &told).await.0, ["r1"]);
+    let alias = Sighting::of(&told).alias.unwrap();
+    assert_eq!(
+        world.store.find_by_alias(alias).await.unwrap(),
+        Some(RunName("r1".to_owned()))
+    );
+    let other = "acme/s3-controller|other|19r1".to_owned();
+    assert_eq!(world.store.find_by_alias(other).await.unwrap(), None);
+    world.store.accept(vec![told]).await.unwrap();
+    assert_eq!(names(&world.turn(false).await.0), ["deduplicated"]);
+}
+
+#[tokio::test]
+async fn loading_again_does_not_undo_what_the_batch_changed() {
+    let mut world = World::new().await;
+    world.accept_and_turn(vec![failed("r1", "s3", 10)]).await;
+    let now = start();
+    let second = failed("r2", "s3", 20);
+    let mut state = world.store.load_hot().await.unwrap();
+    let wanted = vec![Sighting::of(&second)];
+    world
+        .store
+        .load_slice(&mut state, wanted.clone(), Vec::new(), now)
+        .await
+        .unwrap();
+    state.observe(&world.policy, &second, now);
+    world
+        .store
+        .load_slice(&mut state, wanted, vec![IncidentId(0)], now)
+        .await
+        .unwrap();
+    assert_eq!(state.incidents[&IncidentId(0)].failures, 2);
+}
+
+#[tokio::test]
+async fn known_runs_are_told_from_new_ones() {
+    let mut world = World::new().await;
+    world
+        .accept_and_turn(vec![failed("r1", "s3", 10), pending("r2", "s3")])
+        .await;
+    let asked = ["r1", "r2", "r3"]
+        .map(|name| RunName(name.to_owned()))
+        .to_vec();
+    let known = world.store.known(asked).await.unwrap();
+    let seen: Vec<(&str, &str, bool)> = known
+        .iter()
+        .map(|(name, run)| (name.0.as_str(), run.state.as_str(), run.finished))
+        .collect();
+    assert_eq!(seen, [("r1", "failure", true), ("r2", "pending", false)]);
+}
+
+/// No query on a growing table may scan it.
+#[tokio::test]
+async fn lookups_use_an_index() {
+    let world = World::new().await;
+    let conn = Connection::open(world.path()).unwrap();
+    for (sql, index) in [
+        (
+            "SELECT * FROM runs WHERE job_id = 1 AND counts = 1 AND finished_at < 5 ORDER BY finished_at DESC, name DESC LIMIT 1",
+            "runs_timeline",
+        ),
+        (
+            "SELECT * FROM runs WHERE job_id = 1 AND counts = 1 AND finished_at >= 5 ORDER BY finished_at, name",
+            "runs_timeline",
+        ),
+        (
+            "SELECT * FROM runs WHERE build_id = '1' AND alias = 'a|1' ORDER BY id",
+            "runs_build",
+        ),
+        (
+            "SELECT id FROM runs WHERE finished_at < 5 ORDER BY finished_at LIMIT 5",
+            "runs_finished",
+        ),
+        ("SELECT 1 FROM runs WHERE incident = 5", "runs_incident"),
+        (
+            "SELECT id FROM incidents WHERE window_ends <= 5",
+            "incidents_window",
+        ),
+        (
+            "SELECT min(window_ends) FROM incidents WHERE window_ends IS NOT NULL",
+            "incidents_window",
+        ),
+        (
+            "SELECT count(*) FROM incidents WHERE open = 1",
+            "incidents_open",
+        ),
+        (
+            "SELECT due_at FROM outbox WHERE state = 'pending' AND receiver = 'x' ORDER BY critical DESC, id LIMIT 1",
+            "outbox_pending",
+        ),
+        (
+            "SELECT * FROM decisions WHERE run_id = 1 OR run = 'x'",
+            "decisions_run",
+        ),
+    ] {
+        let plan: Vec<String> = conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap()
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let plan = plan.join("; ");
+        assert!(plan.contains(index), "{sql}: {plan}");
+        assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{sql}: {plan}");
+    }
+}
+
+/// One batch: its observations, the minutes that pass before it, and whether the daemon is restarted.
+type Batch = (Vec<Observation>, u64, bool, bool);
+
+fn any_observation() -> impl Strategy<Value = Observation> {
+    let services = prop::sample::select(vec!["s3", "sqs", "sns", "docs", "docs-old"]);
+    let states = prop::sample::select(vec![
+        ProwState::Success,
+        ProwState::Failure,
+        ProwState::Failure,
+        ProwState::Failure,
+        ProwState::Error,
+        ProwState::Aborted,
+        ProwState::Pending,
+    ]);
+    (services, 0..14_u64, states, 0..4_u8).prop_map(|(service, number, state, twist)| {
+        // A run's end follows from its number, and often falls together with another's.
+        let name = format!("{service}-{number}");
+        let mut seen = match state {
+            ProwState::Pending => pending(&name, service),
+            _ => ended(&name, service, state, number / 2 * 7),
+        };
+        if twist == 0 {
+            seen.run = RunName(format!("status-{name}"));
+            seen.inferred = true;
+            seen.source = Source::Github;
+        }
+        seen
+    })
+}
+
+fn any_history() -> impl Strategy<Value = Vec<Batch>> {
+    let batch = (
+        prop::collection::vec(any_observation(), 0..10),
+        prop::sample::select(vec![0, 1, 5, 11, 31, 61, 130]),
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+    );
+    prop::collection::vec(batch, 1..14)
+}
+
+async fn compare(history: Vec<Batch>) {
+    let mut world = World::new().await;
+    let mut whole = State::default();
+    for (observations, wait, more_to_come, restart) in history {
+        world.clock.advance(minutes(wait));
+        let now = world.clock.now();
+        world.store.accept(observations.clone()).await.unwrap();
+        if restart {
+            world.restart().await;
+        }
+        let (outcomes, told) = world.turn(more_to_come).await;
+        let expected: Vec<Outcome> = observations
+            .iter()
+            .map(|seen| whole.observe(&world.policy, seen, now))
+            .collect();
+        assert_eq!(outcomes, expected);
+        assert_eq!(told, whole.flush(&world.policy, now, more_to_come));
+    }
+    let stored = world.store.load_hot().await.unwrap();
+    assert_eq!(stored.causes, whole.causes);
+    assert_eq!(stored.folds, whole.folds);
+    assert_eq!(stored.digests, whole.digests);
+    assert_eq!(stored.next_incident, whole.next_incident);
+    let (runs, incidents) = everything(&world);
+    assert_eq!(runs, whole.runs.into_values().collect::<Vec<_>>());
+    assert_eq!(incidents, whole.incidents.into_values().collect::<Vec<_>>());
+    assert_sums(&world).await;
+}
+
+fn everything(
+    world: &World,
+) -> (
+    Vec<crate::domain::incident::Run>,
+    Vec<crate::domain::incident::Incident>,
+) {
+    let conn = Connection::open(world.path()).unwrap();
+    let columns = rows::RUN_COLUMNS;
+    let runs = conn
+        .prepare(&format!(
+            "SELECT {columns} FROM runs JOIN jobs ON jobs.id = runs.job_id ORDER BY name"
+        ))
+        .unwrap()
+        .query_map([], rows::run)
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    let incidents = conn
+        .prepare("SELECT body FROM incidents ORDER BY id")
+        .unwrap()
+        .query_map([], |row| rows::json(row, 0))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    (runs, incidents)
+}
+
+async fn assert_sums(world: &World) {
+    let counts = world.store.counts().await.unwrap();
+    let decided: u64 = counts.decisions.values().sum();
+    assert_eq!(counts.accepted, counts.inbox + counts.poisoned + decided);
+    let conn = Connection::open(world.path()).unwrap();
+    let rows = |table: &str| -> u64 {
+        conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+            row.get(0)
+        })
+        .unwrap()
+    };
+    assert_eq!(counts.runs, rows("runs"));
+    assert_eq!(decided, rows("decisions"));
+    assert_eq!(counts.inbox, rows("inbox"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn slices_decide_and_tell_what_the_whole_state_would(history in any_history()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(compare(history));
+    }
+}
