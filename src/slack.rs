@@ -1,1 +1,4 @@
 //! Slack: rendering, sending, sorting its answers.
+
+pub mod limits;
+pub mod text;
