@@ -1,1 +1,14 @@
 //! Slack: rendering, sending, sorting its answers.
+
+pub mod blocks;
+pub mod client;
+pub mod hosts;
+pub mod limits;
+pub mod preview;
+pub mod text;
+mod words;
+
+pub use blocks::{Look, render, render_plain};
+pub use client::{Answer, Webhook, WebhookError};
+pub use hosts::{AllowedHostError, AllowedHosts};
+pub use preview::{builder_url, preview_text};

@@ -1,0 +1,332 @@
+//! Notification to Slack message. Pure; within every limit for any input, because what does not fit roomy
+//! is laid out tight, and what does not fit tight is sent as plain text.
+
+use serde_json::{Value, json};
+
+use super::{
+    limits::{ALL_BLOCKS, HEADER, SECTION, TEXT, blocks_units},
+    text::{date, fit, inline, units},
+    words,
+};
+use crate::domain::{
+    classify::{Severity, UNCLASSIFIED},
+    notification::{DigestKind, Event, Item, Notification},
+};
+
+/// What a receiver's configuration adds to a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whom to ring on critical news, as `<!subteam^S0123>`. The operator's own word, put in as it stands.
+    pub mention: Option<String>,
+    /// Where our own pages are; without it there is no link to them.
+    pub external_url: Option<String>,
+}
+
+/// How much space outside text gets, in units.
+pub(super) struct Room {
+    /// A name.
+    pub(super) name: usize,
+    /// What broke.
+    pub(super) what: usize,
+    /// The same in a list.
+    pub(super) line_what: usize,
+    /// An address; longer ones are left out.
+    pub(super) url: usize,
+    /// Links of one item.
+    pub(super) links: usize,
+    /// A list, all lines together.
+    list: usize,
+}
+
+const ROOMY: Room = Room {
+    name: 100,
+    what: 1_200,
+    line_what: 120,
+    url: 1_000,
+    links: 10,
+    list: 8_000,
+};
+
+/// Fits even if JSON doubles every character.
+const TIGHT: Room = Room {
+    name: 40,
+    what: 300,
+    line_what: 60,
+    url: 250,
+    links: 5,
+    list: 2_000,
+};
+
+/// Names told before, listed in a message on a shared cause.
+const EARLIER: usize = 20;
+/// Between links.
+pub(super) const LINKS_APART: &str = "  ·  ";
+/// No list of groups to ring is longer.
+const MENTION: usize = 500;
+/// Kept below the limits, which Slack does not define to the character.
+const MARGIN: usize = 100;
+
+/// A message: `text`, `blocks`, and no previews.
+pub fn render(notification: &Notification, look: &Look) -> Value {
+    for room in [&ROOMY, &TIGHT] {
+        let blocks = Value::Array(compose(notification, look, room));
+        if blocks_units(&blocks) <= ALL_BLOCKS - MARGIN {
+            let mut message = message(&words::sentence(notification));
+            message["blocks"] = blocks;
+            return message;
+        }
+    }
+    render_plain(notification, look)
+}
+
+/// The same as text alone, for when Slack refuses the blocks.
+pub fn render_plain(notification: &Notification, look: &Look) -> Value {
+    let mut lines = vec![words::headline(notification)];
+    lines.extend(mention(notification, look));
+    lines.extend(diverted(notification, &TIGHT));
+    lines.extend(introduction(notification, &TIGHT));
+    if let Some(item) = words::single(notification) {
+        let fields = words::fields(item, &TIGHT);
+        lines.extend(fields.iter().map(|field| field.replacen('\n', ": ", 1)));
+        lines.extend(words::links(item, look, &TIGHT));
+    } else {
+        let taken: usize = lines.iter().map(|line| units(line) + 1).sum();
+        let room = Room {
+            list: TIGHT.list.min((TEXT - MARGIN).saturating_sub(taken)),
+            ..TIGHT
+        };
+        lines.extend(list(notification, look, &room));
+    }
+    let id = id(notification);
+    let mut text = String::new();
+    for line in lines {
+        if units(&text) + units(&line) + units(&id) + 2 <= TEXT - MARGIN {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    message(&format!("{text}{id}"))
+}
+
+fn message(text: &str) -> Value {
+    json!({"text": text, "unfurl_links": false, "unfurl_media": false})
+}
+
+fn compose(notification: &Notification, look: &Look, room: &Room) -> Vec<Value> {
+    let mut blocks = vec![header(&words::headline(notification))];
+    let notes: Vec<String> = mention(notification, look)
+        .into_iter()
+        .chain(diverted(notification, room))
+        .chain(introduction(notification, room))
+        .collect();
+    blocks.extend(sections(&notes, "\n"));
+    match words::single(notification) {
+        Some(item) => {
+            blocks.push(fields(&words::fields(item, room)));
+            blocks.extend(sections(&words::links(item, look, room), LINKS_APART));
+        }
+        None => blocks.extend(sections(&list(notification, look, room), "\n")),
+    }
+    blocks.push(footer(notification, room));
+    blocks
+}
+
+fn mention(notification: &Notification, look: &Look) -> Option<String> {
+    let rings = match notification.event {
+        Event::Opened | Event::SharedCause | Event::StillFailing => {
+            notification.severity == Severity::Critical
+        }
+        Event::Recovered | Event::Digest => false,
+    };
+    look.mention
+        .clone()
+        .filter(|mention| rings && (1..=MENTION).contains(&units(mention)))
+}
+
+fn diverted(notification: &Notification, room: &Room) -> Option<String> {
+    let diverted = notification.diverted.as_ref()?;
+    Some(format!(
+        "⚠️ Meant for {}, which refused it: {}",
+        super::text::code(&diverted.from, room.name),
+        inline(&diverted.reason, room.what)
+    ))
+}
+
+/// What comes before fields or list: what broke, how it went on, who else is struck.
+fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(item) = words::single(notification) {
+        notes.extend(words::story(notification, item));
+        notes.push(words::what_broke(notification.event, item, room));
+        if item.class.rule.is_none() {
+            notes.push("*Unclassified:* no rule knows this job".to_owned());
+        }
+    } else {
+        notes.extend(introduction_of_many(notification, room));
+    }
+    notes.extend(shared_with(notification));
+    notes
+}
+
+fn introduction_of_many(notification: &Notification, room: &Room) -> Option<String> {
+    let first = notification.items.first()?;
+    match (notification.event, notification.digest) {
+        (Event::Digest, Some(DigestKind::FirstStart)) => Some(
+            "These failed before the notifier first started. From now on failures are told as they \
+             happen."
+                .to_owned(),
+        ),
+        (Event::Digest, Some(DigestKind::Period { since })) => {
+            Some(format!("Collected since {}.", date(since)))
+        }
+        (Event::Digest, None) | (Event::Recovered, _) => None,
+        (Event::Opened | Event::SharedCause | Event::StillFailing, _) => {
+            let since = notification.items.iter().map(|item| item.since).min()?;
+            let what = if broke_alike(&notification.items) {
+                format!("\n{}", words::what_broke(notification.event, first, room))
+            } else {
+                String::new()
+            };
+            Some(format!(
+                "*Failing since:* {}, {}{what}",
+                date(since),
+                notification.severity
+            ))
+        }
+    }
+}
+
+fn broke_alike(items: &[Item]) -> bool {
+    items
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if (a.verdict, &a.what) == (b.verdict, &b.what)))
+}
+
+fn shared_with(notification: &Notification) -> Option<String> {
+    match notification.event {
+        Event::Digest => None,
+        // What had been told before may have recovered before, too: only the count is certain.
+        Event::Recovered => (notification.shared_by > 0).then(|| {
+            format!(
+                "Still failing elsewhere: {}.",
+                words::services(notification, notification.shared_by)
+            )
+        }),
+        Event::Opened | Event::SharedCause | Event::StillFailing => {
+            let names = words::names(notification.earlier.iter().map(String::as_str), EARLIER);
+            (!names.is_empty()).then(|| format!("*Told before:* {names}"))
+        }
+    }
+}
+
+/// Lines of a list, grouped by stage in a digest, cut to the room with a count of what is left out.
+fn list(notification: &Notification, look: &Look, room: &Room) -> Vec<String> {
+    let with_what = !broke_alike(&notification.items) || notification.event == Event::Digest;
+    let mut lines = Vec::new();
+    let mut heading = String::new();
+    let (mut shown, mut used) = (0, 0);
+    for item in ordered(notification) {
+        let line = words::line(notification, item, look, room, with_what);
+        let own_heading = group_heading(notification, item, room);
+        let new = own_heading.filter(|own| *own != heading);
+        let cost = units(&line) + 1 + new.as_deref().map_or(0, |new| units(new) + 1);
+        if used + cost > room.list {
+            break;
+        }
+        if let Some(new) = new {
+            lines.push(new.clone());
+            heading = new;
+        }
+        lines.push(line);
+        used += cost;
+        shown += 1;
+    }
+    let left_out = notification.total.max(notification.items.len()) - shown;
+    if left_out > 0 {
+        lines.push(format!("…and {left_out} more"));
+    }
+    lines
+}
+
+/// A digest is read group by group, what is critical first; other lists keep their order.
+fn ordered(notification: &Notification) -> Vec<&Item> {
+    let mut items: Vec<&Item> = notification.items.iter().collect();
+    if notification.event == Event::Digest {
+        items.sort_by_key(|item| {
+            let class = &item.class;
+            let unclassified = class.rule.is_none();
+            (
+                std::cmp::Reverse(class.severity),
+                unclassified,
+                &class.stage,
+            )
+        });
+    }
+    items
+}
+
+fn group_heading(notification: &Notification, item: &Item, room: &Room) -> Option<String> {
+    if notification.event != Event::Digest {
+        return None;
+    }
+    let class = &item.class;
+    let name = match class.stage.as_deref() {
+        _ if class.rule.is_none() => format!("*{UNCLASSIFIED}*, no rule knows these jobs"),
+        Some(stage) => format!("*{}*", inline(stage, room.name)),
+        None => "*without a stage*".to_owned(),
+    };
+    Some(format!("{name} ({})", class.severity))
+}
+
+fn header(text: &str) -> Value {
+    let text = fit(text, HEADER);
+    json!({"type": "header", "text": {"type": "plain_text", "text": text, "emoji": true}})
+}
+
+/// `verbatim`: Slack shall not make links of its own from outside text.
+fn mrkdwn(text: &str) -> Value {
+    json!({"type": "mrkdwn", "text": text, "verbatim": true})
+}
+
+fn fields(fields: &[String]) -> Value {
+    let fields: Vec<Value> = fields.iter().map(|field| mrkdwn(field)).collect();
+    json!({"type": "section", "fields": fields})
+}
+
+/// As few sections as hold all pieces; no piece is split.
+fn sections(pieces: &[String], separator: &str) -> Vec<Value> {
+    let mut texts: Vec<String> = Vec::new();
+    for piece in pieces {
+        match texts.last_mut() {
+            Some(last) if units(last) + units(separator) + units(piece) <= SECTION - MARGIN => {
+                last.push_str(separator);
+                last.push_str(piece);
+            }
+            _ => texts.push(piece.clone()),
+        }
+    }
+    texts
+        .iter()
+        .map(|text| json!({"type": "section", "text": mrkdwn(text)}))
+        .collect()
+}
+
+fn footer(notification: &Notification, room: &Room) -> Value {
+    let mut elements = Vec::new();
+    if let Some(item) = words::single(notification) {
+        let repository = inline(&item.repository, room.name);
+        if !repository.is_empty() {
+            elements.push(mrkdwn(&repository));
+        }
+    }
+    elements.push(mrkdwn(&date(notification.at)));
+    elements.push(mrkdwn(&id(notification)));
+    json!({"type": "context", "elements": elements})
+}
+
+fn id(notification: &Notification) -> String {
+    format!("id:{}", inline(&notification.id, 40))
+}
+
+#[cfg(test)]
+mod tests;

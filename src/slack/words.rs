@@ -1,0 +1,400 @@
+//! What a notification says, sentence by sentence, in escaped mrkdwn. No layout here.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    blocks::{Look, Room},
+    text::{code, date, inline, link, percent_encode, utc},
+};
+use crate::domain::{
+    classify::{Severity, UNCLASSIFIED},
+    job::is_tag,
+    notification::{Event, Item, Notification},
+    verdict::Verdict,
+};
+
+/// Names within a headline; two or three of them and the words around are to fit a header.
+const HEADLINE_NAME: usize = 32;
+const EMPTY: &str = "(no name)";
+
+/// Whose what broke, on one line.
+pub(super) fn headline(notification: &Notification) -> String {
+    let mark = mark(notification);
+    match (single(notification), notification.event) {
+        (Some(item), Event::Opened) => {
+            format!("{mark} {}: {} {}", subject(item), step(item), failed(item))
+        }
+        (Some(item), Event::StillFailing) => {
+            format!("{mark} {}: {} still failing", subject(item), step(item))
+        }
+        (Some(item), Event::Recovered) => {
+            format!("{mark} {}: {} recovered", healed_subject(item), step(item))
+        }
+        (Some(item), Event::SharedCause) => format!(
+            "{mark} {}: {} fails too, {} in all",
+            subject(item),
+            step(item),
+            services(notification, owners(notification))
+        ),
+        _ => format!("{mark} {}", headline_of_many(notification)),
+    }
+}
+
+fn headline_of_many(notification: &Notification) -> String {
+    let step = notification.items.first().map_or_else(String::new, step);
+    let all = services(notification, owners(notification));
+    let listed = services(notification, notification.total);
+    match notification.event {
+        Event::Digest if is_first_start(notification) => {
+            let jobs = counted(notification.total, "job", "jobs");
+            format!("Failing since before the first start: {jobs}")
+        }
+        Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
+        Event::Recovered => format!("{step} recovered in {listed}"),
+        Event::StillFailing => format!("{step} still failing in {listed}"),
+        Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
+            format!("{step} fails in {all}")
+        }
+        Event::Opened | Event::SharedCause => {
+            format!("{step} fails in {all}, {} new", notification.total)
+        }
+    }
+}
+
+fn failing_and_recovered(notification: &Notification) -> String {
+    let items = notification.items.iter();
+    let recovered = items.filter(|item| item.recovered.is_some()).count();
+    let failing = notification.total.saturating_sub(recovered);
+    match (failing, recovered) {
+        (_, 0) => format!("{} failing", counted(failing, "job", "jobs")),
+        (0, _) => format!("{} recovered", counted(recovered, "job", "jobs")),
+        _ => format!(
+            "{} failing, {recovered} recovered",
+            counted(failing, "job", "jobs")
+        ),
+    }
+}
+
+/// The item of a notification that speaks of one only and is laid out in full.
+pub(super) fn single(notification: &Notification) -> Option<&Item> {
+    match (notification.items.as_slice(), notification.event) {
+        ([item], event) if event != Event::Digest && notification.total <= 1 => Some(item),
+        _ => None,
+    }
+}
+
+pub(super) fn is_first_start(notification: &Notification) -> bool {
+    use crate::domain::notification::DigestKind;
+    notification.digest == Some(DigestKind::FirstStart)
+}
+
+fn mark(notification: &Notification) -> &'static str {
+    match (notification.event, notification.severity) {
+        (Event::Recovered, _) => "✅",
+        (Event::StillFailing, _) => "🔁",
+        (_, Severity::Critical) => "🔴",
+        (_, Severity::NonCritical) => "🟡",
+    }
+}
+
+/// How many share the trouble, those told before included.
+fn owners(notification: &Notification) -> usize {
+    notification.shared_by.max(notification.total)
+}
+
+pub(super) fn services(notification: &Notification, count: usize) -> String {
+    if notification
+        .items
+        .iter()
+        .all(|item| item.class.service.is_some())
+    {
+        counted(count, "service", "services")
+    } else {
+        counted(count, "component", "components")
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// `lambda v1.4.4`, or `lambda (main)`.
+fn subject(item: &Item) -> String {
+    named(item, &item.base_ref, item.is_tag)
+}
+
+fn healed_subject(item: &Item) -> String {
+    let base_ref = item
+        .recovered
+        .as_ref()
+        .map_or(&item.base_ref, |good| &good.base_ref);
+    named(item, base_ref, is_tag(base_ref))
+}
+
+fn named(item: &Item, base_ref: &str, is_tag: bool) -> String {
+    let owner = or_nameless(inline(item.class.owner(), HEADLINE_NAME));
+    let base_ref = inline(base_ref, HEADLINE_NAME);
+    match (base_ref.is_empty(), is_tag) {
+        (true, _) => owner,
+        (false, true) => format!("{owner} {base_ref}"),
+        (false, false) => format!("{owner} ({base_ref})"),
+    }
+}
+
+/// The stage, else the job.
+fn step(item: &Item) -> String {
+    let name = match item.class.stage.as_deref() {
+        Some(UNCLASSIFIED) | None => &item.job,
+        Some(stage) => stage,
+    };
+    or_nameless(inline(name, HEADLINE_NAME))
+}
+
+fn or_nameless(name: String) -> String {
+    if name.is_empty() {
+        EMPTY.to_owned()
+    } else {
+        name
+    }
+}
+
+fn failed(item: &Item) -> &'static str {
+    match item.verdict {
+        Verdict::SoftFail => "was green without doing its work",
+        Verdict::Infra => "failed (infrastructure)",
+        Verdict::Fail
+        | Verdict::Running
+        | Verdict::Pass
+        | Verdict::NoOp
+        | Verdict::AbortedByHuman
+        | Verdict::Superseded => "failed",
+    }
+}
+
+/// The whole notification in one sentence, for the notification list and screen readers.
+pub(super) fn sentence(notification: &Notification) -> String {
+    let headline = headline(notification);
+    let Some(item) = single(notification) else {
+        let names = names(notification.items.iter().map(|item| item.class.owner()), 8);
+        return [headline, names].join(": ");
+    };
+    let story = single_story(notification.event, item, utc);
+    let what = inline(&item.what, 300);
+    if notification.event == Event::Recovered || what.is_empty() {
+        format!("{headline}. {story}.")
+    } else {
+        format!("{headline}: {}. {story}.", what.trim_end_matches('.'))
+    }
+}
+
+fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> String {
+    match (&item.recovered, event) {
+        (Some(good), Event::Recovered) => format!(
+            "It passed at {}, {} and {} after it first broke",
+            moment(good.at),
+            duration(good.after),
+            failed_runs(item.failures)
+        ),
+        _ if item.failures > 1 => format!(
+            "Failing since {}, {}",
+            moment(item.since),
+            failed_runs(item.failures)
+        ),
+        _ => format!("First failure at {}", moment(item.since)),
+    }
+}
+
+/// How a recovery came about, or how often it failed since the last message. `None` when the fields say all.
+pub(super) fn story(notification: &Notification, item: &Item) -> Option<String> {
+    match notification.event {
+        Event::Recovered => Some(format!("{}.", single_story(Event::Recovered, item, date))),
+        Event::StillFailing => Some(format!(
+            "{} since the last message, {} in all.",
+            failed_runs_named(item.new_failures, "more failed"),
+            item.failures
+        )),
+        Event::Opened | Event::SharedCause | Event::Digest => None,
+    }
+}
+
+/// What broke, with the class of the verdict; further lines of it as a code block.
+pub(super) fn what_broke(event: Event, item: &Item, room: &Room) -> String {
+    let title = match (event, item.verdict) {
+        (Event::Recovered, _) => "What had broken:",
+        (_, Verdict::SoftFail) => "What broke, though the run is green:",
+        (_, Verdict::Infra) => "What broke, in the cluster or in Prow:",
+        (_, Verdict::Fail) => "What broke:",
+        (_, verdict) => return format!("*Verdict:* {verdict}"),
+    };
+    let (first, further) = item
+        .what
+        .trim()
+        .split_once('\n')
+        .unwrap_or((&item.what, ""));
+    let mut words = inline(first, room.what);
+    if words.is_empty() {
+        "nothing is known but that it failed".clone_into(&mut words);
+    }
+    if further.trim().is_empty() {
+        format!("*{title}* {words}")
+    } else {
+        let block = super::text::code_block(further, room.what);
+        format!("*{title}* {words}\n{block}")
+    }
+}
+
+/// Labels and values, in the order to show; at most nine.
+pub(super) fn fields(item: &Item, room: &Room) -> Vec<String> {
+    let class = &item.class;
+    let owner = match (&class.controller, &class.service) {
+        (Some(controller), _) => ("Controller", controller.as_str()),
+        (None, Some(service)) => ("Service", service.as_str()),
+        (None, None) => ("Component", class.component.as_str()),
+    };
+    let base = if item.is_tag { "Version" } else { "Branch" };
+    let named = [
+        Some(owner),
+        class.stage.as_deref().map(|stage| ("Stage", stage)),
+        (!item.base_ref.is_empty()).then_some((base, item.base_ref.as_str())),
+        Some(("Job", item.job.as_str())),
+    ];
+    let named = named
+        .into_iter()
+        .flatten()
+        .map(|(label, value)| field(label, &code(value, room.name)));
+    named.chain(history_fields(item, room)).collect()
+}
+
+fn history_fields(item: &Item, room: &Room) -> Vec<String> {
+    let since = match &item.recovered {
+        Some(_) => "First failure",
+        None => "Failing since",
+    };
+    let mut fields = vec![
+        field("Severity", item.class.severity.as_str()),
+        field(since, &date(item.since)),
+        field("How often", &failed_runs(item.failures)),
+        field("Last good run", &last_good(item, room)),
+    ];
+    if let Some(ask) = &item.ask {
+        fields.push(field("Who may know more", &code(ask, room.name)));
+    }
+    fields
+}
+
+fn field(label: &str, value: &str) -> String {
+    format!("*{label}*\n{value}")
+}
+
+fn last_good(item: &Item, room: &Room) -> String {
+    match &item.last_good {
+        None => "none on record".to_owned(),
+        Some(good) if good.base_ref.is_empty() => date(good.at),
+        Some(good) => format!("{} {}", code(&good.base_ref, room.name), date(good.at)),
+    }
+}
+
+/// One item of a list. `with_what`: whether the items broke in different ways.
+pub(super) fn line(
+    notification: &Notification,
+    item: &Item,
+    look: &Look,
+    room: &Room,
+    with_what: bool,
+) -> String {
+    let owner = or_nameless(inline(item.class.owner(), room.name));
+    let healed = item.recovered.as_ref();
+    let base_ref = healed.map_or(&item.base_ref, |good| &good.base_ref);
+    let mut parts = vec![format!("• *{owner}*")];
+    if !base_ref.is_empty() {
+        parts.push(code(base_ref, room.name));
+    }
+    let by_job = notification.event == Event::Digest || item.class.stage.is_none();
+    if by_job && item.job != item.class.owner() {
+        parts.push(code(&item.job, room.name));
+    }
+    match healed {
+        Some(good) => parts.push(format!(
+            "passed after {} and {}",
+            duration(good.after),
+            failed_runs(item.failures)
+        )),
+        None if item.failures > 1 || notification.event != Event::SharedCause => {
+            parts.push(failed_runs(item.failures));
+        }
+        None => {}
+    }
+    if notification.event == Event::StillFailing {
+        parts.push(format!("({} new)", item.new_failures));
+    }
+    parts.extend(first_link(item, look, room));
+    let what = inline(&item.what, room.line_what);
+    if with_what && healed.is_none() && !what.is_empty() {
+        parts.push(format!("– {what}"));
+    }
+    parts.join(" ")
+}
+
+fn first_link(item: &Item, look: &Look, room: &Room) -> Option<String> {
+    let own = item
+        .links
+        .first()
+        .and_then(|first| link(&first.url, &first.label, room.url));
+    own.or_else(|| why(item, look, room))
+}
+
+/// All links of one item, in their order.
+pub(super) fn links(item: &Item, look: &Look, room: &Room) -> Vec<String> {
+    item.links
+        .iter()
+        .take(room.links)
+        .filter_map(|one| link(&one.url, &one.label, room.url))
+        .chain(why(item, look, room))
+        .collect()
+}
+
+/// Where the trail of decisions on a run is shown.
+fn why(item: &Item, look: &Look, room: &Room) -> Option<String> {
+    let base = look.external_url.as_deref()?.trim_end_matches('/');
+    let run = item.recovered.as_ref().map_or(&item.run, |good| &good.run);
+    let run = percent_encode(&run.0);
+    link(&format!("{base}/runs/{run}"), "Why this message?", room.url)
+}
+
+/// Names in their order, cut after `max`.
+pub(super) fn names<'a>(owners: impl ExactSizeIterator<Item = &'a str>, max: usize) -> String {
+    let more = owners.len().saturating_sub(max);
+    let mut listed: Vec<String> = owners
+        .take(max)
+        .map(|owner| or_nameless(inline(owner, 40)))
+        .collect();
+    if more > 0 {
+        listed.push(format!("{more} more"));
+    }
+    match listed.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => listed.concat(),
+    }
+}
+
+fn failed_runs(count: u64) -> String {
+    failed_runs_named(count, "failed")
+}
+
+fn failed_runs_named(count: u64, kind: &str) -> String {
+    format!("{count} {kind} {}", if count == 1 { "run" } else { "runs" })
+}
+
+/// The two largest units: `2h 14m`, `3d 4h`, `45s`.
+pub(super) fn duration(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m"),
+        (0, _, 0) => format!("{hours}h"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        (_, 0, _) => format!("{days}d"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
