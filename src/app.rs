@@ -16,7 +16,10 @@ use crate::{
     config::Config,
     http::Http,
     metrics::{Metrics, SourceLabel},
-    pipeline::{Origin, Shared, live::Live, poller::Poller, reload::Reloader, sender::Sender, worker::Worker},
+    pipeline::{
+        Origin, Shared, live::Live, poller::Poller, reload::Reloader, sender::Sender,
+        worker::Worker,
+    },
     store::Store,
     web::{self, Web},
 };
@@ -52,11 +55,16 @@ impl App {
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
         let listen = live.snapshot.config.settings.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
         let address = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new());
         let waiting = store.inbox_depth().await?;
-        metrics.observations.get_or_create(&SourceLabel { source: "restart" }).inc_by(waiting);
+        metrics
+            .observations
+            .get_or_create(&SourceLabel { source: "restart" })
+            .inc_by(waiting);
         let (sender, receiver) = watch::channel(Arc::new(live));
         let shared = Shared {
             clock,
@@ -68,25 +76,60 @@ impl App {
             outbox_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
         };
-        Ok(Self { shared, address, listener, reloader: Reloader::new(origin, sender, metrics) })
+        Ok(Self {
+            shared,
+            address,
+            listener,
+            reloader: Reloader::new(origin, sender, metrics),
+        })
     }
 
     /// Runs until told to stop. A part that ends by itself ends the whole.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        let Self { shared, listener, reloader, address } = self;
+        let Self {
+            shared,
+            listener,
+            reloader,
+            address,
+        } = self;
         info!(server.address = %address, "Listening on {address}");
         let tracker = TaskTracker::new();
         // Sources stop first, then what they feed.
         let (sources, inner) = (CancellationToken::new(), CancellationToken::new());
         let failed = CancellationToken::new();
         let web = Web::new(shared.clone(), stop.clone());
-        spawn(&tracker, "web", &failed, web::serve(listener, web, sources.clone()));
-        spawn(&tracker, "poller", &failed, Poller::new(shared.clone()).run(sources.clone()));
+        spawn(
+            &tracker,
+            "web",
+            &failed,
+            web::serve(listener, web, sources.clone()),
+        );
+        spawn(
+            &tracker,
+            "poller",
+            &failed,
+            Poller::new(shared.clone()).run(sources.clone()),
+        );
         spawn(&tracker, "reloader", &failed, reloader.run(sources.clone()));
-        spawn(&tracker, "retention", &failed, prune(shared.clone(), sources.clone()));
+        spawn(
+            &tracker,
+            "retention",
+            &failed,
+            prune(shared.clone(), sources.clone()),
+        );
         let inside = TaskTracker::new();
-        spawn(&inside, "worker", &failed, Worker::new(shared.clone()).run(inner.clone()));
-        spawn(&inside, "sender", &failed, Sender::new(shared.clone()).run(inner.clone()));
+        spawn(
+            &inside,
+            "worker",
+            &failed,
+            Worker::new(shared.clone()).run(inner.clone()),
+        );
+        spawn(
+            &inside,
+            "sender",
+            &failed,
+            Sender::new(shared.clone()).run(inner.clone()),
+        );
         tokio::select! {
             () = stop.cancelled() => info!("Stopping"),
             () = failed.cancelled() => {}
@@ -100,44 +143,81 @@ impl App {
         wait(&inside, "worker and sender").await;
         shared.store.close().await;
         info!("Stopped");
-        anyhow::ensure!(!died, "a part of the daemon ended by itself; see the log above");
+        anyhow::ensure!(
+            !died,
+            "a part of the daemon ended by itself; see the log above"
+        );
         Ok(())
     }
 }
 
 async fn wait(tracker: &TaskTracker, what: &str) {
-    if tokio::time::timeout(STOP_WITHIN, tracker.wait()).await.is_err() {
-        warn!(what, "Not everything stopped in time; what was under way is in the store and goes on at the next start");
+    if tokio::time::timeout(STOP_WITHIN, tracker.wait())
+        .await
+        .is_err()
+    {
+        warn!(
+            what,
+            "Not everything stopped in time; what was under way is in the store and goes on at the next start"
+        );
     }
 }
 
 /// Runs a part; when it ends before it was told to, or panics, the daemon ends.
-fn spawn(tracker: &TaskTracker, name: &'static str, failed: &CancellationToken, part: impl Future<Output = ()> + Send + 'static) {
+fn spawn(
+    tracker: &TaskTracker,
+    name: &'static str,
+    failed: &CancellationToken,
+    part: impl Future<Output = ()> + Send + 'static,
+) {
     let guard = failed.clone();
     let running = tracker.spawn(part);
     let tracker = tracker.clone();
     tracker.spawn(async move {
         if let Err(panicked) = running.await {
-            error!(part = name, error = &panicked as &dyn std::error::Error, "A part of the daemon panicked");
+            error!(
+                part = name,
+                error = &panicked as &dyn std::error::Error,
+                "A part of the daemon panicked"
+            );
             guard.cancel();
         }
     });
 }
 
 async fn first_start(store: &Store, clock: &Clock) -> Result<Timestamp> {
-    let stored = store.init_meta(FIRST_START, clock.now().to_string()).await?;
-    stored.parse().context("cannot read the time of the first start in the store")
+    let stored = store
+        .init_meta(FIRST_START, clock.now().to_string())
+        .await?;
+    stored
+        .parse()
+        .context("cannot read the time of the first start in the store")
 }
 
 /// Deletes what is older than the retention, a little at a time.
 async fn prune(shared: Shared, stop: CancellationToken) {
     loop {
-        let older_than = shared.clock.now().checked_sub(shared.live().snapshot.config.settings.retention).unwrap_or(Timestamp::MIN);
-        let deleted = shared.store.prune(older_than, PRUNE_ROWS).await.unwrap_or_else(|error| {
-            warn!(error = &error as &dyn std::error::Error, "Cannot delete what is older than store.retention");
-            0
-        });
-        let pause = if deleted >= PRUNE_ROWS as u64 { Duration::from_secs(1) } else { PRUNE_EVERY };
+        let older_than = shared
+            .clock
+            .now()
+            .checked_sub(shared.live().snapshot.config.settings.retention)
+            .unwrap_or(Timestamp::MIN);
+        let deleted = shared
+            .store
+            .prune(older_than, PRUNE_ROWS)
+            .await
+            .unwrap_or_else(|error| {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Cannot delete what is older than store.retention"
+                );
+                0
+            });
+        let pause = if deleted >= PRUNE_ROWS as u64 {
+            Duration::from_secs(1)
+        } else {
+            PRUNE_EVERY
+        };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

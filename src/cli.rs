@@ -2,8 +2,12 @@
 
 pub mod check;
 pub mod config;
+pub mod demo;
+pub mod explain;
 pub mod out;
 pub mod preview;
+pub mod send_test;
+pub mod serve;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
@@ -11,7 +15,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Tells the right people, once and with the reason, that a release broke in Prow.
 #[derive(Debug, Parser)]
-#[command(name = "prow-notifier", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "prow-notifier",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// Configuration file or folder (its *.yaml in name order); may be given several times
     /// [default: /etc/prow-notifier]
@@ -31,6 +40,12 @@ pub enum Command {
     Preview(preview::Args),
     /// Validate the configuration: file, line and a hint for each error
     Check,
+    /// See the whole system work, without network, configuration or account
+    Demo(demo::Args),
+    /// Show what became of one run or one notification, and why
+    Explain(explain::Args),
+    /// Send one clearly marked test message
+    SendTest(send_test::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
     #[command(subcommand)]
     Config(config::Command),
@@ -62,12 +77,23 @@ pub struct UsageError(pub String);
 /// Runs a command and turns its end into an exit code: 0 fine, 1 the answer is "no", 2 usage or
 /// configuration error.
 pub fn run(cli: Cli) -> ExitCode {
-    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let level = if matches!(cli.command, Command::Serve) {
+        "info"
+    } else {
+        "error"
+    };
+    crate::telemetry::start(level);
     let ended = match cli.command {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
         Command::Check => check::run(&cli.config, &environment),
         Command::Config(command) => config::run(&command, &cli.config, &environment),
-        Command::Serve => Ok(Outcome::Done),
+        Command::Serve => serve::run(cli.config, environment),
+        Command::Demo(args) => demo::run(&args),
+        Command::Explain(args) => explain::run(&args, &cli.config, &environment),
+        Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

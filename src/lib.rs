@@ -4,11 +4,17 @@
 //! and `config`, then `store`, `prow` and `slack`, then `pipeline`, `web`, `app` and `cli`. `standin` holds
 //! the fakes of Slack and Prow that the demo and the tests share.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod metrics;
+pub mod pipeline;
 pub mod prow;
 pub mod slack;
 pub mod standin;
 pub mod store;
+pub mod telemetry;
+pub mod web;

@@ -102,12 +102,17 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers every metric.
-    #[expect(clippy::too_many_lines, reason = "one registration after the other, nothing to find twice")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one registration after the other, nothing to find twice"
+    )]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("prow_notifier");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Version of this program", build);
-        let latency = Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0]);
+        let latency = Histogram::new([
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
+        ]);
         let mut metrics = Self {
             registry: Registry::default(),
             observations: Family::default(),
@@ -132,13 +137,41 @@ impl Metrics {
             store_failures: Family::default(),
         };
         let m = &metrics;
-        registry.register("observations", "Observations accepted, by source", m.observations.clone());
-        registry.register("decisions", "Observations decided, by decision", m.decisions.clone());
-        registry.register("poisoned_observations", "Stored observations that could not be read and were set aside", m.poisoned.clone());
-        registry.register("notifications", "Notifications decided, by event", m.notifications.clone());
-        registry.register("notifications_delivered", "Notifications delivered", m.delivered.clone());
-        registry.register("notifications_failed", "Delivery attempts that failed, by reason", m.notifications_failed.clone());
-        registry.register("fallback_layouts", "Messages sent in the plain layout because the full one was refused", m.fallback_layouts.clone());
+        registry.register(
+            "observations",
+            "Observations accepted, by source",
+            m.observations.clone(),
+        );
+        registry.register(
+            "decisions",
+            "Observations decided, by decision",
+            m.decisions.clone(),
+        );
+        registry.register(
+            "poisoned_observations",
+            "Stored observations that could not be read and were set aside",
+            m.poisoned.clone(),
+        );
+        registry.register(
+            "notifications",
+            "Notifications decided, by event",
+            m.notifications.clone(),
+        );
+        registry.register(
+            "notifications_delivered",
+            "Notifications delivered",
+            m.delivered.clone(),
+        );
+        registry.register(
+            "notifications_failed",
+            "Delivery attempts that failed, by reason",
+            m.notifications_failed.clone(),
+        );
+        registry.register(
+            "fallback_layouts",
+            "Messages sent in the plain layout because the full one was refused",
+            m.fallback_layouts.clone(),
+        );
         registry.register("dead_letters", "Messages given up", m.dead_letters.clone());
         registry.register_with_unit(
             "notification_latency",
@@ -146,26 +179,58 @@ impl Metrics {
             Unit::Seconds,
             m.notification_latency.clone(),
         );
-        registry.register("http_requests", "Requests to this daemon, by route and status", m.requests.clone());
-        registry.register("deck_polls", "Polls of deck, by result", m.deck_polls.clone());
-        registry.register("deck_list_items", "ProwJobs in deck's last list", m.deck_list_items.clone());
+        registry.register(
+            "http_requests",
+            "Requests to this daemon, by route and status",
+            m.requests.clone(),
+        );
+        registry.register(
+            "deck_polls",
+            "Polls of deck, by result",
+            m.deck_polls.clone(),
+        );
+        registry.register(
+            "deck_list_items",
+            "ProwJobs in deck's last list",
+            m.deck_list_items.clone(),
+        );
         registry.register_with_unit(
             "deck_last_success_timestamp",
             "When deck last gave its whole list; 0 before the first time",
             Unit::Seconds,
             m.deck_last_success.clone(),
         );
-        registry.register("inbox_depth", "Observations accepted and not yet decided", m.inbox_depth.clone());
-        registry.register("outbox_pending", "Messages not yet delivered", m.outbox_pending.clone());
+        registry.register(
+            "inbox_depth",
+            "Observations accepted and not yet decided",
+            m.inbox_depth.clone(),
+        );
+        registry.register(
+            "outbox_pending",
+            "Messages not yet delivered",
+            m.outbox_pending.clone(),
+        );
         registry.register("open_incidents", "Open incidents", m.open_incidents.clone());
-        registry.register("dead_receivers", "Receivers that refuse messages for good", m.dead_receivers.clone());
+        registry.register(
+            "dead_receivers",
+            "Receivers that refuse messages for good",
+            m.dead_receivers.clone(),
+        );
         registry.register(
             "config_last_reload_successful",
             "Whether the last reload of the configuration succeeded",
             m.config_last_reload_successful.clone(),
         );
-        registry.register("config_reloads", "Reloads of the configuration, by result", m.config_reloads.clone());
-        registry.register("store_failures", "Times the store could not be used, by reason", m.store_failures.clone());
+        registry.register(
+            "config_reloads",
+            "Reloads of the configuration, by result",
+            m.config_reloads.clone(),
+        );
+        registry.register(
+            "store_failures",
+            "Times the store could not be used, by reason",
+            m.store_failures.clone(),
+        );
         metrics.registry = registry;
         metrics
     }
@@ -182,7 +247,9 @@ impl Metrics {
 
     /// Counts an answered request.
     pub fn count_request(&self, route: &'static str, code: u16) {
-        self.requests.get_or_create(&RequestLabel { route, code }).inc();
+        self.requests
+            .get_or_create(&RequestLabel { route, code })
+            .inc();
     }
 }
 

@@ -12,7 +12,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    clock::Clock, config::error::ConfigError, domain::observation::Observation, http::Http, metrics::Metrics, store::Store,
+    clock::Clock, config::error::ConfigError, domain::observation::Observation, http::Http,
+    metrics::Metrics, store::Store,
 };
 use live::Live;
 
@@ -56,7 +57,11 @@ impl Shared {
 impl Origin {
     /// Reads the configuration anew.
     pub fn load(&self, first_start: Option<jiff::Timestamp>) -> Result<Live, ConfigError> {
-        Live::build(crate::config::Config::load(&self.paths, &self.environment)?, &self.environment, first_start)
+        Live::build(
+            crate::config::Config::load(&self.paths, &self.environment)?,
+            &self.environment,
+            first_start,
+        )
     }
 }
 

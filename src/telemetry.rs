@@ -6,11 +6,17 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 
 /// Starts logging at `level` unless `RUST_LOG` says otherwise. Called once, by the program.
 pub fn start(level: &str) {
-    let filter = EnvFilter::builder().with_default_directive(level.parse().unwrap_or_default()).from_env_lossy();
+    let filter = EnvFilter::builder()
+        .with_default_directive(level.parse().unwrap_or_default())
+        .from_env_lossy();
     let registry = tracing_subscriber::registry().with(filter);
     if stderr().is_terminal() {
-        registry.with(fmt::layer().with_writer(stderr).with_target(false)).init();
+        registry
+            .with(fmt::layer().with_writer(stderr).with_target(false))
+            .init();
     } else {
-        registry.with(fmt::layer().json().flatten_event(true).with_writer(stderr)).init();
+        registry
+            .with(fmt::layer().json().flatten_event(true).with_writer(stderr))
+            .init();
     }
 }

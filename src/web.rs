@@ -61,7 +61,8 @@ impl Web {
     /// The handlers' state; `stopping` makes `/readyz` say no.
     pub fn new(shared: Shared, stopping: CancellationToken) -> Self {
         let Pace { rate_per_s, burst } = shared.live().snapshot.config.settings.inbound;
-        let at_least_one = |number: u32| std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN);
+        let at_least_one =
+            |number: u32| std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(rate_per_s)).allow_burst(at_least_one(burst));
         Self {
             shared,
@@ -73,11 +74,18 @@ impl Web {
 
     /// Whether a delivery id was accepted before; a retry of it changes nothing.
     fn is_repeated(&self, delivery: &str) -> bool {
-        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).get(delivery).is_some()
+        self.deliveries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(delivery)
+            .is_some()
     }
 
     fn remember(&self, delivery: String) {
-        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).put(delivery, ());
+        self.deliveries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .put(delivery, ());
     }
 
     /// All routes.
@@ -98,12 +106,20 @@ impl Web {
 
 /// Each address has its share; who sends more is told when to come back.
 async fn limit_rate(State(web): State<Web>, request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let address = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip());
     if let Some(address) = address
         && web.inbound.check_key(&address).is_err()
     {
         web.shared.metrics.count_request("/hooks", 429);
-        return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "too many requests\n").into_response();
+        return (
+            StatusCode::TOO_MANY_REQUESTS,
+            [(header::RETRY_AFTER, "1")],
+            "too many requests\n",
+        )
+            .into_response();
     }
     if web.inbound.len() > ADDRESSES {
         web.inbound.retain_recent();
@@ -114,8 +130,13 @@ async fn limit_rate(State(web): State<Web>, request: Request, next: Next) -> Res
 /// Headers that every answer carries.
 async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -125,7 +146,11 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD).pipeline_flush(true);
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .pipeline_flush(true);
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, peer, place) = tokio::select! {
@@ -136,17 +161,24 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
             },
             Some(_) = connections.join_next() => continue,
         };
-        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(ConnectInfo(peer))));
+        let service =
+            TowerToHyperService::new(router.clone().layer(axum::Extension(ConnectInfo(peer))));
         let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
         connections.spawn(async move {
             if let Err(error) = connection.await {
-                debug!(error = &error as &dyn std::error::Error, "A connection ended early");
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "A connection ended early"
+                );
             }
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
         warn!("Some requests did not end in time and were cut off");
     }
 }
@@ -154,7 +186,11 @@ pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<tokio::sync::Semaphore>,
-) -> Option<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(
+    tokio::net::TcpStream,
+    SocketAddr,
+    tokio::sync::OwnedSemaphorePermit,
+)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
@@ -164,7 +200,10 @@ async fn accept(
         }
         Err(error) => {
             // Out of file descriptors, mostly: let some connections end first.
-            warn!(error = &error as &dyn std::error::Error, "Cannot accept a connection");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Cannot accept a connection"
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

@@ -13,7 +13,11 @@ pub fn run(paths: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<
     let live = Live::build(config, environment, None)?;
     let config = &live.snapshot.config;
     for file in &config.files {
-        out::line(&format!("{} {}", out::styled(out::GREEN, "✓"), file.display()));
+        out::line(&format!(
+            "{} {}",
+            out::styled(out::GREEN, "✓"),
+            file.display()
+        ));
     }
     out::line(&format!(
         "{} rules, {} receivers ({} destinations), {} routes",

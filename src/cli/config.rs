@@ -30,7 +30,11 @@ pub enum Command {
 }
 
 /// Runs the command.
-pub fn run(command: &Command, paths: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<Outcome> {
+pub fn run(
+    command: &Command,
+    paths: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+) -> Result<Outcome> {
     match command {
         Command::Schema => out::line(&serde_json::to_string_pretty(&schema())?),
         Command::Show { format } => {
@@ -45,28 +49,51 @@ pub fn run(command: &Command, paths: &[PathBuf], environment: &BTreeMap<String, 
 }
 
 fn show(config: &Config) {
-    let width = SETTINGS.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+    let width = SETTINGS
+        .iter()
+        .map(|setting| setting.key.len())
+        .max()
+        .unwrap_or_default();
     for setting in SETTINGS {
-        let (value, origin) = effective(&config.layers, setting.key)
-            .map_or_else(|| ("(not set)".to_owned(), String::new()), |(texts, origin)| (masked(&texts), origin));
-        let line = format!("{:width$}  {value}  {}", setting.key, out::styled(out::DIM, &origin));
+        let (value, origin) = effective(&config.layers, setting.key).map_or_else(
+            || ("(not set)".to_owned(), String::new()),
+            |(texts, origin)| (masked(&texts), origin),
+        );
+        let line = format!(
+            "{:width$}  {value}  {}",
+            setting.key,
+            out::styled(out::DIM, &origin)
+        );
         out::line(line.trim_end());
     }
     section("classify", config.rules.classify.iter().map(rule_line));
-    section("receivers", config.rules.receivers.iter().map(receiver_line));
+    section(
+        "receivers",
+        config.rules.receivers.iter().map(receiver_line),
+    );
     section("routes", config.rules.routes.iter().map(route_line));
 }
 
 fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
     out::line("");
-    out::line(&out::styled(out::BOLD, &format!("{title} ({})", lines.len())));
+    out::line(&out::styled(
+        out::BOLD,
+        &format!("{title} ({})", lines.len()),
+    ));
     for line in lines {
         out::line(&format!("  {line}"));
     }
 }
 
 fn matchers(list: &[crate::domain::matcher::Matcher]) -> String {
-    if list.is_empty() { "everything".to_owned() } else { list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") }
+    if list.is_empty() {
+        "everything".to_owned()
+    } else {
+        list.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
 }
 
 fn rule_line(rule: &Rule) -> String {
@@ -87,21 +114,39 @@ fn secret(source: &SecretSource) -> String {
 }
 
 fn route_line(route: &Route) -> String {
-    let digest = route.digest.map(|period| format!(", digest {}", units::show(period))).unwrap_or_default();
+    let digest = route
+        .digest
+        .map(|period| format!(", digest {}", units::show(period)))
+        .unwrap_or_default();
     let goes_on = if route.continues { ", continue" } else { "" };
-    format!("{} → {}{digest}{goes_on}", matchers(&route.matchers), route.receiver)
+    format!(
+        "{} → {}{digest}{goes_on}",
+        matchers(&route.matchers),
+        route.receiver
+    )
 }
 
 fn masked(texts: &[String]) -> String {
-    texts.iter().map(|text| without_credentials(text)).collect::<Vec<_>>().join(", ")
+    texts
+        .iter()
+        .map(|text| without_credentials(text))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn as_json(config: &Config) -> Value {
     let mut settings = Map::new();
     for setting in SETTINGS {
         if let Some((texts, origin)) = effective(&config.layers, setting.key) {
-            let value = if setting.form == Form::List { json!(texts) } else { json!(masked(&texts)) };
-            settings.insert(setting.key.to_owned(), json!({ "value": value, "origin": origin }));
+            let value = if setting.form == Form::List {
+                json!(texts)
+            } else {
+                json!(masked(&texts))
+            };
+            settings.insert(
+                setting.key.to_owned(),
+                json!({ "value": value, "origin": origin }),
+            );
         }
     }
     json!({

@@ -55,7 +55,10 @@ const POLL: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(play(args))?;
     Ok(Outcome::Done)
 }
@@ -63,23 +66,41 @@ pub fn run(args: &Args) -> Result<Outcome> {
 async fn play(args: &Args) -> Result<()> {
     let clock = Clock::manual(storyline::begin());
     let tracker = TaskTracker::new();
-    let slack = SlackStandIn::start(Options { clock: clock.clone(), ..Options::default() }).await?;
+    let slack = SlackStandIn::start(Options {
+        clock: clock.clone(),
+        ..Options::default()
+    })
+    .await?;
     let deck = DeckStandin::start(&tracker).await?;
     let steps = storyline::steps();
     let home = tempfile::tempdir().context("cannot make a temporary folder")?;
     write_config(home.path(), &slack, &deck, &steps)?;
-    let origin = Origin { paths: vec![home.path().join("config")], environment: BTreeMap::new() };
+    let origin = Origin {
+        paths: vec![home.path().join("config")],
+        environment: BTreeMap::new(),
+    };
     let app = App::build(origin, clock).await?;
     let (shared, address) = (app.shared.clone(), app.address);
     let stop = CancellationToken::new();
     let daemon = tracker.spawn(app.run(stop.clone()));
     introduce(address);
-    let mut stage = Stage { shared, slack, deck, hook: format!("http://{address}/hooks/prowjob"), printed: 0, last_poll: storyline::begin() };
+    let mut stage = Stage {
+        shared,
+        slack,
+        deck,
+        hook: format!("http://{address}/hooks/prowjob"),
+        printed: 0,
+        last_poll: storyline::begin(),
+    };
     stage.play(&steps).await?;
     stage.conclude(&steps).await?;
     if !args.once {
-        out::line(&format!("\nThe daemon is still running: http://{address}/metrics http://{address}/readyz  (Ctrl-C ends it)"));
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+        out::line(&format!(
+            "\nThe daemon is still running: http://{address}/metrics http://{address}/readyz  (Ctrl-C ends it)"
+        ));
+        tokio::signal::ctrl_c()
+            .await
+            .context("cannot wait for Ctrl-C")?;
     }
     stop.cancel();
     daemon.await.context("the daemon panicked")??;
@@ -88,13 +109,25 @@ async fn play(args: &Args) -> Result<()> {
 }
 
 fn introduce(address: std::net::SocketAddr) {
-    out::line(&out::styled(out::BOLD, "prow-notifier demo: the fleet release of 52 ACK controllers, 19 and 20 May 2026"));
-    out::line("Prow and Slack are local stand-ins; daemon, store, poller, webhooks and rules are the real ones.");
-    out::line(&format!("Quiet hours are skipped. The daemon listens on {address}."));
+    out::line(&out::styled(
+        out::BOLD,
+        "prow-notifier demo: the fleet release of 52 ACK controllers, 19 and 20 May 2026",
+    ));
+    out::line(
+        "Prow and Slack are local stand-ins; daemon, store, poller, webhooks and rules are the real ones.",
+    );
+    out::line(&format!(
+        "Quiet hours are skipped. The daemon listens on {address}."
+    ));
 }
 
 /// A configuration like a user's: ACK's rules, a channel per service, one for the platform.
-fn write_config(home: &Path, slack: &SlackStandIn, deck: &DeckStandin, steps: &[Step]) -> Result<()> {
+fn write_config(
+    home: &Path,
+    slack: &SlackStandIn,
+    deck: &DeckStandin,
+    steps: &[Step],
+) -> Result<()> {
     let (config, secrets) = (home.join("config"), home.join("slack"));
     fs::create_dir_all(&config)?;
     fs::create_dir_all(&secrets)?;
@@ -124,7 +157,12 @@ routes:
 default_receiver: platform
 fallback_receiver: platform
 "#,
-        show("state.db"), show("hmac"), deck.url(), slack.host(), show("platform"), show("slack"),
+        show("state.db"),
+        show("hmac"),
+        deck.url(),
+        slack.host(),
+        show("platform"),
+        show("slack"),
     );
     fs::write(config.join("10-ack.yaml"), RULES)?;
     fs::write(config.join("20-receivers.yaml"), team)?;
@@ -132,8 +170,17 @@ fallback_receiver: platform
 }
 
 fn services(steps: &[Step]) -> BTreeSet<String> {
-    let repository = |step: &Step| step.job.pointer("/spec/refs/repo").and_then(Value::as_str).map(str::to_owned);
-    steps.iter().filter_map(repository).filter_map(|repo| repo.strip_suffix("-controller").map(str::to_owned)).collect()
+    let repository = |step: &Step| {
+        step.job
+            .pointer("/spec/refs/repo")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    steps
+        .iter()
+        .filter_map(repository)
+        .filter_map(|repo| repo.strip_suffix("-controller").map(str::to_owned))
+        .collect()
 }
 
 /// Both ends of the daemon, and the clock's hand.
@@ -168,8 +215,12 @@ impl Stage {
     fn tick(&mut self, next: Option<Timestamp>, busy_until: Timestamp) {
         let now = self.shared.clock.now();
         let step = if now < busy_until { SLOW } else { FAST };
-        let to_next = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok()).filter(|gap| !gap.is_zero());
-        self.shared.clock.advance(to_next.map_or(step, |gap| gap.min(step)));
+        let to_next = next
+            .and_then(|next| Duration::try_from(next.duration_since(now)).ok())
+            .filter(|gap| !gap.is_zero());
+        self.shared
+            .clock
+            .advance(to_next.map_or(step, |gap| gap.min(step)));
         if self.shared.clock.now().duration_since(self.last_poll) >= POLL {
             self.last_poll = self.shared.clock.now();
             self.shared.deck_bell.notify_one();
@@ -187,8 +238,18 @@ impl Stage {
         let mut mac = Hmac::<Sha256>::new_from_slice(TOKEN.as_bytes()).context("cannot sign")?;
         mac.update(body.as_bytes());
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
-        let request = self.shared.http.open().post(&self.hook).header("X-Hub-Signature-256", signature).body(body);
-        request.send().await?.error_for_status().context("the daemon refused a webhook")?;
+        let request = self
+            .shared
+            .http
+            .open()
+            .post(&self.hook)
+            .header("X-Hub-Signature-256", signature)
+            .body(body);
+        request
+            .send()
+            .await?
+            .error_for_status()
+            .context("the daemon refused a webhook")?;
         Ok(())
     }
 
@@ -210,8 +271,16 @@ impl Stage {
         let messages = self.slack.messages();
         for message in messages.iter().skip(self.printed) {
             let at = message.at.strftime("%d %b %H:%M:%S");
-            let channel = if message.hook == "platform" { "#platform".to_owned() } else { format!("#{}", message.hook) };
-            out::line(&format!("\n{}  {}", out::styled(out::DIM, &at.to_string()), out::styled(out::BOLD, &channel)));
+            let channel = if message.hook == "platform" {
+                "#platform".to_owned()
+            } else {
+                format!("#{}", message.hook)
+            };
+            out::line(&format!(
+                "\n{}  {}",
+                out::styled(out::DIM, &at.to_string()),
+                out::styled(out::BOLD, &channel)
+            ));
             for line in preview_text(&message.payload).lines() {
                 out::line(&format!("  {}", out::printable(line)));
             }
@@ -222,7 +291,10 @@ impl Stage {
     async fn conclude(&self, steps: &[Step]) -> Result<()> {
         let counts = self.shared.store.counts().await?;
         let messages = self.slack.messages();
-        let platform = messages.iter().filter(|message| message.hook == "platform").count();
+        let platform = messages
+            .iter()
+            .filter(|message| message.hook == "platform")
+            .count();
         let mut per_service: BTreeMap<&str, usize> = BTreeMap::new();
         for message in messages.iter().filter(|message| message.hook != "platform") {
             *per_service.entry(&message.hook).or_default() += 1;
@@ -232,16 +304,41 @@ impl Stage {
         let red = steps.iter().filter(|step| step.is_red).count();
         let rows = [
             ("red runs", red.to_string()),
-            ("messages to #platform", format!("{platform}, instead of {red} and as many recoveries")),
-            ("messages to services", format!("{} in {} channels, at most {most} each", messages.len() - platform, per_service.len())),
-            ("observations", format!("{} accepted, {} decided", counts.accepted, counts.decisions.values().sum::<u64>())),
+            (
+                "messages to #platform",
+                format!("{platform}, instead of {red} and as many recoveries"),
+            ),
+            (
+                "messages to services",
+                format!(
+                    "{} in {} channels, at most {most} each",
+                    messages.len() - platform,
+                    per_service.len()
+                ),
+            ),
+            (
+                "observations",
+                format!(
+                    "{} accepted, {} decided",
+                    counts.accepted,
+                    counts.decisions.values().sum::<u64>()
+                ),
+            ),
             ("notify", decided(Decision::Notify).to_string()),
             ("folded", decided(Decision::Folded).to_string()),
             ("deduplicated", decided(Decision::Deduplicated).to_string()),
             ("recovered", decided(Decision::Recovered).to_string()),
             ("not-failed", decided(Decision::NotFailed).to_string()),
             ("still open", counts.incidents_open.to_string()),
-            ("Slack's answers", format!("{} ok, {} of 429, {} refused for their form", messages.len(), self.slack.rate_limited(), self.slack.violations().len())),
+            (
+                "Slack's answers",
+                format!(
+                    "{} ok, {} of 429, {} refused for their form",
+                    messages.len(),
+                    self.slack.rate_limited(),
+                    self.slack.violations().len()
+                ),
+            ),
         ];
         out::line(&out::styled(out::BOLD, "\nWhat happened"));
         for (name, value) in rows {

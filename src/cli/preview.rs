@@ -72,7 +72,11 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 const NOBODY: &str = "(no receiver configured)";
 
 /// Runs the command.
-pub fn run(args: &Args, paths: &[PathBuf], environment: &BTreeMap<String, String>) -> Result<Outcome> {
+pub fn run(
+    args: &Args,
+    paths: &[PathBuf],
+    environment: &BTreeMap<String, String>,
+) -> Result<Outcome> {
     let config = Config::load(paths, environment)?;
     let clock = Clock::System;
     let (runs, problems) = match &args.deck {
@@ -80,12 +84,20 @@ pub fn run(args: &Args, paths: &[PathBuf], environment: &BTreeMap<String, String
         None => from_files(&args.files, &clock)?,
     };
     for problem in &problems {
-        out::say(&format!("{} {}", out::styled(out::YELLOW, "warning:"), out::printable(problem)));
+        out::say(&format!(
+            "{} {}",
+            out::styled(out::YELLOW, "warning:"),
+            out::printable(problem)
+        ));
     }
     let runs = filter(runs, args, &clock);
     if runs.is_empty() {
         out::say("nothing to preview: no run was read");
-        return Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No });
+        return Ok(if problems.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::No
+        });
     }
     let preview = Preview::new(&config, &runs);
     match args.format {
@@ -93,7 +105,11 @@ pub fn run(args: &Args, paths: &[PathBuf], environment: &BTreeMap<String, String
         Format::Slack => preview.print_slack(),
         Format::Text => preview.print_text(),
     }
-    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No })
+    Ok(if problems.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::No
+    })
 }
 
 type Read = (Vec<Observation>, Vec<String>);
@@ -106,7 +122,9 @@ fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
         let name = file.display();
         let bytes = if file.as_os_str() == "-" {
             let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+            io::stdin()
+                .read_to_end(&mut bytes)
+                .context("cannot read standard input")?;
             bytes
         } else {
             fs::read(file).map_err(|error| UsageError(format!("cannot read {name}: {error}")))?
@@ -114,24 +132,48 @@ fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
         let parsed = parse::document(&bytes, Source::File, clock.now())
             .map_err(|error| UsageError(format!("cannot read ProwJobs from {name}: {error}")))?;
         runs.extend(parsed.observations);
-        problems.extend(parsed.problems.into_iter().map(|problem| format!("{name}: {problem}")));
+        problems.extend(
+            parsed
+                .problems
+                .into_iter()
+                .map(|problem| format!("{name}: {problem}")),
+        );
     }
     Ok((runs, problems))
 }
 
 fn from_deck(url: &str, config: &Config, clock: &Clock) -> Result<Read> {
-    let deck = DeckUrl::parse(url).map_err(|error| UsageError(error.to_string()))?;
-    let timeout = config.settings.deck.as_ref().map_or(Duration::from_secs(60), |deck| deck.timeout);
+    let deck = url
+        .parse::<DeckUrl>()
+        .map_err(|error| UsageError(error.to_string()))?;
+    let timeout = config
+        .settings
+        .deck
+        .as_ref()
+        .map_or(Duration::from_secs(60), |deck| deck.timeout);
     let http = Http::new()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let mut runs = Vec::new();
-    let stats = runtime.block_on(deck::list(http.open(), &deck, timeout, clock.now(), |run| runs.push(run)))?;
+    let stats = runtime.block_on(deck::list(
+        http.open(),
+        &deck,
+        timeout,
+        clock.now(),
+        |run| runs.push(run),
+    ))?;
     Ok((runs, stats.bad_items))
 }
 
 fn filter(runs: Vec<Observation>, args: &Args, clock: &Clock) -> Vec<Observation> {
-    let from = args.since.and_then(|since| clock.now().checked_sub(since).ok());
-    let wanted = |run: &Observation| args.job.as_ref().is_none_or(|job| *job == run.job) && from.is_none_or(|from| seen_at(run) >= from);
+    let from = args
+        .since
+        .and_then(|since| clock.now().checked_sub(since).ok());
+    let wanted = |run: &Observation| {
+        args.job.as_ref().is_none_or(|job| *job == run.job)
+            && from.is_none_or(|from| seen_at(run) >= from)
+    };
     runs.into_iter().filter(wanted).collect()
 }
 
@@ -146,7 +188,10 @@ impl<'a> Preview<'a> {
     fn new(config: &'a Config, runs: &'a [Observation]) -> Self {
         let policy = policy(config);
         let mut order: Vec<usize> = (0..runs.len()).collect();
-        order.sort_by_key(|index| runs.get(*index).map(|run| (seen_at(run), run.run.clone(), *index)));
+        order.sort_by_key(|index| {
+            runs.get(*index)
+                .map(|run| (seen_at(run), run.run.clone(), *index))
+        });
         let mut replay = Replay::default();
         let mut seen: BTreeMap<usize, Seen> = BTreeMap::new();
         for index in order {
@@ -155,7 +200,11 @@ impl<'a> Preview<'a> {
             }
         }
         let later = replay.finish(&policy);
-        Self { config, runs: runs.iter().zip(seen.into_values()).collect(), later }
+        Self {
+            config,
+            runs: runs.iter().zip(seen.into_values()).collect(),
+            later,
+        }
     }
 
     fn print_json(&self) {
@@ -166,7 +215,12 @@ impl<'a> Preview<'a> {
 
     fn object(&self, run: &Observation, seen: &Seen) -> Value {
         let class = &seen.outcome.class;
-        let receivers: Vec<&String> = seen.outcome.receivers.iter().filter(|name| *name != NOBODY).collect();
+        let receivers: Vec<&String> = seen
+            .outcome
+            .receivers
+            .iter()
+            .filter(|name| *name != NOBODY)
+            .collect();
         json!({
             "run": run.run,
             "job": run.job,
@@ -189,7 +243,11 @@ impl<'a> Preview<'a> {
     }
 
     fn print_slack(&self) {
-        let all = self.runs.iter().flat_map(|(_, seen)| seen.earlier.iter().chain(&seen.told)).chain(&self.later);
+        let all = self
+            .runs
+            .iter()
+            .flat_map(|(_, seen)| seen.earlier.iter().chain(&seen.told))
+            .chain(&self.later);
         for told in all {
             out::line(&self.payload(&told.notification).to_string());
         }
@@ -202,12 +260,24 @@ impl<'a> Preview<'a> {
                 self.print_message(&told.notification);
             }
         }
-        let due: Vec<&Told> = self.runs.iter().flat_map(|(_, seen)| &seen.earlier).chain(&self.later).collect();
+        let due: Vec<&Told> = self
+            .runs
+            .iter()
+            .flat_map(|(_, seen)| &seen.earlier)
+            .chain(&self.later)
+            .collect();
         if !due.is_empty() {
-            out::line(&out::styled(out::BOLD, "\nWhat falls due between and after these runs"));
+            out::line(&out::styled(
+                out::BOLD,
+                "\nWhat falls due between and after these runs",
+            ));
         }
         for told in due {
-            out::line(&format!("\n{}  {}", told.notification.at, told.notification.event.as_str()));
+            out::line(&format!(
+                "\n{}  {}",
+                told.notification.at,
+                told.notification.event.as_str()
+            ));
             self.print_message(&told.notification);
         }
         self.print_summary();
@@ -215,11 +285,18 @@ impl<'a> Preview<'a> {
 
     fn print_message(&self, notification: &Notification) {
         let payload = self.payload(notification);
-        out::line(&format!("  {} {}", out::styled(out::DIM, "to"), out::styled(out::BOLD, &notification.receiver)));
+        out::line(&format!(
+            "  {} {}",
+            out::styled(out::DIM, "to"),
+            out::styled(out::BOLD, &notification.receiver)
+        ));
         for line in preview_text(&payload).lines() {
             out::line(&format!("  {}", out::printable(line)));
         }
-        out::line(&out::styled(out::DIM, &format!("  {}", builder_url(&payload))));
+        out::line(&out::styled(
+            out::DIM,
+            &format!("  {}", builder_url(&payload)),
+        ));
     }
 
     fn print_summary(&self) {
@@ -227,13 +304,25 @@ impl<'a> Preview<'a> {
         for (_, seen) in &self.runs {
             *counts.entry(seen.outcome.decision).or_default() += 1;
         }
-        let words: Vec<String> = counts.iter().map(|(decision, count)| format!("{count} {decision}")).collect();
-        out::line(&format!("\n{}: {}", out::styled(out::BOLD, &format!("{} runs", self.runs.len())), words.join(", ")));
+        let words: Vec<String> = counts
+            .iter()
+            .map(|(decision, count)| format!("{count} {decision}"))
+            .collect();
+        out::line(&format!(
+            "\n{}: {}",
+            out::styled(out::BOLD, &format!("{} runs", self.runs.len())),
+            words.join(", ")
+        ));
     }
 
     fn payload(&self, notification: &Notification) -> Value {
         let base = notification.receiver.split('/').next().unwrap_or_default();
-        let receiver: Option<&Receiver> = self.config.rules.receivers.iter().find(|receiver| receiver.name == base);
+        let receiver: Option<&Receiver> = self
+            .config
+            .rules
+            .receivers
+            .iter()
+            .find(|receiver| receiver.name == base);
         let look = Look {
             mention: receiver.and_then(|receiver| receiver.mention_on_critical.clone()),
             external_url: self.config.settings.external_url.clone(),
@@ -246,18 +335,28 @@ impl<'a> Preview<'a> {
 fn policy(config: &Config) -> Policy {
     let mut policy = config.preview_policy();
     if policy.routing.default_receiver.is_none() {
-        policy.routing.receivers.push((NOBODY.to_owned(), Reach::Single));
+        policy
+            .routing
+            .receivers
+            .push((NOBODY.to_owned(), Reach::Single));
         policy.routing.default_receiver = Some(NOBODY.to_owned());
     }
     policy
 }
 
 fn reason(seen: &Seen) -> String {
-    seen.outcome.reason.replace(&format!("{NOBODY} by default receiver"), "no receiver is configured")
+    seen.outcome.reason.replace(
+        &format!("{NOBODY} by default receiver"),
+        "no receiver is configured",
+    )
 }
 
 fn or_null(text: &str) -> Value {
-    if text.is_empty() { Value::Null } else { json!(text) }
+    if text.is_empty() {
+        Value::Null
+    } else {
+        json!(text)
+    }
 }
 
 fn print_run(run: &Observation, seen: &Seen) {
@@ -265,22 +364,43 @@ fn print_run(run: &Observation, seen: &Seen) {
     let style = match seen.outcome.verdict {
         Verdict::Fail | Verdict::Infra | Verdict::SoftFail => out::RED,
         Verdict::Pass => out::GREEN,
-        Verdict::Running | Verdict::NoOp | Verdict::AbortedByHuman | Verdict::Superseded => out::YELLOW,
+        Verdict::Running | Verdict::NoOp | Verdict::AbortedByHuman | Verdict::Superseded => {
+            out::YELLOW
+        }
     };
-    let place = [run.repo(), run.base_ref()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("@");
-    let head = format!("\n{}  {} {}", seen_at(run), out::styled(out::BOLD, &out::printable(&run.job)), out::printable(&place));
+    let place = [run.repo(), run.base_ref()]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("@");
+    let head = format!(
+        "\n{}  {} {}",
+        seen_at(run),
+        out::styled(out::BOLD, &out::printable(&run.job)),
+        out::printable(&place)
+    );
     out::line(head.trim_end());
     let verdict = out::styled(style, seen.outcome.verdict.as_str());
     let decision = out::styled(out::BOLD, seen.outcome.decision.as_str());
-    out::line(&format!("  {} → {verdict} → {decision}: {}", run.state, out::printable(&reason(seen))));
+    out::line(&format!(
+        "  {} → {verdict} → {decision}: {}",
+        run.state,
+        out::printable(&reason(seen))
+    ));
     let words = [
         ("rule", class.rule.as_deref()),
         ("service", class.service.as_deref()),
-        ("component", class.service.is_none().then_some(class.component.as_str())),
+        (
+            "component",
+            class.service.is_none().then_some(class.component.as_str()),
+        ),
         ("stage", class.stage.as_deref()),
         ("severity", Some(class.severity.as_str())),
         ("run", Some(run.run.0.as_str())),
     ];
-    let words: Vec<String> = words.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {}", out::printable(value)))).collect();
+    let words: Vec<String> = words
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name} {}", out::printable(value))))
+        .collect();
     out::line(&out::styled(out::DIM, &format!("  {}", words.join(" · "))));
 }

@@ -10,13 +10,20 @@ use crate::{
 impl Shared {
     /// Accepts observations; when this returns they are durable. On an error nothing was accepted.
     pub async fn accept(&self, observations: Vec<Observation>) -> Result<(), StoreError> {
-        let sources: Vec<&'static str> = observations.iter().map(|run| run.source.as_str()).collect();
+        let sources: Vec<&'static str> =
+            observations.iter().map(|run| run.source.as_str()).collect();
         if sources.is_empty() {
             return Ok(());
         }
-        self.store.accept(observations).await.inspect_err(|error| self.count_store_failure(error))?;
+        self.store
+            .accept(observations)
+            .await
+            .inspect_err(|error| self.count_store_failure(error))?;
         for source in sources {
-            self.metrics.observations.get_or_create(&SourceLabel { source }).inc();
+            self.metrics
+                .observations
+                .get_or_create(&SourceLabel { source })
+                .inc();
         }
         self.inbox_bell.notify_one();
         Ok(())
@@ -29,6 +36,9 @@ impl Shared {
             StoreError::Unusable { .. } => "unusable",
             StoreError::Stopped => "stopped",
         };
-        self.metrics.store_failures.get_or_create(&ReasonLabel { reason }).inc();
+        self.metrics
+            .store_failures
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
     }
 }

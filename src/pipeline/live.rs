@@ -13,10 +13,7 @@ use crate::{
         snapshot::Snapshot,
     },
     prow::{deck::DeckUrl, signature::TokenFile},
-    slack::{
-        Look,
-        client::{AllowedHosts, Webhook},
-    },
+    slack::{AllowedHosts, Look, Webhook},
 };
 
 /// What a running process obeys, all of it checked. Swapped whole.
@@ -55,20 +52,40 @@ impl Live {
         let mut problems = Vec::new();
         let endpoints = endpoints(&snapshot, &mut problems);
         let deck = settings.deck.as_ref().and_then(|deck| {
-            DeckUrl::parse(&deck.url)
-                .map_err(|error| problems.push(Problem::general(format!("sources.deck.url: {error}"), "")))
+            deck.url
+                .parse::<DeckUrl>()
+                .map_err(|error| {
+                    problems.push(Problem::general(format!("sources.deck.url: {error}"), ""))
+                })
                 .ok()
         });
         let tokens = settings.hmac_file.as_ref().and_then(|file| {
             let read = fs::read(file).map_err(|error| {
-                Problem::general(format!("sources.webhook.hmac_file: cannot read {}: {error}", file.display()), "mount Prow's HMAC secret there")
+                Problem::general(
+                    format!(
+                        "sources.webhook.hmac_file: cannot read {}: {error}",
+                        file.display()
+                    ),
+                    "mount Prow's HMAC secret there",
+                )
             });
             let parsed = read.and_then(|bytes| {
-                TokenFile::parse(&bytes, file).map_err(|error| Problem::general(format!("sources.webhook.hmac_file: {error}"), ""))
+                TokenFile::parse(&bytes, file).map_err(|error| {
+                    Problem::general(format!("sources.webhook.hmac_file: {error}"), "")
+                })
             });
             parsed.map_err(|problem| problems.push(problem)).ok()
         });
-        if problems.is_empty() { Ok(Self { endpoints, tokens, deck, snapshot }) } else { Err(ConfigError(problems)) }
+        if problems.is_empty() {
+            Ok(Self {
+                endpoints,
+                tokens,
+                deck,
+                snapshot,
+            })
+        } else {
+            Err(ConfigError(problems))
+        }
     }
 }
 
@@ -77,7 +94,10 @@ fn endpoints(snapshot: &Snapshot, problems: &mut Vec<Problem>) -> BTreeMap<Strin
     let allowed = match AllowedHosts::parse(&settings.allowed_hosts) {
         Ok(allowed) => allowed,
         Err(error) => {
-            problems.push(Problem::general(format!("delivery.allowed_hosts: {error}"), ""));
+            problems.push(Problem::general(
+                format!("delivery.allowed_hosts: {error}"),
+                "",
+            ));
             return BTreeMap::new();
         }
     };
@@ -88,10 +108,22 @@ fn endpoints(snapshot: &Snapshot, problems: &mut Vec<Problem>) -> BTreeMap<Strin
         pace_key.copy_from_slice(digest.split_at(8).0);
         match Webhook::new(destination.url.clone(), &allowed) {
             Ok(webhook) => {
-                let look = Look { mention: destination.mention.clone(), external_url: settings.external_url.clone() };
-                endpoints.insert(name.clone(), Endpoint { webhook, look, pace_key });
+                let look = Look {
+                    mention: destination.mention.clone(),
+                    external_url: settings.external_url.clone(),
+                };
+                endpoints.insert(
+                    name.clone(),
+                    Endpoint {
+                        webhook,
+                        look,
+                        pace_key,
+                    },
+                );
             }
-            Err(error) => problems.push(Problem::general(format!("receiver `{name}`: {error}"), "")),
+            Err(error) => {
+                problems.push(Problem::general(format!("receiver `{name}`: {error}"), ""))
+            }
         }
     }
     endpoints

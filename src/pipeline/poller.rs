@@ -16,7 +16,7 @@ use crate::{
         prowjob::State,
     },
     metrics::ResultLabel,
-    prow::deck::{self, DeckError, DeckUrl, ListStats},
+    prow::deck::{DeckError, DeckUrl, ListStats, Listing},
     store::StoreError,
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
 /// Runs looked up and accepted at once.
 const BATCH: usize = 500;
+/// Polls that somebody asks for are at least this far apart; several statuses ask at once.
+const AT_LEAST: Duration = Duration::from_secs(2);
 /// Longest pause after failed polls.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Key in the store: the first whole list has been taken in.
@@ -38,6 +40,7 @@ pub struct Poller {
     shared: Shared,
     known: LruCache<RunName, Progress>,
     failures: u32,
+    polled_at: Timestamp,
 }
 
 /// Why a poll did not take in the whole list.
@@ -54,7 +57,12 @@ pub enum PollError {
 impl Poller {
     /// A poller that remembers nothing yet.
     pub fn new(shared: Shared) -> Self {
-        Self { shared, known: LruCache::new(REMEMBERED), failures: 0 }
+        Self {
+            shared,
+            known: LruCache::new(REMEMBERED),
+            failures: 0,
+            polled_at: Timestamp::MIN,
+        }
     }
 
     /// Polls until told to stop.
@@ -63,24 +71,30 @@ impl Poller {
             let pause = self.poll_and_report().await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.shared.deck_bell.notified(), if self.failures == 0 => {
-                    // Several statuses ask at once; deck's own list is not newer than a few seconds anyway.
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = tokio::time::sleep(Duration::from_secs(2)) => {}
-                    }
-                }
+                () = self.asked_for(), if self.failures == 0 => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
+    /// Waits until somebody wants a fresh list, but never asks twice within [`AT_LEAST`].
+    async fn asked_for(&self) {
+        self.shared.deck_bell.notified().await;
+        let since = self.shared.clock.now().duration_since(self.polled_at);
+        let left = AT_LEAST.saturating_sub(Duration::try_from(since).unwrap_or_default());
+        tokio::time::sleep(left).await;
+    }
+
     /// Polls once and says how long to pause.
     async fn poll_and_report(&mut self) -> Duration {
         let live = self.shared.live();
-        let (Some(url), Some(settings)) = (live.deck.clone(), live.snapshot.config.settings.deck.clone()) else {
+        let (Some(url), Some(settings)) = (
+            live.deck.clone(),
+            live.snapshot.config.settings.deck.clone(),
+        ) else {
             return Duration::from_secs(10);
         };
+        self.polled_at = self.shared.clock.now();
         match self.poll(&url, &settings).await {
             Ok(stats) => {
                 self.failures = 0;
@@ -89,51 +103,83 @@ impl Poller {
             }
             Err(error) => {
                 self.failures += 1;
-                self.shared.metrics.deck_polls.get_or_create(&ResultLabel { result: "failure" }).inc();
-                warn!(error = &error as &dyn std::error::Error, deck.failures = self.failures, "Cannot poll deck: {error}");
-                let jitter = u64::try_from(self.shared.clock.now().as_nanosecond() % 1_000_003).unwrap_or_default();
-                backoff::delay(settings.interval, LONGEST_PAUSE.max(settings.interval), self.failures, jitter)
+                self.shared
+                    .metrics
+                    .deck_polls
+                    .get_or_create(&ResultLabel { result: "failure" })
+                    .inc();
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    deck.failures = self.failures,
+                    "Cannot poll deck: {error}"
+                );
+                let jitter = u64::try_from(self.shared.clock.now().as_nanosecond() % 1_000_003)
+                    .unwrap_or_default();
+                backoff::delay(
+                    settings.interval,
+                    LONGEST_PAUSE.max(settings.interval),
+                    self.failures,
+                    jitter,
+                )
             }
         }
     }
 
     fn report_success(&self, stats: &ListStats) {
         let metrics = &self.shared.metrics;
-        metrics.deck_polls.get_or_create(&ResultLabel { result: "success" }).inc();
-        metrics.deck_list_items.set(i64::try_from(stats.items).unwrap_or(i64::MAX));
-        metrics.deck_last_success.set(self.shared.clock.now().as_duration().as_secs_f64());
-        debug!(deck.items = stats.items, deck.bytes = stats.bytes, "Read deck's list");
+        metrics
+            .deck_polls
+            .get_or_create(&ResultLabel { result: "success" })
+            .inc();
+        metrics
+            .deck_list_items
+            .set(i64::try_from(stats.items).unwrap_or(i64::MAX));
+        metrics
+            .deck_last_success
+            .set(self.shared.clock.now().as_duration().as_secs_f64());
+        debug!(
+            deck.items = stats.items,
+            deck.bytes = stats.bytes,
+            "Read deck's list"
+        );
         for problem in &stats.bad_items {
             warn!(reason = %problem, "Cannot read one ProwJob of deck's list, left it out");
         }
     }
 
     /// Reads the whole list and accepts what is new in it.
-    pub async fn poll(&mut self, url: &DeckUrl, settings: &DeckSettings) -> Result<ListStats, PollError> {
+    pub async fn poll(
+        &mut self,
+        url: &DeckUrl,
+        settings: &DeckSettings,
+    ) -> Result<ListStats, PollError> {
         let shared = self.shared.clone();
         let initial = shared.store.meta(FIRST_LIST_DONE).await?.is_none();
         let now = shared.clock.now();
-        let mut failed = None;
-        let mut waiting: Vec<Observation> = Vec::new();
         let live = shared.live();
-        let stats = deck::stream(shared.http.open(), url, settings.timeout, now, async |runs: Vec<Observation>| {
-            waiting.extend(runs.into_iter().filter(|run| is_watched(&live, run)));
-            if waiting.len() < BATCH || failed.is_some() {
-                return;
+        let mut waiting: Vec<Observation> = Vec::new();
+        let mut listing = Listing::open(shared.http.open(), url, settings.timeout, now).await?;
+        let ended = loop {
+            match listing.next().await {
+                Ok(Some(runs)) => {
+                    waiting.extend(runs.into_iter().filter(|run| is_watched(&live, run)))
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            failed = self.take_in(std::mem::take(&mut waiting), initial).await.err();
-        })
-        .await;
+            if waiting.len() >= BATCH {
+                self.take_in(std::mem::take(&mut waiting), initial).await?;
+            }
+        };
         // What came before a list broke off holds all the same.
-        if failed.is_none() {
-            failed = self.take_in(waiting, initial).await.err();
-        }
-        let stats = stats?;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
+        self.take_in(waiting, initial).await?;
+        ended?;
+        let stats = listing.finish()?;
         if initial {
-            shared.store.set_meta(FIRST_LIST_DONE, now.to_string()).await?;
+            shared
+                .store
+                .set_meta(FIRST_LIST_DONE, now.to_string())
+                .await?;
             info!(deck.items = stats.items, "Took in deck's first list");
         }
         Ok(stats)
@@ -141,18 +187,31 @@ impl Poller {
 
     /// Accepts those runs that are further than when last seen.
     async fn take_in(&mut self, runs: Vec<Observation>, initial: bool) -> Result<(), StoreError> {
-        let mut new: Vec<Observation> = runs.into_iter().filter(|run| self.is_further(run)).collect();
-        let names: Vec<RunName> = new.iter().map(|run| run.run.clone()).filter(|name| !self.known.contains(name)).collect();
+        let mut new: Vec<Observation> = runs
+            .into_iter()
+            .filter(|run| self.is_further(run))
+            .collect();
+        let names: Vec<RunName> = new
+            .iter()
+            .map(|run| run.run.clone())
+            .filter(|name| !self.known.contains(name))
+            .collect();
         if !names.is_empty() {
             for (name, known) in self.shared.store.known(names).await? {
-                self.known.put(name, (State::parse(&known.state).progress(), known.finished));
+                self.known.put(
+                    name,
+                    (State::parse(&known.state).progress(), known.finished),
+                );
             }
             new.retain(|run| self.is_further(run));
         }
         for run in &mut new {
             run.initial = initial;
         }
-        let seen: Vec<(RunName, Progress)> = new.iter().map(|run| (run.run.clone(), progress(run))).collect();
+        let seen: Vec<(RunName, Progress)> = new
+            .iter()
+            .map(|run| (run.run.clone(), progress(run)))
+            .collect();
         self.shared.accept(new).await?;
         for (name, progress) in seen {
             self.known.put(name, progress);
@@ -161,7 +220,9 @@ impl Poller {
     }
 
     fn is_further(&mut self, run: &Observation) -> bool {
-        self.known.get(&run.run).is_none_or(|known| *known < progress(run) && !known.1)
+        self.known
+            .get(&run.run)
+            .is_none_or(|known| *known < progress(run) && !known.1)
     }
 }
 
@@ -171,7 +232,9 @@ fn progress(run: &Observation) -> Progress {
 
 /// Up to a tenth longer, so that many notifiers do not ask in step.
 fn with_jitter(interval: Duration, now: Timestamp) -> Duration {
-    let tenth = u64::try_from(interval.as_millis() / 10).unwrap_or_default().max(1);
+    let tenth = u64::try_from(interval.as_millis() / 10)
+        .unwrap_or_default()
+        .max(1);
     let noise = u64::try_from(now.as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default();
     interval + Duration::from_millis(noise % tenth)
 }

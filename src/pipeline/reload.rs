@@ -42,7 +42,12 @@ impl Reloader {
     /// A reloader of what `origin` names into `live`.
     pub fn new(origin: Origin, live: watch::Sender<Arc<Live>>, metrics: Arc<Metrics>) -> Self {
         metrics.config_last_reload_successful.set(1);
-        Self { origin, live, metrics, refused: None }
+        Self {
+            origin,
+            live,
+            metrics,
+            refused: None,
+        }
     }
 
     /// Looks at the files now and then, and at once on SIGHUP, until told to stop.
@@ -50,7 +55,10 @@ impl Reloader {
         let mut hangup = match signal(SignalKind::hangup()) {
             Ok(hangup) => hangup,
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "Cannot listen for SIGHUP");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Cannot listen for SIGHUP"
+                );
                 return;
             }
         };
@@ -96,15 +104,23 @@ impl Reloader {
     }
 
     fn count(&self, result: &'static str) {
-        self.metrics.config_reloads.get_or_create(&ResultLabel { result }).inc();
-        self.metrics.config_last_reload_successful.set(i64::from(result == "success"));
+        self.metrics
+            .config_reloads
+            .get_or_create(&ResultLabel { result })
+            .inc();
+        self.metrics
+            .config_last_reload_successful
+            .set(i64::from(result == "success"));
     }
 }
 
 /// Some settings take effect only at a start.
 fn warn_of_fixed(old: &Live, new: &Live) {
     let (old, new) = (&old.snapshot.config.settings, &new.snapshot.config.settings);
-    let fixed = [("server.listen", old.listen != new.listen), ("store.url", old.store_path != new.store_path)];
+    let fixed = [
+        ("server.listen", old.listen != new.listen),
+        ("store.url", old.store_path != new.store_path),
+    ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         warn!(key, "Changed {key}, which takes effect at the next start");
     }

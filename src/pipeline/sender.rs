@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use governor::{Quota, RateLimiter, clock::Clock as _, state::keyed::HashMapStateStore};
+use governor::{Quota, RateLimiter, middleware::NoOpMiddleware, state::keyed::HashMapStateStore};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::{
     config::settings::{Pace, Retry},
     domain::{backoff, notification::Diverted},
     metrics::ReasonLabel,
-    slack::{Look, client::Answer, render, render_plain},
+    slack::{Answer, render, render_plain},
     store::{Delivery, Divert, Health, Recorded, StoreError, Then},
 };
 
@@ -36,7 +36,7 @@ const DEAD_FOR: Duration = Duration::from_secs(3600);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
-type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock>;
+type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock, NoOpMiddleware<Duration>>;
 
 /// The one that sends.
 #[derive(Debug, Clone)]
@@ -67,7 +67,15 @@ impl Sender {
     pub fn new(shared: Shared) -> Self {
         let pace = shared.live().snapshot.config.settings.outbound;
         let limiter = Arc::new(limiter(pace, &shared.clock));
-        Self { pace: Arc::new(Mutex::new(Paced { pace, limiter, failures: BTreeMap::new(), dead: BTreeMap::new() })), shared }
+        Self {
+            pace: Arc::new(Mutex::new(Paced {
+                pace,
+                limiter,
+                failures: BTreeMap::new(),
+                dead: BTreeMap::new(),
+            })),
+            shared,
+        }
     }
 
     /// Sends until told to stop; requests under way are finished.
@@ -80,7 +88,10 @@ impl Sender {
                 Ok(wait) => wait,
                 Err(error) => {
                     self.shared.count_store_failure(&error);
-                    error!(error = &error as &dyn std::error::Error, "Cannot read the outbox, trying again");
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        "Cannot read the outbox, trying again"
+                    );
                     Some(PAUSE)
                 }
             };
@@ -114,7 +125,12 @@ impl Sender {
                 (receiver, ended)
             });
         }
-        let stored = self.shared.store.next_delivery_due().await?.filter(|due| *due > now);
+        let stored = self
+            .shared
+            .store
+            .next_delivery_due()
+            .await?
+            .filter(|due| *due > now);
         let next = paused.values().copied().chain(stored).min();
         Ok(next.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default()))
     }
@@ -136,7 +152,10 @@ impl Sender {
             Ok(None) => {}
             Err(error) => {
                 self.shared.count_store_failure(&error);
-                error!(error = &error as &dyn std::error::Error, receiver, "Cannot note what became of a message, trying again");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    receiver, "Cannot note what became of a message, trying again"
+                );
                 paused.insert(receiver, self.shared.clock.now() + PAUSE);
             }
         }
@@ -145,7 +164,11 @@ impl Sender {
     /// Sends whatever can be sent now, all receivers side by side. Returns when the pace lets the next
     /// message go, if it holds one back. For tests and for draining at a stop.
     pub async fn step(&self) -> Result<Option<Timestamp>, StoreError> {
-        let due = self.shared.store.receivers_due(self.shared.clock.now()).await?;
+        let due = self
+            .shared
+            .store
+            .receivers_due(self.shared.clock.now())
+            .await?;
         let mut running = JoinSet::new();
         for receiver in due {
             let sender = self.clone();
@@ -162,15 +185,19 @@ impl Sender {
     async fn drain(&self, receiver: &str) -> Result<Option<Timestamp>, StoreError> {
         loop {
             let now = self.shared.clock.now();
-            let Some(delivery) = self.shared.store.next_delivery(receiver, now).await? else { return Ok(None) };
+            let Some(delivery) = self.shared.store.next_delivery(receiver, now).await? else {
+                return Ok(None);
+            };
             let live = self.shared.live();
             let Some(endpoint) = live.endpoints.get(receiver) else {
                 let reason = "it is no longer configured".to_owned();
-                self.record(&live, receiver, &delivery, &Answer::Dead { reason }).await?;
+                self.record(&live, receiver, &delivery, &Answer::Dead { reason })
+                    .await?;
                 continue;
             };
             if let Some(reason) = self.known_dead(receiver, now) {
-                self.record(&live, receiver, &delivery, &Answer::Dead { reason }).await?;
+                self.record(&live, receiver, &delivery, &Answer::Dead { reason })
+                    .await?;
                 continue;
             }
             if let Err(until) = self.may_send(&live, endpoint) {
@@ -183,10 +210,13 @@ impl Sender {
 
     fn may_send(&self, live: &Live, endpoint: &Endpoint) -> Result<(), Timestamp> {
         let limiter = self.limiter(live.snapshot.config.settings.outbound);
-        limiter.check_key(&endpoint.pace_key).map(drop).map_err(|not_yet| {
-            let wait = not_yet.wait_time_from(governor::clock::Clock::now(&self.shared.clock));
-            self.shared.clock.now() + wait.max(Duration::from_millis(1))
-        })
+        limiter
+            .check_key(&endpoint.pace_key)
+            .map(drop)
+            .map_err(|not_yet| {
+                let wait = not_yet.wait_time_from(governor::clock::Clock::now(&self.shared.clock));
+                self.shared.clock.now() + wait.max(Duration::from_millis(1))
+            })
     }
 
     fn limiter(&self, pace: Pace) -> Arc<Limiter> {
@@ -204,13 +234,20 @@ impl Sender {
 
     fn known_dead(&self, receiver: &str, now: Timestamp) -> Option<String> {
         let paced = self.paced();
-        paced.dead.get(receiver).filter(|(until, _)| *until > now).map(|(_, reason)| reason.clone())
+        paced
+            .dead
+            .get(receiver)
+            .filter(|(until, _)| *until > now)
+            .map(|(_, reason)| reason.clone())
     }
 
     async fn post(&self, endpoint: &Endpoint, delivery: &Delivery, now: Timestamp) -> Answer {
         if delivery.attempts == 0 {
             let waited = now.duration_since(delivery.created_at);
-            self.shared.metrics.notification_latency.observe(waited.as_secs_f64().max(0.0));
+            self.shared
+                .metrics
+                .notification_latency
+                .observe(waited.as_secs_f64().max(0.0));
         }
         let payload = if delivery.plain {
             self.shared.metrics.fallback_layouts.inc();
@@ -222,17 +259,38 @@ impl Sender {
     }
 
     /// Notes an attempt and what follows from its answer.
-    async fn record(&self, live: &Live, receiver: &str, delivery: &Delivery, answer: &Answer) -> Result<(), StoreError> {
+    async fn record(
+        &self,
+        live: &Live,
+        receiver: &str,
+        delivery: &Delivery,
+        answer: &Answer,
+    ) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let settings = &live.snapshot.config.settings;
-        let failures = self.paced().failures.get(receiver).copied().unwrap_or_default();
+        let failures = self
+            .paced()
+            .failures
+            .get(receiver)
+            .copied()
+            .unwrap_or_default();
         let jitter = u64::try_from(now.as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default();
         let ruling = rule(answer, delivery, now, failures, settings.retry, jitter);
-        let fallback = settings.fallback_receiver.as_deref().filter(|to| *to != receiver && live.endpoints.contains_key(*to));
-        let divert = ruling.divert.then_some(fallback).flatten().map(|to| Divert {
-            to: to.to_owned(),
-            why: Diverted { from: receiver.to_owned(), reason: ruling.detail.clone() },
-        });
+        let fallback = settings
+            .fallback_receiver
+            .as_deref()
+            .filter(|to| *to != receiver && live.endpoints.contains_key(*to));
+        let divert = ruling
+            .divert
+            .then_some(fallback)
+            .flatten()
+            .map(|to| Divert {
+                to: to.to_owned(),
+                why: Diverted {
+                    from: receiver.to_owned(),
+                    reason: ruling.detail.clone(),
+                },
+            });
         self.report(receiver, delivery, &ruling, divert.is_some());
         self.remember(receiver, &ruling.health, now);
         let diverted = divert.is_some();
@@ -260,12 +318,18 @@ impl Sender {
         paced.failures.insert(receiver.to_owned(), health.failures);
         match &health.dead {
             Some(reason) => {
-                paced.dead.entry(receiver.to_owned()).or_insert_with(|| (now + DEAD_FOR, reason.clone()));
+                paced
+                    .dead
+                    .entry(receiver.to_owned())
+                    .or_insert_with(|| (now + DEAD_FOR, reason.clone()));
                 paced.dead.retain(|_, (until, _)| *until > now);
             }
             None => drop(paced.dead.remove(receiver)),
         }
-        self.shared.metrics.dead_receivers.set(i64::try_from(paced.dead.len()).unwrap_or(i64::MAX));
+        self.shared
+            .metrics
+            .dead_receivers
+            .set(i64::try_from(paced.dead.len()).unwrap_or(i64::MAX));
     }
 
     fn report(&self, receiver: &str, delivery: &Delivery, ruling: &Ruling, diverted: bool) {
@@ -275,7 +339,13 @@ impl Sender {
             info!(receiver, notification.id = %id, "Sent notification {id}");
             return;
         }
-        self.shared.metrics.notifications_failed.get_or_create(&ReasonLabel { reason: ruling.outcome }).inc();
+        self.shared
+            .metrics
+            .notifications_failed
+            .get_or_create(&ReasonLabel {
+                reason: ruling.outcome,
+            })
+            .inc();
         if ruling.then == Then::Dead && !diverted {
             self.shared.metrics.dead_letters.inc();
             error!(receiver, notification.id = %id, reason = %ruling.detail, "Gave notification {id} up as a dead letter");
@@ -286,8 +356,10 @@ impl Sender {
 }
 
 fn limiter(pace: Pace, clock: &Clock) -> Limiter {
-    let at_least_one = |number: u32| std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN);
-    let quota = Quota::per_second(at_least_one(pace.rate_per_s)).allow_burst(at_least_one(pace.burst));
+    let at_least_one =
+        |number: u32| std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN);
+    let quota =
+        Quota::per_second(at_least_one(pace.rate_per_s)).allow_burst(at_least_one(pace.burst));
     RateLimiter::hashmap_with_clock(quota, clock.clone())
 }
 
@@ -303,43 +375,122 @@ struct Ruling {
 }
 
 /// The table of Slack's answers: what each makes of the message and of its receiver.
-fn rule(answer: &Answer, delivery: &Delivery, now: Timestamp, failures: u32, retry: Retry, jitter: u64) -> Ruling {
+fn rule(
+    answer: &Answer,
+    delivery: &Delivery,
+    now: Timestamp,
+    failures: u32,
+    retry: Retry,
+    jitter: u64,
+) -> Ruling {
     let ruling = |outcome, detail: &str, then| Ruling {
         outcome,
         detail: detail.to_owned(),
         counted: true,
         then,
-        health: Health { blocked_until: None, dead: None, failures },
+        health: Health {
+            blocked_until: None,
+            dead: None,
+            failures,
+        },
         divert: false,
     };
     let later = |outcome, detail: &str, tries: u32| {
-        let too_old = now.duration_since(delivery.created_at) >= crate::domain::fold::to_signed(retry.max_age);
+        let too_old = now.duration_since(delivery.created_at)
+            >= crate::domain::fold::to_signed(retry.max_age);
         if too_old || delivery.attempts + 1 >= tries {
-            return Ruling { divert: false, ..ruling(outcome, detail, Then::Dead) };
+            return Ruling {
+                divert: false,
+                ..ruling(outcome, detail, Then::Dead)
+            };
         }
         let due_at = now + backoff::delay(retry.base, retry.cap, delivery.attempts + 1, jitter);
         // The whole receiver waits, so that order is kept and a failing hook is probed by one message only.
-        let health = Health { blocked_until: Some(due_at), dead: None, failures: failures + 1 };
-        Ruling { health, ..ruling(outcome, detail, Then::Again { due_at, plain: delivery.plain }) }
+        let health = Health {
+            blocked_until: Some(due_at),
+            dead: None,
+            failures: failures + 1,
+        };
+        Ruling {
+            health,
+            ..ruling(
+                outcome,
+                detail,
+                Then::Again {
+                    due_at,
+                    plain: delivery.plain,
+                },
+            )
+        }
     };
     match answer {
-        Answer::Sent => Ruling { health: Health::default(), ..ruling("sent", "", Then::Sent) },
+        Answer::Sent => Ruling {
+            health: Health::default(),
+            ..ruling("sent", "", Then::Sent)
+        },
         Answer::RateLimited { retry_after } => {
             let due_at = now + *retry_after;
             let detail = format!("asked to wait {} s", retry_after.as_secs());
-            let health = Health { blocked_until: Some(due_at), dead: None, failures };
-            Ruling { counted: false, health, ..ruling("rate-limited", &detail, Then::Again { due_at, plain: delivery.plain }) }
+            let health = Health {
+                blocked_until: Some(due_at),
+                dead: None,
+                failures,
+            };
+            Ruling {
+                counted: false,
+                health,
+                ..ruling(
+                    "rate-limited",
+                    &detail,
+                    Then::Again {
+                        due_at,
+                        plain: delivery.plain,
+                    },
+                )
+            }
         }
-        Answer::Retry { reason, maybe_delivered } => {
-            let detail = if *maybe_delivered { format!("{reason}; it may have been delivered all the same") } else { reason.clone() };
-            later(if failures + 1 >= BREAKER_AFTER { "failing" } else { "retry" }, &detail, u32::MAX)
+        Answer::Retry {
+            reason,
+            maybe_delivered,
+        } => {
+            let detail = if *maybe_delivered {
+                format!("{reason}; it may have been delivered all the same")
+            } else {
+                reason.clone()
+            };
+            later(
+                if failures + 1 >= BREAKER_AFTER {
+                    "failing"
+                } else {
+                    "retry"
+                },
+                &detail,
+                u32::MAX,
+            )
         }
         Answer::Suspicious { reason } => later("suspicious", reason, SUSPICIOUS_TRIES),
-        Answer::BadPayload { reason } if delivery.plain => ruling("bad-payload", reason, Then::Dead),
-        Answer::BadPayload { reason } => ruling("bad-payload", reason, Then::Again { due_at: now, plain: true }),
+        Answer::BadPayload { reason } if delivery.plain => {
+            ruling("bad-payload", reason, Then::Dead)
+        }
+        Answer::BadPayload { reason } => ruling(
+            "bad-payload",
+            reason,
+            Then::Again {
+                due_at: now,
+                plain: true,
+            },
+        ),
         Answer::Dead { reason } => {
-            let health = Health { blocked_until: None, dead: Some(reason.clone()), failures: failures + 1 };
-            Ruling { health, divert: true, ..ruling("dead", reason, Then::Dead) }
+            let health = Health {
+                blocked_until: None,
+                dead: Some(reason.clone()),
+                failures: failures + 1,
+            };
+            Ruling {
+                health,
+                divert: true,
+                ..ruling("dead", reason, Then::Dead)
+            }
         }
         Answer::Refused { reason } => ruling("refused", reason, Then::Dead),
     }

@@ -9,7 +9,10 @@ use tracing::{error, info, warn};
 
 use super::{Shared, is_watched, live::Live};
 use crate::{
-    domain::{flush::Told, incident::alias, observation::Source, observe::Outcome, replay::seen_at, state::State},
+    domain::{
+        flush::Told, incident::alias, observation::Source, observe::Outcome, replay::seen_at,
+        state::State,
+    },
     metrics::{DecisionLabel, EventLabel},
     store::{DecisionRow, InboxRow, Sighting, StoreError, Work},
 };
@@ -46,7 +49,10 @@ pub struct Step {
 impl Worker {
     /// A worker that has decided nothing yet.
     pub fn new(shared: Shared) -> Self {
-        Self { shared, state: None }
+        Self {
+            shared,
+            state: None,
+        }
     }
 
     /// Works until told to stop; a step under way is finished.
@@ -57,7 +63,10 @@ impl Worker {
                 Ok(step) => self.until(step.next_due),
                 Err(error) => {
                     self.shared.count_store_failure(&error);
-                    error!(error = &error as &dyn std::error::Error, "Cannot decide on what came in, trying again");
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        "Cannot decide on what came in, trying again"
+                    );
                     Some(PAUSE)
                 }
             };
@@ -70,7 +79,9 @@ impl Worker {
     }
 
     fn until(&self, due: Option<Timestamp>) -> Option<Duration> {
-        due.map(|due| Duration::try_from(due.duration_since(self.shared.clock.now())).unwrap_or_default())
+        due.map(|due| {
+            Duration::try_from(due.duration_since(self.shared.clock.now())).unwrap_or_default()
+        })
     }
 
     /// Decides on one batch, and on whatever has fallen due.
@@ -87,36 +98,69 @@ impl Worker {
             Some(state) => state,
             None => self.shared.store.load_hot().await?,
         };
-        let sightings = rows.iter().map(|row| Sighting::of(&row.observation)).collect();
+        let sightings = rows
+            .iter()
+            .map(|row| Sighting::of(&row.observation))
+            .collect();
         let missing = state.missing(now);
-        self.shared.store.load_slice(&mut state, sightings, missing, now).await?;
+        self.shared
+            .store
+            .load_slice(&mut state, sightings, missing, now)
+            .await?;
         let (outcomes, told) = decide(&live, &mut state, &rows, claim.more, now);
         let work = work(&mut state, &rows, outcomes, told, now);
         self.commit(work).await?;
         state.forget_slices();
-        let next_due = if claim.more { None } else { self.next_due(&state).await? };
+        let next_due = if claim.more {
+            None
+        } else {
+            self.next_due(&state).await?
+        };
         self.state = Some(state);
-        Ok(Step { decided: rows.len(), more: claim.more, next_due })
+        Ok(Step {
+            decided: rows.len(),
+            more: claim.more,
+            next_due,
+        })
     }
 
     async fn next_due(&self, state: &State) -> Result<Option<Timestamp>, StoreError> {
         let store = &self.shared.store;
         let (window, inbox) = tokio::try_join!(store.next_window(), store.next_inbox_due())?;
-        Ok([state.next_due(), window, inbox].into_iter().flatten().min())
+        Ok([state.next_due(), window, inbox]
+            .into_iter()
+            .flatten()
+            .min())
     }
 
     async fn commit(&self, work: Work) -> Result<(), StoreError> {
         if work.is_empty() {
             return Ok(());
         }
-        let decisions: Vec<&'static str> = work.decisions.iter().map(|row| row.decision.as_str()).collect();
-        let events: Vec<&'static str> = work.told.iter().map(|told| told.notification.event.as_str()).collect();
+        let decisions: Vec<&'static str> = work
+            .decisions
+            .iter()
+            .map(|row| row.decision.as_str())
+            .collect();
+        let events: Vec<&'static str> = work
+            .told
+            .iter()
+            .map(|told| told.notification.event.as_str())
+            .collect();
         self.shared.store.commit(work).await?;
         for decision in decisions {
-            self.shared.metrics.decisions.get_or_create(&DecisionLabel { decision }).inc();
+            self.shared
+                .metrics
+                .decisions
+                .get_or_create(&DecisionLabel { decision })
+                .inc();
         }
         for event in &events {
-            self.shared.metrics.notifications.get_or_create(&EventLabel { event }).inc();
+            self.shared
+                .metrics
+                .notifications
+                .get_or_create(&EventLabel { event })
+                .inc();
         }
         if !events.is_empty() {
             self.shared.outbox_bell.notify_one();
@@ -126,39 +170,69 @@ impl Worker {
 
     /// A GitHub status carries no ProwJob. It is put off until the run itself is known, or until it has
     /// waited long enough to be told by what is known.
-    async fn put_off_unresolved(&self, live: &Live, rows: Vec<InboxRow>, now: Timestamp) -> Result<Vec<InboxRow>, StoreError> {
+    async fn put_off_unresolved(
+        &self,
+        live: &Live,
+        rows: Vec<InboxRow>,
+        now: Timestamp,
+    ) -> Result<Vec<InboxRow>, StoreError> {
         let mut ready = Vec::with_capacity(rows.len());
         for row in rows {
             if self.is_resolved(live, &row, now).await? {
                 ready.push(row);
             } else {
                 self.shared.deck_bell.notify_one();
-                self.shared.store.postpone(row.seq, now + RESOLVE_EVERY).await?;
+                self.shared
+                    .store
+                    .postpone(row.seq, now + RESOLVE_EVERY)
+                    .await?;
             }
         }
         Ok(ready)
     }
 
-    async fn is_resolved(&self, live: &Live, row: &InboxRow, now: Timestamp) -> Result<bool, StoreError> {
+    async fn is_resolved(
+        &self,
+        live: &Live,
+        row: &InboxRow,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let run = &row.observation;
-        if run.source != Source::Github || !run.inferred || live.deck.is_none() || !is_watched(live, run) {
+        if run.source != Source::Github
+            || !run.inferred
+            || live.deck.is_none()
+            || !is_watched(live, run)
+        {
             return Ok(true);
         }
         let waited = now.duration_since(row.received_at);
-        let Some(alias) = alias(run) else { return Ok(true) };
+        let Some(alias) = alias(run) else {
+            return Ok(true);
+        };
         if waited >= crate::domain::fold::to_signed(RESOLVE_WITHIN) {
             warn!(run = %run.run, "Deck does not show the run behind a GitHub status, telling what the status says");
             return Ok(true);
         }
-        let Some(name) = self.shared.store.find_by_alias(alias).await? else { return Ok(false) };
+        let Some(name) = self.shared.store.find_by_alias(alias).await? else {
+            return Ok(false);
+        };
         let known = self.shared.store.known(vec![name.clone()]).await?;
         Ok(known.get(&name).is_some_and(|known| known.finished))
     }
 }
 
-fn decide(live: &Live, state: &mut State, rows: &[InboxRow], more: bool, now: Timestamp) -> (Vec<(usize, Outcome)>, Vec<Told>) {
+fn decide(
+    live: &Live,
+    state: &mut State,
+    rows: &[InboxRow],
+    more: bool,
+    now: Timestamp,
+) -> (Vec<(usize, Outcome)>, Vec<Told>) {
     let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|index| rows.get(*index).map(|row| (seen_at(&row.observation), row.seq)));
+    order.sort_by_key(|index| {
+        rows.get(*index)
+            .map(|row| (seen_at(&row.observation), row.seq))
+    });
     let policy = &live.snapshot.policy;
     let mut outcomes = Vec::with_capacity(rows.len());
     for index in order {
@@ -169,7 +243,13 @@ fn decide(live: &Live, state: &mut State, rows: &[InboxRow], more: bool, now: Ti
     (outcomes, state.flush(policy, now, more))
 }
 
-fn work(state: &mut State, rows: &[InboxRow], outcomes: Vec<(usize, Outcome)>, told: Vec<Told>, now: Timestamp) -> Work {
+fn work(
+    state: &mut State,
+    rows: &[InboxRow],
+    outcomes: Vec<(usize, Outcome)>,
+    told: Vec<Told>,
+    now: Timestamp,
+) -> Work {
     let mut decisions = Vec::with_capacity(outcomes.len());
     for (index, outcome) in outcomes {
         let Some(row) = rows.get(index) else { continue };
@@ -180,7 +260,12 @@ fn work(state: &mut State, rows: &[InboxRow], outcomes: Vec<(usize, Outcome)>, t
         );
         decisions.push(DecisionRow::new(run, outcome, now));
     }
-    Work { done: rows.iter().map(|row| row.seq).collect(), state: Work::changes(state), decisions, told }
+    Work {
+        done: rows.iter().map(|row| row.seq).collect(),
+        state: Work::changes(state),
+        decisions,
+        told,
+    }
 }
 
 /// Sleeps for ever when there is nothing to wait for.

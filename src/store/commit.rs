@@ -39,6 +39,14 @@ pub struct Work {
 }
 
 impl Work {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty()
+            && self.decisions.is_empty()
+            && self.told.is_empty()
+            && self.state.is_empty()
+    }
+
     /// Copies what was touched out of the state and takes its list of changes.
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
@@ -80,6 +88,16 @@ pub struct Changed {
     folds: Vec<(FoldKey, Option<String>)>,
     digests: Vec<(DigestKey, Option<String>)>,
     next_incident: u64,
+}
+
+impl Changed {
+    fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+            && self.incidents.is_empty()
+            && self.causes.is_empty()
+            && self.folds.is_empty()
+            && self.digests.is_empty()
+    }
 }
 
 #[derive(Debug)]

@@ -24,7 +24,10 @@ pub enum BodyError {
 
 /// Reads a body of at most `cap` bytes. Compressed bodies are not unpacked.
 pub async fn read(headers: &HeaderMap, body: Body, cap: usize) -> Result<Bytes, BodyError> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
     if announced.is_some_and(|length| length > cap as u64) {
         return Err(BodyError::TooLarge);
     }

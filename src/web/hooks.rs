@@ -53,17 +53,24 @@ impl Answer {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized\n".to_owned()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body too large\n".to_owned()),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "body too slow\n".to_owned()),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "cannot store it now, try again\n".to_owned()),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "cannot store it now, try again\n".to_owned(),
+            ),
         };
         web.shared.metrics.count_request(route, status.as_u16());
-        let retry = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, RETRY_AFTER)]);
+        let retry = (status == StatusCode::SERVICE_UNAVAILABLE)
+            .then_some([(header::RETRY_AFTER, RETRY_AFTER)]);
         (status, retry, text).into_response()
     }
 }
 
 /// `POST /hooks/prowjob`: a ProwJob, a ProwJobList or a watch event.
 pub async fn prowjob(State(web): State<Web>, headers: HeaderMap, body: Body) -> Response {
-    handle_prowjob(&web, &headers, body).await.unwrap_or_else(|answer| answer).into_response(&web, "/hooks/prowjob")
+    handle_prowjob(&web, &headers, body)
+        .await
+        .unwrap_or_else(|answer| answer)
+        .into_response(&web, "/hooks/prowjob")
 }
 
 async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
@@ -71,7 +78,8 @@ async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<An
     let owners = repositories(&body).map_err(|error| Answer::Bad(error.to_string()));
     authorize(web, headers, &body, owners.as_ref().ok())?;
     owners?;
-    let parsed = parse::document(&body, Source::Webhook, web.shared.clock.now()).map_err(|error| Answer::Bad(error.to_string()))?;
+    let parsed = parse::document(&body, Source::Webhook, web.shared.clock.now())
+        .map_err(|error| Answer::Bad(error.to_string()))?;
     if let Some(problem) = parsed.problems.first() {
         return Err(Answer::Bad(problem.clone()));
     }
@@ -83,7 +91,10 @@ async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<An
 
 /// `POST /hooks/github`: Prow's external plugin endpoint. Only `status` events about Prow runs are needed.
 pub async fn github(State(web): State<Web>, headers: HeaderMap, body: Body) -> Response {
-    handle_github(&web, &headers, body).await.unwrap_or_else(|answer| answer).into_response(&web, "/hooks/github")
+    handle_github(&web, &headers, body)
+        .await
+        .unwrap_or_else(|answer| answer)
+        .into_response(&web, "/hooks/github")
 }
 
 async fn handle_github(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
@@ -95,11 +106,14 @@ async fn handle_github(web: &Web, headers: &HeaderMap, body: Body) -> Result<Ans
         return Ok(Answer::NotNeeded("not a status event"));
     }
     let delivery = header(headers, "x-github-delivery").map(str::to_owned);
-    if delivery.as_deref().is_some_and(|delivery| web.is_repeated(delivery)) {
+    if delivery
+        .as_deref()
+        .is_some_and(|delivery| web.is_repeated(delivery))
+    {
         return Ok(Answer::NotNeeded("delivered before"));
     }
     let live = web.shared.live();
-    let status = status::parse(&body).map_err(|error| Answer::Bad(error.to_string()))?;
+    let status = status::status(&body).map_err(|error| Answer::Bad(error.to_string()))?;
     let run = status.observation(live.deck.as_ref(), web.shared.clock.now());
     let answer = match run {
         None => Answer::NotNeeded("not the status of a Prow run"),
@@ -114,16 +128,23 @@ async fn handle_github(web: &Web, headers: &HeaderMap, body: Body) -> Result<Ans
 
 async fn read_body(web: &Web, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
     let cap = web.shared.live().snapshot.config.settings.max_body_bytes;
-    body::read(headers, body, cap).await.map_err(|error| match error {
-        BodyError::TooLarge => Answer::TooLarge,
-        BodyError::TooSlow => Answer::TooSlow,
-        BodyError::Broken => Answer::Bad("the body broke off".to_owned()),
-    })
+    body::read(headers, body, cap)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => Answer::TooLarge,
+            BodyError::TooSlow => Answer::TooSlow,
+            BodyError::Broken => Answer::Bad("the body broke off".to_owned()),
+        })
 }
 
 /// Checks the signature. A body whose owners cannot be read has none that could hold, but whoever knows a
 /// token for everything may learn what is wrong with it.
-fn authorize(web: &Web, headers: &HeaderMap, body: &[u8], owners: Option<&RepositoryKeys>) -> Result<(), Answer> {
+fn authorize(
+    web: &Web,
+    headers: &HeaderMap,
+    body: &[u8],
+    owners: Option<&RepositoryKeys>,
+) -> Result<(), Answer> {
     let live = web.shared.live();
     let Some(tokens) = &live.tokens else {
         warn!("Refused a webhook: sources.webhook.hmac_file is not set");
@@ -132,18 +153,34 @@ fn authorize(web: &Web, headers: &HeaderMap, body: &[u8], owners: Option<&Reposi
     let mut signatures = headers.get_all("x-hub-signature-256").iter();
     let only = signatures.next().filter(|_| signatures.next().is_none());
     let nobody = RepositoryKeys::default();
-    tokens.verify(body, only.and_then(|value| value.to_str().ok()), owners.unwrap_or(&nobody)).map_err(|error| {
-        debug!(error = &error as &dyn std::error::Error, "Refused a webhook");
-        Answer::Unauthorized
-    })
+    tokens
+        .verify(
+            body,
+            only.and_then(|value| value.to_str().ok()),
+            owners.unwrap_or(&nobody),
+        )
+        .map_err(|error| {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "Refused a webhook"
+            );
+            Answer::Unauthorized
+        })
 }
 
 async fn accept(web: &Web, runs: Vec<Observation>) -> Result<Answer, Answer> {
     let count = runs.len();
     match web.shared.accept(runs).await {
         Ok(()) => Ok(Answer::Accepted(count)),
-        Err(error @ (StoreError::Unavailable { .. } | StoreError::Unusable { .. } | StoreError::Stopped)) => {
-            warn!(error = &error as &dyn std::error::Error, "Cannot store a webhook, told its sender to try again");
+        Err(
+            error @ (StoreError::Unavailable { .. }
+            | StoreError::Unusable { .. }
+            | StoreError::Stopped),
+        ) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Cannot store a webhook, told its sender to try again"
+            );
             Err(Answer::Unavailable)
         }
     }

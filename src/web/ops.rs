@@ -40,7 +40,11 @@ pub async fn readyz(State(web): State<Web>) -> Response {
         "source": source,
         "receivers": receivers,
     });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(detail)).into_response()
 }
 
@@ -51,7 +55,10 @@ fn sources(web: &Web) -> (bool, String) {
     let Some(deck) = &live.snapshot.config.settings.deck else {
         return match live.tokens {
             Some(_) => (true, "webhooks".to_owned()),
-            None => (false, "none: set sources.deck.url or sources.webhook.hmac_file".to_owned()),
+            None => (
+                false,
+                "none: set sources.deck.url or sources.webhook.hmac_file".to_owned(),
+            ),
         };
     };
     let last = web.shared.metrics.deck_last_success.get();
@@ -59,21 +66,32 @@ fn sources(web: &Web) -> (bool, String) {
         return (false, "deck has not been read yet".to_owned());
     }
     let age = web.shared.clock.now().as_duration().as_secs_f64() - last;
-    let limit = to_signed(deck.interval * 5 + deck.timeout).as_secs_f64().max(300.0);
+    let limit = to_signed(deck.interval * 5 + deck.timeout)
+        .as_secs_f64()
+        .max(300.0);
     let webhooks_too = live.tokens.is_some();
-    (age <= limit || webhooks_too, format!("deck, last read {age:.0} s ago"))
+    (
+        age <= limit || webhooks_too,
+        format!("deck, last read {age:.0} s ago"),
+    )
 }
 
 /// `GET /metrics`: Prometheus text.
 pub async fn metrics(State(web): State<Web>) -> Response {
     refresh(&web).await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], web.shared.metrics.text()).into_response()
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        web.shared.metrics.text(),
+    )
+        .into_response()
 }
 
 /// Sets the gauges that are cheaper to ask for than to keep.
 async fn refresh(web: &Web) {
-    let Ok(counts) = web.shared.store.counts().await else { return };
+    let Ok(counts) = web.shared.store.counts().await else {
+        return;
+    };
     let metrics = &web.shared.metrics;
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     metrics.inbox_depth.set(number(counts.inbox));

@@ -8,16 +8,60 @@ use serde_json::Value;
 use crate::standin::prow::Job;
 
 /// The first tags, which all went well.
-const FIRST: [&str; 5] = ["eks", "networkfirewall", "route53", "opensearchserverless", "eventbridge"];
+const FIRST: [&str; 5] = [
+    "eks",
+    "networkfirewall",
+    "route53",
+    "opensearchserverless",
+    "eventbridge",
+];
 /// Merged, but their tagging failed.
 const UNTAGGED: [&str; 10] = [
-    "opensearchservice", "pipes", "athena", "kinesis", "elbv2", "apigatewayv2", "recyclebin", "documentdb", "efs", "ec2",
+    "opensearchservice",
+    "pipes",
+    "athena",
+    "kinesis",
+    "elbv2",
+    "apigatewayv2",
+    "recyclebin",
+    "documentdb",
+    "efs",
+    "ec2",
 ];
 /// Tagged and published, but missing in the umbrella chart.
 const UNCHARTED: [&str; 32] = [
-    "acm", "acmpca", "bedrock", "cloudfront", "cloudtrail", "cloudwatch", "cloudwatchlogs", "codeartifact", "cognitoidentityprovider",
-    "dynamodb", "ecr", "ecs", "elasticache", "emrcontainers", "firehose", "glue", "iam", "keyspaces", "kms", "lambda", "memorydb", "mq",
-    "msk", "organizations", "ram", "rds", "redshift", "s3", "sagemaker", "secretsmanager", "sfn", "sns",
+    "acm",
+    "acmpca",
+    "bedrock",
+    "cloudfront",
+    "cloudtrail",
+    "cloudwatch",
+    "cloudwatchlogs",
+    "codeartifact",
+    "cognitoidentityprovider",
+    "dynamodb",
+    "ecr",
+    "ecs",
+    "elasticache",
+    "emrcontainers",
+    "firehose",
+    "glue",
+    "iam",
+    "keyspaces",
+    "kms",
+    "lambda",
+    "memorydb",
+    "mq",
+    "msk",
+    "organizations",
+    "ram",
+    "rds",
+    "redshift",
+    "s3",
+    "sagemaker",
+    "secretsmanager",
+    "sfn",
+    "sns",
 ];
 /// Released, but not generally available and so not in the chart.
 const PREVIEWS: [&str; 5] = ["backup", "batch", "datasync", "xray", "workspaces"];
@@ -73,7 +117,14 @@ impl Story {
     fn ten_are_not_tagged(&mut self) {
         for (index, service) in UNTAGGED.iter().enumerate() {
             let merged = after(at("2026-05-19T20:35:30Z"), index, 127);
-            self.run(service, &format!("{service}-controller-release-tag"), "main", merged, 20, false);
+            self.run(
+                service,
+                &format!("{service}-controller-release-tag"),
+                "main",
+                merged,
+                20,
+                false,
+            );
         }
     }
 
@@ -98,36 +149,95 @@ impl Story {
     fn a_day_later_all_is_mended(&mut self) {
         for (index, service) in UNTAGGED.iter().enumerate() {
             let rerun = after(at("2026-05-20T19:54:10Z"), index, 19);
-            self.run(service, &format!("{service}-controller-release-tag"), "main", rerun, 20, true);
-            self.run(service, &format!("{service}-post-submit"), "v1.4.0", after(rerun, 1, 25), 300, true);
+            self.run(
+                service,
+                &format!("{service}-controller-release-tag"),
+                "main",
+                rerun,
+                20,
+                true,
+            );
+            self.run(
+                service,
+                &format!("{service}-post-submit"),
+                "v1.4.0",
+                after(rerun, 1, 25),
+                300,
+                true,
+            );
         }
         for (index, service) in UNCHARTED.iter().enumerate() {
-            self.run(service, "update-ack-chart", "v1.4.0", after(at("2026-05-20T22:28:00Z"), index, 4), 52, true);
+            self.run(
+                service,
+                "update-ack-chart",
+                "v1.4.0",
+                after(at("2026-05-20T22:28:00Z"), index, 4),
+                52,
+                true,
+            );
         }
     }
 
     /// What a version tag starts besides the umbrella chart, which all went well.
     fn tag(&mut self, service: &str, tagged: Timestamp) {
         let merged = after(tagged, 1, -12);
-        self.run(service, &format!("{service}-controller-release-tag"), "main", merged, 11, true);
-        self.run(service, &format!("{service}-post-submit"), "v1.4.0", tagged, 41, true);
+        self.run(
+            service,
+            &format!("{service}-controller-release-tag"),
+            "main",
+            merged,
+            11,
+            true,
+        );
+        self.run(
+            service,
+            &format!("{service}-post-submit"),
+            "v1.4.0",
+            tagged,
+            41,
+            true,
+        );
     }
 
     /// One run, pending first and then over.
-    fn run(&mut self, service: &str, job: &str, base_ref: &str, started: Timestamp, seconds: i64, good: bool) {
+    fn run(
+        &mut self,
+        service: &str,
+        job: &str,
+        base_ref: &str,
+        started: Timestamp,
+        seconds: i64,
+        good: bool,
+    ) {
         let ended = after(started, 1, seconds);
         let run = Job::new(&format!("{service}-controller"), job, base_ref, started);
         let pending = run.clone().ended("pending", "Job triggered.", None);
-        let (state, description) = if good { ("success", "Job succeeded.") } else { ("failure", "Job failed.") };
+        let (state, description) = if good {
+            ("success", "Job succeeded.")
+        } else {
+            ("failure", "Job failed.")
+        };
         let over = run.ended(state, description, Some(ended));
-        self.steps.push(Step { at: started, job: pending.to_json(), by_webhook: false, is_red: false });
-        self.steps.push(Step { at: ended, job: over.to_json(), by_webhook: job.ends_with("release-tag"), is_red: !good });
+        self.steps.push(Step {
+            at: started,
+            job: pending.to_json(),
+            by_webhook: false,
+            is_red: false,
+        });
+        self.steps.push(Step {
+            at: ended,
+            job: over.to_json(),
+            by_webhook: job.ends_with("release-tag"),
+            is_red: !good,
+        });
     }
 }
 
 fn after(moment: Timestamp, times: usize, seconds: i64) -> Timestamp {
     let times = i64::try_from(times).unwrap_or_default();
-    moment.checked_add(SignedDuration::from_secs(times * seconds)).unwrap_or(moment)
+    moment
+        .checked_add(SignedDuration::from_secs(times * seconds))
+        .unwrap_or(moment)
 }
 
 #[cfg(test)]
@@ -138,11 +248,23 @@ mod tests {
 
     #[test]
     fn the_story_has_52_versions_and_some_40_red_runs_in_20_minutes() {
-        let services: BTreeSet<&str> = FIRST.iter().chain(&UNTAGGED).chain(&UNCHARTED).chain(&PREVIEWS).copied().collect();
+        let services: BTreeSet<&str> = FIRST
+            .iter()
+            .chain(&UNTAGGED)
+            .chain(&UNCHARTED)
+            .chain(&PREVIEWS)
+            .copied()
+            .collect();
         assert_eq!(services.len(), 52);
         let steps = steps();
-        let early = steps.iter().filter(|step| step.is_red && step.at < at("2026-05-19T20:55:30Z")).count();
-        assert_eq!((early, steps.iter().filter(|step| step.is_red).count()), (40, 42));
+        let early = steps
+            .iter()
+            .filter(|step| step.is_red && step.at < at("2026-05-19T20:55:30Z"))
+            .count();
+        assert_eq!(
+            (early, steps.iter().filter(|step| step.is_red).count()),
+            (40, 42)
+        );
         assert!(steps.windows(2).all(|pair| pair[0].at <= pair[1].at));
     }
 }
