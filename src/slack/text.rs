@@ -74,11 +74,11 @@ pub fn fit(escaped: &str, max: usize) -> String {
 
 /// An entity or a character, and what follows.
 fn first_token(text: &str) -> Option<(&str, &str)> {
-    let length = ENTITIES
+    let first = text.chars().next()?;
+    let entity = ENTITIES
         .iter()
-        .find(|(_, entity)| text.starts_with(entity))
-        .map(|(_, entity)| entity.len())
-        .or_else(|| text.chars().next().map(char::len_utf8))?;
+        .find(|(_, entity)| first == '&' && text.starts_with(entity));
+    let length = entity.map_or(first.len_utf8(), |(_, entity)| entity.len());
     text.split_at_checked(length)
 }
 

@@ -1,7 +1,6 @@
 //! What each event looks like, and that no input breaks a limit.
 
 use jiff::{SignedDuration, Timestamp};
-use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -13,6 +12,8 @@ use crate::{
     },
     slack::{builder_url, limits::violations, preview_text},
 };
+
+mod hostile;
 
 const MENTION_ONCALL: &str = "<!subteam^S0123>";
 
@@ -394,155 +395,4 @@ fn the_builder_link_holds_the_blocks() {
     let url = builder_url(&render(&opened, &look()));
     assert!(url.starts_with("https://app.slack.com/block-kit-builder#%7B%22blocks%22%3A%5B%7B"));
     assert!(url.is_ascii() && !url.contains(['"', ' ', '<']));
-}
-
-fn hostile_text() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        1 => any::<String>(),
-        2 => Just("lambda-controller".to_owned()),
-        1 => Just("<!channel> <@U1> <!here|x> <https://x.y|z>".to_owned()),
-        1 => Just("\u{202e}\u{200b}\u{2066}\r\n\t\u{0}`*_~".to_owned()),
-        1 => (r#"[\\"&<>|`🔴ü]"#, 1..700_usize).prop_map(|(one, count)| one.repeat(count)),
-    ];
-    prop::collection::vec(piece, 0..3).prop_map(|pieces| pieces.concat())
-}
-
-fn hostile_url() -> impl Strategy<Value = String> {
-    prop_oneof![
-        hostile_text().prop_map(|path| format!("https://prow.ack.aws.dev/{path}")),
-        hostile_text(),
-    ]
-}
-
-fn any_time() -> impl Strategy<Value = Timestamp> {
-    (Timestamp::MIN.as_second()..Timestamp::MAX.as_second())
-        .prop_map(|seconds| Timestamp::from_second(seconds).unwrap())
-}
-
-fn any_verdict() -> impl Strategy<Value = Verdict> {
-    prop::sample::select(vec![
-        Verdict::Running,
-        Verdict::Pass,
-        Verdict::NoOp,
-        Verdict::SoftFail,
-        Verdict::Fail,
-        Verdict::Infra,
-        Verdict::AbortedByHuman,
-        Verdict::Superseded,
-    ])
-}
-
-fn any_class() -> impl Strategy<Value = Classification> {
-    let optional = || prop::option::of(hostile_text());
-    let severity = prop::sample::select(vec![Severity::Critical, Severity::NonCritical]);
-    let texts = (optional(), optional(), optional(), optional());
-    (texts, hostile_text(), severity).prop_map(|(texts, component, severity)| Classification {
-        rule: texts.0,
-        service: texts.1,
-        controller: texts.2,
-        stage: texts.3,
-        component,
-        severity,
-        runbook: None,
-    })
-}
-
-prop_compose! {
-    fn any_recovery()(
-        at in any_time(), base_ref in hostile_text(), seconds in any::<i64>()
-    ) -> Recovery {
-        let after = SignedDuration::from_secs(seconds);
-        Recovery { at, run: RunName("good".to_owned()), base_ref, after }
-    }
-}
-
-prop_compose! {
-    fn any_item()(
-        class in any_class(),
-        [job, repository, base_ref, run, what] in [
-            hostile_text(), hostile_text(), hostile_text(), hostile_text(), hostile_text()
-        ],
-        (is_tag, failures, verdict) in (any::<bool>(), any::<u64>(), any_verdict()),
-        (since, last_good) in (any_time(), prop::option::of((any_time(), hostile_text()))),
-        recovered in prop::option::of(any_recovery()),
-        ask in prop::option::of(hostile_text()),
-        links in prop::collection::vec((hostile_text(), hostile_url()), 0..12),
-    ) -> Item {
-        Item {
-            class, job, repository, base_ref, is_tag, verdict, what, since, failures, recovered, ask,
-            run: RunName(run),
-            latest: since,
-            new_failures: failures,
-            last_good: last_good.map(|(at, base_ref)| LastGood { at, base_ref }),
-            links: links.into_iter().map(|(label, url)| Link { label, url }).collect(),
-        }
-    }
-}
-
-fn any_items() -> impl Strategy<Value = Vec<Item>> {
-    // Many copies of a few cost less to make up than many.
-    let few = prop::collection::vec(any_item(), 0..3);
-    (few, prop_oneof![9 => Just(1), 1 => 2..30_usize]).prop_map(|(few, times)| {
-        let count = few.len() * times;
-        few.into_iter().cycle().take(count).collect()
-    })
-}
-
-prop_compose! {
-    fn any_notification()(
-        items in any_items(),
-        event in prop::sample::select(vec![
-            Event::Opened, Event::StillFailing, Event::SharedCause, Event::Recovered, Event::Digest
-        ]),
-        (at, since) in (any_time(), any_time()),
-        (total, shared_by) in (0..100_usize, any::<usize>()),
-        earlier in prop_oneof![
-            2 => prop::collection::vec(hostile_text(), 0..3),
-            1 => hostile_text().prop_map(|name| vec![name; 60])
-        ],
-        id in hostile_text(),
-        period in prop::option::of(any::<bool>()),
-        diverted in prop::option::of((hostile_text(), hostile_text())),
-    ) -> Notification {
-        Notification {
-            id,
-            total,
-            shared_by,
-            earlier,
-            at,
-            digest: period.map(|period| {
-                if period { DigestKind::Period { since } } else { DigestKind::FirstStart }
-            }),
-            diverted: diverted.map(|(from, reason)| Diverted { from, reason }),
-            ..notification(event, items)
-        }
-    }
-}
-
-fn any_look() -> impl Strategy<Value = Look> {
-    (
-        prop::option::of(Just(MENTION_ONCALL.to_owned())),
-        prop::option::of(hostile_url()),
-    )
-        .prop_map(|(mention, external_url)| Look {
-            mention,
-            external_url,
-        })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
-
-    #[test]
-    fn no_input_breaks_a_limit_or_rings_anybody(
-        notification in any_notification(), look in any_look()
-    ) {
-        let rendered = render(&notification, &look);
-        prop_assert!(rendered.get("blocks").is_some());
-        for payload in [rendered, render_plain(&notification, &look)] {
-            let found = violations(&payload, &[MENTION_ONCALL]);
-            prop_assert!(found.is_empty(), "{:?}", found);
-            preview_text(&payload);
-        }
-    }
 }

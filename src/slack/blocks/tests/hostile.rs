@@ -1,0 +1,177 @@
+//! No input breaks a limit or rings anybody.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Made of few strategies: tens of thousands of texts are made up per run of this test.
+fn hostile_text() -> impl Strategy<Value = String> {
+    const PIECES: [&str; 12] = [
+        "",
+        "lambda-controller",
+        "<!channel> <@U1> <!here|x> <https://x.y|z>",
+        "\u{202e}\u{200b}\u{2066}\r\n\t\u{0}`*_~",
+        "\\",
+        "\"",
+        "&",
+        "&amp",
+        "<",
+        ">|",
+        "`",
+        "🔴ü",
+    ];
+    let piece = || prop::sample::select(&PIECES[..]);
+    let letters = prop::option::of(any::<[char; 3]>());
+    (piece(), letters, piece(), 0..1_000_usize).prop_map(|(first, letters, last, length)| {
+        let letters: String = letters.into_iter().flatten().collect();
+        // Half are short, the others up to twice as long as any room.
+        let repeats = length.saturating_sub(500) * 5 / last.len().max(1);
+        format!("{first}{letters}{}", last.repeat(repeats))
+    })
+}
+
+fn hostile_url() -> impl Strategy<Value = String> {
+    prop_oneof![
+        hostile_text().prop_map(|path| format!("https://prow.ack.aws.dev/{path}")),
+        hostile_text(),
+    ]
+}
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    (Timestamp::MIN.as_second()..Timestamp::MAX.as_second())
+        .prop_map(|seconds| Timestamp::from_second(seconds).unwrap())
+}
+
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    prop::sample::select(vec![
+        Verdict::Running,
+        Verdict::Pass,
+        Verdict::NoOp,
+        Verdict::SoftFail,
+        Verdict::Fail,
+        Verdict::Infra,
+        Verdict::AbortedByHuman,
+        Verdict::Superseded,
+    ])
+}
+
+fn any_class() -> impl Strategy<Value = Classification> {
+    let optional = || prop::option::of(hostile_text());
+    let severity = prop::sample::select(vec![Severity::Critical, Severity::NonCritical]);
+    let texts = (optional(), optional(), optional(), optional());
+    (texts, hostile_text(), severity).prop_map(|(texts, component, severity)| Classification {
+        rule: texts.0,
+        service: texts.1,
+        controller: texts.2,
+        stage: texts.3,
+        component,
+        severity,
+        runbook: None,
+    })
+}
+
+prop_compose! {
+    fn any_recovery()(
+        at in any_time(), base_ref in hostile_text(), seconds in any::<i64>()
+    ) -> Recovery {
+        let after = SignedDuration::from_secs(seconds);
+        Recovery { at, run: RunName("good".to_owned()), base_ref, after }
+    }
+}
+
+fn any_links() -> impl Strategy<Value = Vec<Link>> {
+    let copies = prop::sample::select(&[0, 1, 2, 12][..]);
+    (hostile_text(), hostile_url(), copies)
+        .prop_map(|(label, url, copies)| vec![Link { label, url }; copies])
+}
+
+prop_compose! {
+    fn any_item()(
+        class in any_class(),
+        [job, repository, base_ref, run, what] in [
+            hostile_text(), hostile_text(), hostile_text(), hostile_text(), hostile_text()
+        ],
+        (is_tag, failures, verdict) in (any::<bool>(), any::<u64>(), any_verdict()),
+        (since, last_good) in (any_time(), prop::option::of((any_time(), hostile_text()))),
+        recovered in prop::option::of(any_recovery()),
+        ask in prop::option::of(hostile_text()),
+        links in any_links(),
+    ) -> Item {
+        Item {
+            class, job, repository, base_ref, is_tag, verdict, what, since, failures, recovered, ask,
+            run: RunName(run),
+            latest: since,
+            new_failures: failures,
+            last_good: last_good.map(|(at, base_ref)| LastGood { at, base_ref }),
+            links,
+        }
+    }
+}
+
+fn any_items() -> impl Strategy<Value = Vec<Item>> {
+    // Many copies of a few cost less to make up than many.
+    let few = prop::collection::vec(any_item(), 0..3);
+    (few, prop_oneof![9 => Just(1), 1 => 2..30_usize]).prop_map(|(few, times)| {
+        let count = few.len() * times;
+        few.into_iter().cycle().take(count).collect()
+    })
+}
+
+prop_compose! {
+    fn any_notification()(
+        items in any_items(),
+        event in prop::sample::select(vec![
+            Event::Opened, Event::StillFailing, Event::SharedCause, Event::Recovered, Event::Digest
+        ]),
+        (at, since) in (any_time(), any_time()),
+        (total, shared_by) in (0..100_usize, any::<usize>()),
+        earlier in prop_oneof![
+            2 => prop::collection::vec(hostile_text(), 0..3),
+            1 => hostile_text().prop_map(|name| vec![name; 60])
+        ],
+        id in hostile_text(),
+        period in prop::option::of(any::<bool>()),
+        diverted in prop::option::of((hostile_text(), hostile_text())),
+    ) -> Notification {
+        Notification {
+            id,
+            total,
+            shared_by,
+            earlier,
+            at,
+            digest: period.map(|period| {
+                if period { DigestKind::Period { since } } else { DigestKind::FirstStart }
+            }),
+            diverted: diverted.map(|(from, reason)| Diverted { from, reason }),
+            ..notification(event, items)
+        }
+    }
+}
+
+fn any_look() -> impl Strategy<Value = Look> {
+    (
+        prop::option::of(Just(MENTION_ONCALL.to_owned())),
+        prop::option::of(hostile_url()),
+    )
+        .prop_map(|(mention, external_url)| Look {
+            mention,
+            external_url,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn no_input_breaks_a_limit_or_rings_anybody(
+        notification in any_notification(), look in any_look()
+    ) {
+        let rendered = render(&notification, &look);
+        prop_assert!(rendered.get("blocks").is_some());
+        for payload in [rendered, render_plain(&notification, &look)] {
+            let found = violations(&payload, &[MENTION_ONCALL]);
+            prop_assert!(found.is_empty(), "{:?}", found);
+            preview_text(&payload);
+        }
+    }
+}
