@@ -1,1 +1,7 @@
-//! Prow's formats at the border: ProwJobs, deck, webhooks.
+//! Prow's formats at the border: ProwJobs, deck, webhooks. Turns them into the domain's words and must not
+//! decide anything.
+
+pub mod deck;
+pub mod parse;
+pub mod signature;
+pub mod status;

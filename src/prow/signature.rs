@@ -1,0 +1,208 @@
+//! Signatures of webhooks, checked against Prow's own HMAC token files, so that one secret serves Prow's hook
+//! and us. Only SHA-256 counts, in constant time, and nothing but the owners of a body is read before.
+
+mod owners;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sha2::Sha256;
+
+pub use owners::{OwnersError, RepositoryKeys, github_repositories, repositories};
+
+/// What the header begins with.
+const SCHEME: &str = "sha256=";
+
+/// Key of the tokens for repositories that have none of their own.
+const EVERYBODY: &str = "*";
+
+/// The tokens that may sign, by `org/repo`, `org` or `*`
+/// (<https://docs.prow.k8s.io/docs/components/optional/hmac/>).
+pub struct TokenFile {
+    file: PathBuf,
+    tokens: BTreeMap<String, Vec<SecretString>>,
+}
+
+/// Why a token file cannot be used. No text holds a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("hmac token file {file}: {problem}", file = file.display())]
+pub struct TokenFileError {
+    /// Which file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub problem: TokenFileProblem,
+}
+
+/// What is wrong with a token file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFileProblem {
+    /// No token in it.
+    #[error("it is empty; write one token, or a map of org, org/repo or \"*\" to tokens")]
+    Empty,
+    /// A token of no characters, which anybody could sign with.
+    #[error("key {0:?} has an empty token; remove it or give it a value")]
+    EmptyToken(String),
+    /// A key without tokens.
+    #[error("key {0:?} has no tokens; remove it or give it one")]
+    NoTokens(String),
+    /// Neither format.
+    #[error(
+        "several lines that are not a map of org, org/repo or \"*\" to a list of {{value: TOKEN}}"
+    )]
+    Malformed,
+    /// Not text.
+    #[error("it is not text")]
+    NotText,
+}
+
+/// Why a body is not accepted. For our log: the sender is told nothing more than 401.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthorized {
+    /// No header, or several.
+    #[error("exactly one X-Hub-Signature-256 header is needed")]
+    Missing,
+    /// Another scheme, or not 64 hexadecimal digits.
+    #[error("X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits")]
+    Malformed,
+    /// Nobody may sign for this repository.
+    #[error("hmac token file {file} has no key for {owner:?}; add it, or a key \"*\"", file = file.display())]
+    NoKey {
+        /// The file.
+        file: PathBuf,
+        /// `org/repo`, `org` or nothing.
+        owner: String,
+    },
+    /// Signed with none of the key's tokens.
+    #[error("not signed with a token of key {key:?} in hmac token file {file}", file = file.display())]
+    Mismatch {
+        /// The file.
+        file: PathBuf,
+        /// Which key was asked.
+        key: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    value: String,
+}
+
+impl TokenFile {
+    /// Reads a token file's content; `file` is for errors. A text that is not a map is one token for
+    /// everybody, but only a single line: a broken map must not become a secret.
+    pub fn parse(content: &[u8], file: &Path) -> Result<Self, TokenFileError> {
+        let fail = |problem| TokenFileError {
+            file: file.to_owned(),
+            problem,
+        };
+        let text = std::str::from_utf8(content).map_err(|_| fail(TokenFileProblem::NotText))?;
+        Ok(Self {
+            tokens: tokens(text.trim()).map_err(fail)?,
+            file: file.to_owned(),
+        })
+    }
+
+    /// Checks that `header` (the value of `X-Hub-Signature-256`; `None` also when there are several) signs
+    /// `body` under the key of every owner. Only the most specific key that exists counts for an owner:
+    /// `org/repo`, else `org`, else `*`.
+    pub fn verify(
+        &self,
+        body: &[u8],
+        header: Option<&str>,
+        owners: &RepositoryKeys,
+    ) -> Result<(), Unauthorized> {
+        let signature = signature(header.ok_or(Unauthorized::Missing)?)?;
+        let keys = self.keys(owners)?;
+        // The first key that does not hold ends it, so a forged body costs no more than one key's tokens.
+        for key in keys {
+            let tokens = self.tokens.get(key).map_or(&[][..], Vec::as_slice);
+            if !tokens.iter().any(|token| signs(token, body, &signature)) {
+                return Err(Unauthorized::Mismatch {
+                    file: self.file.clone(),
+                    key: key.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn keys(&self, owners: &RepositoryKeys) -> Result<BTreeSet<&str>, Unauthorized> {
+        let nobody = [(String::new(), String::new())];
+        let all = owners
+            .0
+            .iter()
+            .chain(nobody.iter().filter(|_| owners.0.is_empty()));
+        all.map(|(org, repo)| {
+            let full = format!("{org}/{repo}");
+            let key = [full.as_str(), org, EVERYBODY]
+                .into_iter()
+                .find_map(|key| self.tokens.get_key_value(key));
+            key.map(|(key, _)| key.as_str())
+                .ok_or_else(|| Unauthorized::NoKey {
+                    file: self.file.clone(),
+                    owner: full.trim_matches('/').to_owned(),
+                })
+        })
+        .collect()
+    }
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFile")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+fn tokens(text: &str) -> Result<BTreeMap<String, Vec<SecretString>>, TokenFileProblem> {
+    if text.is_empty() {
+        return Err(TokenFileProblem::Empty);
+    }
+    let options = serde_saphyr::options! { with_snippet: false };
+    let map: Result<BTreeMap<String, Vec<Entry>>, _> =
+        serde_saphyr::from_str_with_options(text, options);
+    match map {
+        Ok(map) if map.is_empty() => Err(TokenFileProblem::Empty),
+        Ok(map) => map.into_iter().map(checked).collect(),
+        Err(_) if text.lines().count() > 1 => Err(TokenFileProblem::Malformed),
+        Err(_) => Ok(BTreeMap::from([(
+            EVERYBODY.to_owned(),
+            vec![text.to_owned().into()],
+        )])),
+    }
+}
+
+fn checked(
+    (key, entries): (String, Vec<Entry>),
+) -> Result<(String, Vec<SecretString>), TokenFileProblem> {
+    if entries.is_empty() {
+        return Err(TokenFileProblem::NoTokens(key));
+    }
+    if entries.iter().any(|entry| entry.value.trim().is_empty()) {
+        return Err(TokenFileProblem::EmptyToken(key));
+    }
+    let tokens = entries.into_iter().map(|entry| entry.value.into());
+    Ok((key, tokens.collect()))
+}
+
+fn signature(header: &str) -> Result<[u8; 32], Unauthorized> {
+    let digits = header.strip_prefix(SCHEME).ok_or(Unauthorized::Malformed)?;
+    let mut signature = [0; 32];
+    hex::decode_to_slice(digits, &mut signature).map_err(|_| Unauthorized::Malformed)?;
+    Ok(signature)
+}
+
+fn signs(token: &SecretString, body: &[u8], signature: &[u8]) -> bool {
+    let mac = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes());
+    mac.is_ok_and(|mac| mac.chain_update(body).verify_slice(signature).is_ok())
+}
