@@ -235,7 +235,7 @@ impl Metrics {
         metrics
     }
 
-    /// All metrics in Prometheus' text format (OpenMetrics).
+    /// All metrics in Prometheus' text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.

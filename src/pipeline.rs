@@ -4,6 +4,7 @@ pub mod intake;
 pub mod live;
 pub mod poller;
 pub mod reload;
+mod ruling;
 pub mod sender;
 pub mod worker;
 

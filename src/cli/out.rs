@@ -1,11 +1,5 @@
 //! Printing: data on stdout, talk on stderr, colour only where a person looks.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where the program prints"
-)]
-
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
 

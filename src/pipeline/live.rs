@@ -55,7 +55,7 @@ impl Live {
             deck.url
                 .parse::<DeckUrl>()
                 .map_err(|error| {
-                    problems.push(Problem::general(format!("sources.deck.url: {error}"), ""))
+                    problems.push(Problem::general(format!("sources.deck.url: {error}"), ""));
                 })
                 .ok()
         });
@@ -78,10 +78,10 @@ impl Live {
         });
         if problems.is_empty() {
             Ok(Self {
+                snapshot,
                 endpoints,
                 tokens,
                 deck,
-                snapshot,
             })
         } else {
             Err(ConfigError(problems))
@@ -122,7 +122,7 @@ fn endpoints(snapshot: &Snapshot, problems: &mut Vec<Problem>) -> BTreeMap<Strin
                 );
             }
             Err(error) => {
-                problems.push(Problem::general(format!("receiver `{name}`: {error}"), ""))
+                problems.push(Problem::general(format!("receiver `{name}`: {error}"), ""));
             }
         }
     }

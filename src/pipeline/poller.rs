@@ -162,7 +162,7 @@ impl Poller {
         let ended = loop {
             match listing.next().await {
                 Ok(Some(runs)) => {
-                    waiting.extend(runs.into_iter().filter(|run| is_watched(&live, run)))
+                    waiting.extend(runs.into_iter().filter(|run| is_watched(&live, run)));
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),

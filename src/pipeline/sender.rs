@@ -16,21 +16,18 @@ use tracing::{error, info, warn};
 use super::{
     Shared,
     live::{Endpoint, Live},
+    ruling::{Attempt, Ruling, rule},
     worker::sleep,
 };
 use crate::{
     clock::Clock,
-    config::settings::{Pace, Retry},
-    domain::{backoff, notification::Diverted},
+    config::settings::Pace,
+    domain::notification::Diverted,
     metrics::ReasonLabel,
     slack::{Answer, render, render_plain},
     store::{Delivery, Divert, Health, Recorded, StoreError, Then},
 };
 
-/// An answer that is neither yes nor no (a proxy's page with status 200) is tried this often.
-const SUSPICIOUS_TRIES: u32 = 3;
-/// Failures in a row after which a receiver counts as failing; it is then probed at each pause's end.
-const BREAKER_AFTER: u32 = 5;
 /// A dead webhook is tried again after this long, in case somebody revived it.
 const DEAD_FOR: Duration = Duration::from_secs(3600);
 /// Pause after a failure of the store.
@@ -275,7 +272,15 @@ impl Sender {
             .copied()
             .unwrap_or_default();
         let jitter = u64::try_from(now.as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default();
-        let ruling = rule(answer, delivery, now, failures, settings.retry, jitter);
+        let attempt = Attempt {
+            answer,
+            delivery,
+            now,
+            failures,
+            retry: settings.retry,
+            jitter,
+        };
+        let ruling = rule(&attempt);
         let fallback = settings
             .fallback_receiver
             .as_deref()
@@ -361,137 +366,4 @@ fn limiter(pace: Pace, clock: &Clock) -> Limiter {
     let quota =
         Quota::per_second(at_least_one(pace.rate_per_s)).allow_burst(at_least_one(pace.burst));
     RateLimiter::hashmap_with_clock(quota, clock.clone())
-}
-
-/// What follows from an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Ruling {
-    outcome: &'static str,
-    detail: String,
-    counted: bool,
-    then: Then,
-    health: Health,
-    divert: bool,
-}
-
-/// The table of Slack's answers: what each makes of the message and of its receiver.
-fn rule(
-    answer: &Answer,
-    delivery: &Delivery,
-    now: Timestamp,
-    failures: u32,
-    retry: Retry,
-    jitter: u64,
-) -> Ruling {
-    let ruling = |outcome, detail: &str, then| Ruling {
-        outcome,
-        detail: detail.to_owned(),
-        counted: true,
-        then,
-        health: Health {
-            blocked_until: None,
-            dead: None,
-            failures,
-        },
-        divert: false,
-    };
-    let later = |outcome, detail: &str, tries: u32| {
-        let too_old = now.duration_since(delivery.created_at)
-            >= crate::domain::fold::to_signed(retry.max_age);
-        if too_old || delivery.attempts + 1 >= tries {
-            return Ruling {
-                divert: false,
-                ..ruling(outcome, detail, Then::Dead)
-            };
-        }
-        let due_at = now + backoff::delay(retry.base, retry.cap, delivery.attempts + 1, jitter);
-        // The whole receiver waits, so that order is kept and a failing hook is probed by one message only.
-        let health = Health {
-            blocked_until: Some(due_at),
-            dead: None,
-            failures: failures + 1,
-        };
-        Ruling {
-            health,
-            ..ruling(
-                outcome,
-                detail,
-                Then::Again {
-                    due_at,
-                    plain: delivery.plain,
-                },
-            )
-        }
-    };
-    match answer {
-        Answer::Sent => Ruling {
-            health: Health::default(),
-            ..ruling("sent", "", Then::Sent)
-        },
-        Answer::RateLimited { retry_after } => {
-            let due_at = now + *retry_after;
-            let detail = format!("asked to wait {} s", retry_after.as_secs());
-            let health = Health {
-                blocked_until: Some(due_at),
-                dead: None,
-                failures,
-            };
-            Ruling {
-                counted: false,
-                health,
-                ..ruling(
-                    "rate-limited",
-                    &detail,
-                    Then::Again {
-                        due_at,
-                        plain: delivery.plain,
-                    },
-                )
-            }
-        }
-        Answer::Retry {
-            reason,
-            maybe_delivered,
-        } => {
-            let detail = if *maybe_delivered {
-                format!("{reason}; it may have been delivered all the same")
-            } else {
-                reason.clone()
-            };
-            later(
-                if failures + 1 >= BREAKER_AFTER {
-                    "failing"
-                } else {
-                    "retry"
-                },
-                &detail,
-                u32::MAX,
-            )
-        }
-        Answer::Suspicious { reason } => later("suspicious", reason, SUSPICIOUS_TRIES),
-        Answer::BadPayload { reason } if delivery.plain => {
-            ruling("bad-payload", reason, Then::Dead)
-        }
-        Answer::BadPayload { reason } => ruling(
-            "bad-payload",
-            reason,
-            Then::Again {
-                due_at: now,
-                plain: true,
-            },
-        ),
-        Answer::Dead { reason } => {
-            let health = Health {
-                blocked_until: None,
-                dead: Some(reason.clone()),
-                failures: failures + 1,
-            };
-            Ruling {
-                health,
-                divert: true,
-                ..ruling("dead", reason, Then::Dead)
-            }
-        }
-        Answer::Refused { reason } => ruling("refused", reason, Then::Dead),
-    }
 }

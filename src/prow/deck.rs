@@ -44,7 +44,7 @@ pub struct DeckError {
     /// What was asked for.
     pub what: &'static str,
     /// Which deck.
-    pub deck: DeckUrl,
+    pub deck: Box<DeckUrl>,
     /// What came instead.
     pub problem: DeckProblem,
 }
@@ -158,7 +158,7 @@ impl Listing {
 fn failed(deck: &DeckUrl, problem: DeckProblem) -> DeckError {
     DeckError {
         what: "the list of ProwJobs",
-        deck: deck.clone(),
+        deck: Box::new(deck.clone()),
         problem,
     }
 }
@@ -198,7 +198,7 @@ pub async fn prowjob(
     };
     read.await.map_err(|problem| DeckError {
         what: "a ProwJob",
-        deck: deck.clone(),
+        deck: Box::new(deck.clone()),
         problem,
     })
 }

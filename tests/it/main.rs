@@ -1,3 +1,5 @@
 //! Tests through the outer surfaces: the core's public functions, the store, the real binary over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 mod core_laws;

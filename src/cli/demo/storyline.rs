@@ -68,7 +68,7 @@ const PREVIEWS: [&str; 5] = ["backup", "batch", "datasync", "xray", "workspaces"
 
 /// Something that Prow does.
 #[derive(Debug)]
-pub struct Step {
+pub(super) struct Step {
     /// When.
     pub at: Timestamp,
     /// The ProwJob as it is from then on.
@@ -80,7 +80,7 @@ pub struct Step {
 }
 
 /// When the story begins, UTC.
-pub fn begin() -> Timestamp {
+pub(super) fn begin() -> Timestamp {
     at("2026-05-19T20:34:00Z")
 }
 
@@ -89,7 +89,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 /// All steps, in order of time.
-pub fn steps() -> Vec<Step> {
+pub(super) fn steps() -> Vec<Step> {
     let mut story = Story::default();
     story.the_first_five_go_well();
     story.ten_are_not_tagged();
