@@ -323,12 +323,23 @@ async fn every_fault_is_an_error_in_words() {
 }
 
 #[tokio::test]
-async fn a_silent_deck_runs_into_the_timeout_and_what_came_holds() {
+async fn what_came_before_the_answer_broke_off_holds() {
     let (standin, deck) = standin(300).await;
-    standin.set_fault(Some(Fault::Hang(200_000)));
-    let (runs, stats) = list_runs(&deck, Duration::from_millis(300)).await;
-    assert!(matches!(stats.unwrap_err().problem, DeckProblem::Timeout));
+    standin.set_fault(Some(Fault::Truncate(200_000)));
+    let (runs, stats) = list_runs(&deck, SOON).await;
+    assert!(matches!(stats.unwrap_err().problem, DeckProblem::Broken(_)));
     assert!(!runs.is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_deck_runs_into_the_timeout() {
+    let (standin, deck) = standin(300).await;
+    for sent in [0, 200_000] {
+        standin.set_fault(Some(Fault::Hang(sent)));
+        let error = list_runs(&deck, Duration::from_millis(50)).await.1;
+        let problem = error.unwrap_err().problem;
+        assert!(matches!(problem, DeckProblem::Timeout), "{sent}: {problem}");
+    }
 }
 
 #[tokio::test]

@@ -90,7 +90,8 @@ fn broken(
     end: Result<(), io::ErrorKind>,
 ) -> Response {
     let mut response = Body::new(Broken {
-        head: Some(head(body, length)),
+        head: Some(head(body, length)).filter(|head| !head.is_empty()),
+        flushed: false,
         end,
     })
     .into_response();
@@ -114,6 +115,7 @@ fn set(response: &mut Response, header: HeaderName, value: &str) {
 /// A body that begins and then fails, or with `Ok` never goes on.
 struct Broken {
     head: Option<Bytes>,
+    flushed: bool,
     end: Result<(), io::ErrorKind>,
 }
 
@@ -123,12 +125,20 @@ impl hyper::body::Body for Broken {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match (self.head.take(), self.end) {
-            (Some(head), _) if !head.is_empty() => Poll::Ready(Some(Ok(Frame::data(head)))),
-            (_, Err(kind)) => Poll::Ready(Some(Err(kind.into()))),
-            (_, Ok(())) => Poll::Pending,
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        match self.end {
+            Err(kind) if self.flushed => Poll::Ready(Some(Err(kind.into()))),
+            Err(_) => {
+                // The server sends what it has only when there is nothing more for the moment.
+                self.flushed = true;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Ok(()) => Poll::Pending,
         }
     }
 }
