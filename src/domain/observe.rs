@@ -97,7 +97,13 @@ impl State {
         self.changed.runs.insert(record.name.clone());
         self.load_run(record);
         let Some(at) = finished_at else {
-            return case.outcome(Decision::NotFailed, format!("still {}", case.run.state));
+            let state = &case.run.state;
+            let reason = if state.is_final() {
+                format!("{state}, but not at its end yet")
+            } else {
+                format!("still {state}")
+            };
+            return case.outcome(Decision::NotFailed, reason);
         };
         match case.judged.verdict {
             Verdict::Pass => self.good_run(case, at),
