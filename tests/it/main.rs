@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod core_laws;
+mod preview;
+mod program;
+mod shipped_configs;
