@@ -6,6 +6,7 @@ pub mod poller;
 pub mod reload;
 mod ruling;
 pub mod sender;
+pub mod trail;
 pub mod worker;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};

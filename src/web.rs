@@ -3,6 +3,7 @@
 pub mod body;
 pub mod hooks;
 pub mod ops;
+pub mod runs;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -99,6 +100,7 @@ impl Web {
             .route("/healthz", get(ops::healthz))
             .route("/readyz", get(ops::readyz))
             .route("/metrics", get(ops::metrics))
+            .route("/runs/{run}", get(runs::run))
             .layer(middleware::from_fn(harden))
             .with_state(self)
     }

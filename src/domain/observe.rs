@@ -79,8 +79,9 @@ impl State {
                 return Some("this run's end is known already".to_owned());
             }
             let further = ProwState::parse(&known.state).progress() < run.state.progress();
-            return (!run.is_finished() && !further)
-                .then(|| format!("already seen as {}", known.state));
+            if !run.is_finished() && !further {
+                return Some(format!("already seen as {}", known.state));
+            }
         }
         let twin = self
             .aliases
@@ -97,13 +98,7 @@ impl State {
         self.changed.runs.insert(record.name.clone());
         self.load_run(record);
         let Some(at) = finished_at else {
-            let state = &case.run.state;
-            let reason = if state.is_final() {
-                format!("{state}, but not at its end yet")
-            } else {
-                format!("still {state}")
-            };
-            return case.outcome(Decision::NotFailed, reason);
+            return case.outcome(Decision::NotFailed, still(case.run));
         };
         match case.judged.verdict {
             Verdict::Pass => self.good_run(case, at),
@@ -115,9 +110,7 @@ impl State {
             Verdict::AbortedByHuman => {
                 case.outcome(Decision::NotFailed, "a person stopped it".to_owned())
             }
-            Verdict::Running => {
-                case.outcome(Decision::NotFailed, format!("still {}", case.run.state))
-            }
+            Verdict::Running => case.outcome(Decision::NotFailed, still(case.run)),
         }
     }
 
@@ -660,6 +653,15 @@ impl Outcome {
     fn to(mut self, receivers: Vec<String>) -> Self {
         self.receivers = receivers;
         self
+    }
+}
+
+/// An aborted run without an end is winding down.
+fn still(run: &Observation) -> String {
+    if run.state == ProwState::Aborted {
+        "being stopped".to_owned()
+    } else {
+        format!("still {}", run.state)
     }
 }
 

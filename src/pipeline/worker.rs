@@ -102,12 +102,19 @@ impl Worker {
             .iter()
             .map(|row| Sighting::of(&row.observation))
             .collect();
-        let missing = state.missing(now);
-        self.shared
-            .store
-            .load_slice(&mut state, sightings, missing, now)
+        let store = &self.shared.store;
+        store
+            .load_slice(&mut state, sightings, Vec::new(), now)
             .await?;
-        let (outcomes, told) = decide(&live, &mut state, &rows, claim.more, now);
+        let outcomes = observe(&live, &mut state, &rows, now);
+        // An observation may set free what was owed before, of incidents that are not loaded yet.
+        let missing = state.missing(now);
+        if !missing.is_empty() {
+            store
+                .load_slice(&mut state, Vec::new(), missing, now)
+                .await?;
+        }
+        let told = state.flush(&live.snapshot.policy, now, claim.more);
         let work = work(&mut state, &rows, outcomes, told, now);
         self.commit(work).await?;
         state.forget_slices();
@@ -221,26 +228,24 @@ impl Worker {
     }
 }
 
-fn decide(
+/// Applies the batch in the order in which the runs ended.
+fn observe(
     live: &Live,
     state: &mut State,
     rows: &[InboxRow],
-    more: bool,
     now: Timestamp,
-) -> (Vec<(usize, Outcome)>, Vec<Told>) {
+) -> Vec<(usize, Outcome)> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|index| {
         rows.get(*index)
             .map(|row| (seen_at(&row.observation), row.seq))
     });
-    let policy = &live.snapshot.policy;
-    let mut outcomes = Vec::with_capacity(rows.len());
-    for index in order {
-        if let Some(row) = rows.get(index) {
-            outcomes.push((index, state.observe(policy, &row.observation, now)));
-        }
-    }
-    (outcomes, state.flush(policy, now, more))
+    let run = |index: usize| rows.get(index).map(|row| (index, &row.observation));
+    order
+        .into_iter()
+        .filter_map(run)
+        .map(|(index, run)| (index, state.observe(&live.snapshot.policy, run, now)))
+        .collect()
 }
 
 fn work(

@@ -219,17 +219,17 @@ fn park(conn: &Connection, seq: i64, due_at: Timestamp) -> rusqlite::Result<()> 
 
 /// Takes decided observations out.
 pub(super) fn finish(conn: &Connection, done: &[i64]) -> rusqlite::Result<()> {
+    let mut done = done.to_vec();
+    done.sort_unstable();
     let mut gone = 0;
-    for seq in done {
-        let taken = conn
-            .prepare_cached("DELETE FROM inbox WHERE seq = $1")?
-            .execute([seq])?;
-        gone += if taken > 0 {
-            taken
-        } else {
-            conn.prepare_cached("DELETE FROM parked WHERE seq = $1")?
-                .execute([seq])?
-        };
+    for neighbours in done.chunk_by(|before, after| before + 1 == *after) {
+        let ends = (neighbours.first(), neighbours.last());
+        for sql in [
+            "DELETE FROM inbox WHERE seq BETWEEN $1 AND $2",
+            "DELETE FROM parked WHERE seq BETWEEN $1 AND $2",
+        ] {
+            gone += conn.prepare_cached(sql)?.execute(ends)?;
+        }
     }
     bump(conn, "drained", i64::try_from(gone).unwrap_or(i64::MAX))
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::error::{StoreError, sort, unusable};
 
@@ -52,6 +52,9 @@ fn connect(path: &Arc<Path>, flags: OpenFlags) -> Result<Connection, StoreError>
         )
     })?;
     conn.busy_timeout(BUSY_TIMEOUT)
+        .map_err(|error| sort(path, error))?;
+    // Without it statements are planned anew when values are bound: loading a slice took four times as long.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(|error| sort(path, error))?;
     conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(conn)

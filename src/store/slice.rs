@@ -14,6 +14,7 @@ use crate::domain::{
     incident::{Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::{Observation, RunName},
+    prowjob::State as ProwState,
     state::State,
 };
 
@@ -31,6 +32,8 @@ pub struct Sighting {
     pub job: JobKey,
     /// When it ended; `None` while it runs.
     pub completed_at: Option<Timestamp>,
+    /// Whether it may be good, and so part an incident in two.
+    pub may_part: bool,
 }
 
 impl Sighting {
@@ -43,6 +46,7 @@ impl Sighting {
             completed_at: observation
                 .completed_at
                 .filter(|_| observation.is_finished()),
+            may_part: observation.state == ProwState::Success,
         }
     }
 }
@@ -81,8 +85,9 @@ impl Store {
         incidents: Vec<IncidentId>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
-            .read(move |conn| load(conn, &sightings, &incidents, now))
+            .order(move |session| session.look(|conn| load(conn, &sightings, &incidents, now)))
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
             if !state.runs.contains_key(&run.name) {
@@ -188,7 +193,7 @@ impl Slice {
         self.runs.insert(run.name.clone(), run);
     }
 
-    /// The runs between which a finished run falls. Should it part an incident, all later runs of that one
+    /// The runs between which a finished run falls. If it may part an incident, all later runs of that one
     /// are needed too; they follow each other without a gap.
     fn load_neighbours(&mut self, conn: &Connection, sighting: &Sighting) -> rusqlite::Result<()> {
         let Some(at) = sighting.completed_at else {
@@ -208,7 +213,10 @@ impl Slice {
             let incident = next.incident;
             let behind = (next.finished_at, &next.name) > (Some(at), &sighting.run);
             self.keep(next);
-            if behind && (incident.is_none() || *follows.get_or_insert(incident) != incident) {
+            let ends = !sighting.may_part
+                || incident.is_none()
+                || *follows.get_or_insert(incident) != incident;
+            if behind && ends {
                 break;
             }
         }

@@ -231,6 +231,14 @@ impl Session {
         })
     }
 
+    /// Reads in between; an error concerns the asker alone.
+    pub(super) fn look<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        work(&self.conn).map_err(|error| sort(&self.path, error))
+    }
+
     fn step(&self, sql: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
