@@ -18,7 +18,7 @@ use std::{
 use self::{
     error::{ConfigError, Problem},
     rules::Rules,
-    settings::{Gathered, Settings},
+    settings::{Gathered, Layers, Settings},
 };
 use crate::domain::nearest;
 
@@ -35,7 +35,7 @@ pub struct Config {
     /// Classification, receivers, routes.
     pub rules: Rules,
     /// The merged layers, for showing where each value came from.
-    pub layers: config::Config,
+    pub layers: Layers,
     /// The files it was read from, in order.
     pub files: Vec<PathBuf>,
 }
@@ -61,7 +61,7 @@ impl Config {
         }
         let layers = gathered.merge(environment)?;
         let settings = Settings::read(&layers)?;
-        check_receiver_names(&settings, &rules)?;
+        check_receiver_names(&layers, &settings, &rules)?;
         Ok(Self {
             settings,
             rules,
@@ -90,19 +90,13 @@ fn read_file(
         .chain(settings::children(""))
         .collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let entries = root.entries("the configuration", &known)?;
-    let (lists, values): (Vec<_>, Vec<_>) = entries
-        .iter()
-        .partition(|(key, ..)| RULE_SECTIONS.contains(&key.as_str()));
-    for (key, _, node) in lists {
+    let (lists, values): (Vec<_>, Vec<_>) = root
+        .known_entries("the configuration", &known, problems)
+        .partition(|(key, _)| RULE_SECTIONS.contains(key));
+    for (key, node) in lists {
         rules.read(key, node, problems);
     }
-    gathered.add_file(
-        values
-            .into_iter()
-            .map(|(key, _, node)| (key.as_str(), node)),
-        problems,
-    );
+    gathered.add_file(values.into_iter(), problems);
     Ok(())
 }
 
@@ -160,13 +154,18 @@ fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
-fn check_receiver_names(settings: &Settings, rules: &Rules) -> Result<(), Problem> {
+fn check_receiver_names(
+    layers: &Layers,
+    settings: &Settings,
+    rules: &Rules,
+) -> Result<(), ConfigError> {
     let names = || {
         rules
             .receivers
             .iter()
             .map(|receiver| receiver.name.as_str())
     };
+    let mut problems = Vec::new();
     for (key, name) in [
         ("default_receiver", &settings.default_receiver),
         ("fallback_receiver", &settings.fallback_receiver),
@@ -175,11 +174,13 @@ fn check_receiver_names(settings: &Settings, rules: &Rules) -> Result<(), Proble
             && !names().any(|known| known == name)
         {
             let hint = nearest::hint(name, names());
-            return Err(Problem::general(
-                format!("{key}: no receiver is named `{name}`{hint}"),
-                "",
-            ));
+            let what = format!("no receiver is named `{name}`{hint}");
+            problems.push(layers.problem(key, &what, ""));
         }
     }
-    Ok(())
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError(problems))
+    }
 }

@@ -11,7 +11,7 @@ use crate::config::{
     Config,
     rules::{Receiver, SecretSource},
     schema::schema,
-    settings::{Form, SETTINGS, effective, without_credentials},
+    settings::{Form, SETTINGS, without_credentials},
     units,
 };
 use crate::domain::{classify::Rule, route::Route};
@@ -55,7 +55,7 @@ fn show(config: &Config) {
         .max()
         .unwrap_or_default();
     for setting in SETTINGS {
-        let (value, origin) = effective(&config.layers, setting.key).map_or_else(
+        let (value, origin) = config.layers.effective(setting.key).map_or_else(
             || ("(not set)".to_owned(), String::new()),
             |(texts, origin)| (masked(&texts), origin),
         );
@@ -137,7 +137,7 @@ fn masked(texts: &[String]) -> String {
 fn as_json(config: &Config) -> Value {
     let mut settings = Map::new();
     for setting in SETTINGS {
-        if let Some((texts, origin)) = effective(&config.layers, setting.key) {
+        if let Some((texts, origin)) = config.layers.effective(setting.key) {
             let value = if setting.form == Form::List {
                 json!(texts)
             } else {

@@ -85,6 +85,7 @@ impl fmt::Display for Problem {
                     .take(place.column.saturating_sub(1))
                     .map(|c| if c == '\t' { '\t' } else { ' ' })
                     .collect();
+                let line = masked(line);
                 write!(f, "\n {number} | {line}\n {margin} | {indent}^")?;
             }
             None => f.write_str(&self.what)?,
@@ -94,6 +95,37 @@ impl fmt::Display for Problem {
         }
         Ok(())
     }
+}
+
+/// A line of a configuration as it may be shown: whoever puts a webhook or a password where it does not
+/// belong is told so, but the log of it is for others too. As long as before, so that marks below it fit.
+fn masked(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("://") {
+        let is_web = before.ends_with("http") || before.ends_with("https");
+        let end = after
+            .find(|c: char| c.is_whitespace() || "\"'`,{}[]<>".contains(c))
+            .unwrap_or(after.len());
+        let (address, tail) = after.split_at(end);
+        let (user, host) = match address.rsplit_once('@') {
+            Some((user, host)) => (user.chars().count() + 1, host),
+            None => (0, address),
+        };
+        let path = host.find(['/', '?', '#']).unwrap_or(host.len());
+        let (host, path) = host.split_at(path);
+        shown.push_str(before);
+        shown.push_str("://");
+        shown.push_str(&"*".repeat(user));
+        shown.push_str(host);
+        if is_web {
+            shown.push_str(&"*".repeat(path.chars().count()));
+        } else {
+            shown.push_str(path);
+        }
+        rest = tail;
+    }
+    shown + rest
 }
 
 /// All that is wrong with a configuration; never empty.

@@ -3,17 +3,18 @@
 mod layers;
 mod table;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
-
-use config::Config as Layers;
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     error::{ConfigError, Problem},
     units,
 };
-use crate::domain::prowjob::JobType;
+use crate::domain::{
+    nearest,
+    prowjob::{JOB_TYPES, JobType},
+};
 
-pub use layers::{ENV_PREFIX, Gathered, Layer, effective};
+pub use layers::{ENV_PREFIX, Gathered, Layer, Layers};
 pub use table::{Form, SETTINGS, Setting, children};
 
 /// The settings, read.
@@ -65,7 +66,7 @@ pub struct Pace {
 }
 
 /// Polling of deck.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeckSettings {
     /// Its address, not yet checked.
     pub url: String,
@@ -73,6 +74,16 @@ pub struct DeckSettings {
     pub interval: Duration,
     /// Whole answer.
     pub timeout: Duration,
+}
+
+impl fmt::Debug for DeckSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeckSettings")
+            .field("url", &without_credentials(&self.url))
+            .field("interval", &self.interval)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
 }
 
 /// Retrying of deliveries.
@@ -104,7 +115,8 @@ impl Settings {
                 .duration("sources.deck.timeout")
                 .max(Duration::from_secs(1)),
         });
-        let (Ok(store_path), Ok(listen)) = (store_path, listen) else {
+        let types = reader.types().map_err(|problem| problems.push(problem));
+        let (Ok(store_path), Ok(listen), Ok(types)) = (store_path, listen, types) else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
@@ -116,11 +128,7 @@ impl Settings {
             inbound: reader.pace("server"),
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
-            types: reader
-                .list("watch.types")
-                .iter()
-                .map(|word| JobType::parse(word))
-                .collect(),
+            types,
             max_age: reader.duration("watch.max_age"),
             window: reader.duration("dedup.window"),
             group_wait: reader.duration("dedup.group_wait"),
@@ -144,7 +152,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn list(&self, key: &str) -> Vec<String> {
-        effective(self.layers, key)
+        self.layers
+            .effective(key)
             .map(|(texts, _)| texts)
             .unwrap_or_default()
     }
@@ -180,23 +189,16 @@ impl Reader<'_> {
         }
     }
 
-    fn origin(&self, key: &str) -> String {
-        effective(self.layers, key).map_or_else(String::new, |(_, origin)| origin)
-    }
-
     fn store_path(&self) -> Result<PathBuf, Problem> {
         let url = self.text("store.url").unwrap_or_default();
         let path = url
             .strip_prefix("sqlite://")
             .filter(|path| !path.is_empty());
         path.map(PathBuf::from).ok_or_else(|| {
-            let what = format!(
-                "{}: store.url `{}` is not a store this version knows",
-                self.origin("store.url"),
-                without_credentials(&url)
-            );
-            Problem::general(
-                what,
+            let url = without_credentials(&url);
+            self.layers.problem(
+                "store.url",
+                &format!("`{url}` is not a store this version knows"),
                 "write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db",
             )
         })
@@ -205,15 +207,28 @@ impl Reader<'_> {
     fn listen(&self) -> Result<SocketAddr, Problem> {
         let text = self.text("server.listen").unwrap_or_default();
         text.parse().map_err(|_| {
-            let what = format!(
-                "{}: server.listen `{text}` is not an address and port",
-                self.origin("server.listen")
-            );
-            Problem::general(
-                what,
+            self.layers.problem(
+                "server.listen",
+                &format!("`{text}` is not an address and port"),
                 "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
             )
         })
+    }
+
+    /// Prow may grow new types, but a mistyped one would watch nothing and say nothing.
+    fn types(&self) -> Result<Vec<JobType>, Problem> {
+        let words = self.list("watch.types");
+        let types: Vec<JobType> = words.iter().map(|word| JobType::parse(word)).collect();
+        let unknown = types.iter().find_map(|known| match known {
+            JobType::Other(word) => Some(word),
+            _ => None,
+        });
+        let Some(word) = unknown else {
+            return Ok(types);
+        };
+        let hint = nearest::hint(word, JOB_TYPES.into_iter());
+        let what = format!("`{word}` is not a type of job{hint}");
+        Err(self.layers.problem("watch.types", &what, ""))
     }
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Config,
-    error::{ConfigError, Problem},
+    error::{ConfigError, Place, Problem},
     rules::{Receiver, SecretSource},
 };
 use crate::domain::{
@@ -28,6 +28,8 @@ pub struct Destination {
     pub url: SecretString,
     /// Put before critical messages.
     pub mention: Option<String>,
+    /// Where the receiver stands.
+    pub place: Place,
 }
 
 /// A configuration with its secrets.
@@ -147,6 +149,7 @@ fn read_receiver(
             Destination {
                 url: url.into(),
                 mention: receiver.mention_on_critical.clone(),
+                place: receiver.place.clone(),
             },
         );
     };

@@ -200,24 +200,40 @@ impl<'a> Reader<'a> {
 impl Node {
     /// The entries of a map, each of which must be one of `known`.
     pub fn entries(&self, what: &str, known: &[&str]) -> Result<&[(String, Place, Self)], Problem> {
-        let Kind::Map(entries) = &self.kind else {
-            return Err(Problem::at(
+        let entries = self.map(what, known)?;
+        match unknown_keys(entries, what, known).next() {
+            Some(problem) => Err(problem),
+            None => Ok(entries),
+        }
+    }
+
+    /// The same, but every unknown key is told, and the others are given all the same.
+    pub fn known_entries<'a>(
+        &'a self,
+        what: &str,
+        known: &'a [&'a str],
+        problems: &mut Vec<Problem>,
+    ) -> impl Iterator<Item = (&'a str, &'a Self)> + use<'a> {
+        let entries = self.map(what, known).unwrap_or_else(|problem| {
+            problems.push(problem);
+            &[]
+        });
+        problems.extend(unknown_keys(entries, what, known));
+        entries
+            .iter()
+            .filter(|(key, ..)| known.contains(&key.as_str()))
+            .map(|(key, _, node)| (key.as_str(), node))
+    }
+
+    fn map(&self, what: &str, known: &[&str]) -> Result<&[(String, Place, Self)], Problem> {
+        match &self.kind {
+            Kind::Map(entries) => Ok(entries),
+            Kind::Null | Kind::Text(_) | Kind::List(_) => Err(Problem::at(
                 self.place.clone(),
                 format!("{what} must be a map"),
                 format!("its keys are {}", known.join(", ")),
-            ));
-        };
-        for (key, place, _) in entries {
-            if !known.contains(&key.as_str()) {
-                let hint = crate::domain::nearest::hint(key, known.iter().copied());
-                return Err(Problem::at(
-                    place.clone(),
-                    format!("unknown key `{key}` in {what}{hint}"),
-                    "",
-                ));
-            }
+            )),
         }
-        Ok(entries)
     }
 
     /// The items of a list; nothing is an empty list.
@@ -244,4 +260,22 @@ impl Node {
             )),
         }
     }
+}
+
+fn unknown_keys(
+    entries: &[(String, Place, Node)],
+    what: &str,
+    known: &[&str],
+) -> impl Iterator<Item = Problem> {
+    let unknown = entries
+        .iter()
+        .filter(|(key, ..)| !known.contains(&key.as_str()));
+    unknown.map(move |(key, place, _)| {
+        let hint = crate::domain::nearest::hint(key, known.iter().copied());
+        Problem::at(
+            place.clone(),
+            format!("unknown key `{key}` in {what}{hint}"),
+            "",
+        )
+    })
 }

@@ -21,6 +21,9 @@ pub enum JobType {
     Other(String),
 }
 
+/// The words that this version knows.
+pub const JOB_TYPES: [&str; 4] = ["presubmit", "postsubmit", "periodic", "batch"];
+
 impl JobType {
     /// Reads Prow's word.
     pub fn parse(word: &str) -> Self {

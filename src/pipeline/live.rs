@@ -55,27 +55,18 @@ impl Live {
             deck.url
                 .parse::<DeckUrl>()
                 .map_err(|error| {
-                    problems.push(Problem::general(format!("sources.deck.url: {error}"), ""));
+                    let layers = &snapshot.config.layers;
+                    problems.push(layers.problem("sources.deck.url", &error.to_string(), ""));
                 })
                 .ok()
         });
-        let tokens = settings.hmac_file.as_ref().and_then(|file| {
-            let read = fs::read(file).map_err(|error| {
-                Problem::general(
-                    format!(
-                        "sources.webhook.hmac_file: cannot read {}: {error}",
-                        file.display()
-                    ),
-                    "mount Prow's HMAC secret there",
-                )
-            });
-            let parsed = read.and_then(|bytes| {
-                TokenFile::parse(&bytes, file).map_err(|error| {
-                    Problem::general(format!("sources.webhook.hmac_file: {error}"), "")
-                })
-            });
-            parsed.map_err(|problem| problems.push(problem)).ok()
-        });
+        let tokens = match tokens(&snapshot.config) {
+            Ok(tokens) => tokens,
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
         if problems.is_empty() {
             Ok(Self {
                 snapshot,
@@ -89,15 +80,32 @@ impl Live {
     }
 }
 
+fn tokens(config: &Config) -> Result<Option<TokenFile>, Problem> {
+    let Some(file) = &config.settings.hmac_file else {
+        return Ok(None);
+    };
+    let failed = |what: String, hint: &str| {
+        let key = "sources.webhook.hmac_file";
+        Err(config.layers.problem(key, &what, hint))
+    };
+    match fs::read(file) {
+        Ok(bytes) => TokenFile::parse(&bytes, file)
+            .map(Some)
+            .or_else(|error| failed(error.to_string(), "")),
+        Err(error) => failed(
+            format!("cannot read {}: {error}", file.display()),
+            "mount Prow's HMAC secret there",
+        ),
+    }
+}
+
 fn endpoints(snapshot: &Snapshot, problems: &mut Vec<Problem>) -> BTreeMap<String, Endpoint> {
     let settings = &snapshot.config.settings;
     let allowed = match AllowedHosts::parse(&settings.allowed_hosts) {
         Ok(allowed) => allowed,
         Err(error) => {
-            problems.push(Problem::general(
-                format!("delivery.allowed_hosts: {error}"),
-                "",
-            ));
+            let layers = &snapshot.config.layers;
+            problems.push(layers.problem("delivery.allowed_hosts", &error.to_string(), ""));
             return BTreeMap::new();
         }
     };
@@ -122,7 +130,8 @@ fn endpoints(snapshot: &Snapshot, problems: &mut Vec<Problem>) -> BTreeMap<Strin
                 );
             }
             Err(error) => {
-                problems.push(Problem::general(format!("receiver `{name}`: {error}"), ""));
+                let what = format!("receiver `{name}`: {error}");
+                problems.push(Problem::at(destination.place.clone(), what, ""));
             }
         }
     }

@@ -1,14 +1,17 @@
 //! Gathers settings in layers: defaults, files in order, environment. The `config` crate merges them and
 //! keeps where each value came from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
-use config::{Config as Layers, ConfigError as LayerError, Source, Value, ValueKind};
+use config::{ConfigError as LayerError, Source, Value, ValueKind};
 
-use super::table::{Form, SETTINGS, children, read_form};
+use super::table::{EXTENDED, Form, SETTINGS, Setting, children, read_form};
 use crate::{
     config::{
-        error::{ConfigError, Problem},
+        error::{ConfigError, Place, Problem},
         yaml::{Kind, Node},
     },
     domain::nearest,
@@ -37,10 +40,20 @@ pub struct Gathered {
     layers: Vec<Layer>,
     /// Lists are joined over the files, so each layer carries what came before.
     lists: BTreeMap<&'static str, Vec<Value>>,
+    /// Where each setting stands in the last file that has it.
+    places: BTreeMap<&'static str, Place>,
+}
+
+/// The merged layers.
+#[derive(Clone)]
+pub struct Layers {
+    merged: config::Config,
+    places: BTreeMap<&'static str, Place>,
 }
 
 impl Gathered {
-    /// Adds one file's settings; `entries` are its top-level keys without the lists of rules.
+    /// Adds one file's settings; `entries` are its top-level keys without the lists of rules. Every problem
+    /// is told, not only the first.
     pub fn add_file<'a>(
         &mut self,
         entries: impl Iterator<Item = (&'a str, &'a Node)>,
@@ -48,57 +61,57 @@ impl Gathered {
     ) {
         let mut layer = Layer::default();
         for (key, node) in entries {
-            if let Err(problem) = self.add(&mut layer, key, node) {
-                problems.push(problem);
-            }
+            self.add(&mut layer, key, node, problems);
         }
         self.layers.push(layer);
     }
 
-    fn add(&mut self, layer: &mut Layer, key: &str, node: &Node) -> Result<(), Problem> {
+    fn add(&mut self, layer: &mut Layer, key: &str, node: &Node, problems: &mut Vec<Problem>) {
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
-            let origin = node.place.to_string();
-            let value = match setting.form {
-                Form::List => {
-                    let list = self.lists.entry(setting.key).or_default();
-                    for item in node.items(key)? {
-                        list.push(Value::new(
-                            Some(&item.place.to_string()),
-                            item.text(key)?.to_owned(),
-                        ));
-                    }
-                    Value::new(Some(&origin), ValueKind::Array(list.clone()))
+            match self.value(setting, node) {
+                Ok(value) => {
+                    layer.0.insert(key.to_owned(), value);
+                    self.places.insert(setting.key, node.place.clone());
                 }
-                Form::Text | Form::Duration | Form::Size | Form::Number => {
-                    let text = node.text(key)?;
-                    read_form(setting.form, text).map_err(|hint| {
-                        Problem::at(
-                            node.place.clone(),
-                            format!("`{text}` is not a value for {key}"),
-                            hint,
-                        )
-                    })?;
-                    Value::new(Some(&origin), text.to_owned())
-                }
-            };
-            layer.0.insert(key.to_owned(), value);
-            return Ok(());
+                Err(problem) => problems.push(problem),
+            }
+            return;
         }
         if matches!(node.kind, Kind::Null) {
-            return Ok(());
+            return;
         }
         let below = children(key);
         let known: Vec<&str> = below.iter().map(String::as_str).collect();
-        for (name, _, value) in node.entries(&format!("`{key}`"), &known)? {
-            self.add(layer, &format!("{key}.{name}"), value)?;
+        for (name, value) in node.known_entries(&format!("`{key}`"), &known, problems) {
+            self.add(layer, &format!("{key}.{name}"), value, problems);
         }
-        Ok(())
+    }
+
+    fn value(&mut self, setting: &Setting, node: &Node) -> Result<Value, Problem> {
+        let key = setting.key;
+        let origin = node.place.to_string();
+        if setting.form == Form::List {
+            let list = self.lists.entry(key).or_insert_with(|| standing(key));
+            for item in node.items(key)? {
+                list.push(Value::new(
+                    Some(&item.place.to_string()),
+                    item.text(key)?.to_owned(),
+                ));
+            }
+            return Ok(Value::new(Some(&origin), ValueKind::Array(list.clone())));
+        }
+        let text = node.text(key)?;
+        read_form(setting.form, text).map_err(|hint| {
+            let what = format!("`{text}` is not a value for {key}");
+            Problem::at(node.place.clone(), what, hint)
+        })?;
+        Ok(Value::new(Some(&origin), text.to_owned()))
     }
 
     /// Merges defaults, files and environment.
     pub fn merge(self, environment: &BTreeMap<String, String>) -> Result<Layers, ConfigError> {
         let failed = |error: LayerError| ConfigError::from(Problem::general(error.to_string(), ""));
-        let mut builder = Layers::builder();
+        let mut builder = config::Config::builder();
         for setting in SETTINGS {
             if let Some(default) = setting.default {
                 let value = if setting.form == Form::List {
@@ -119,10 +132,24 @@ impl Gathered {
         for layer in self.layers {
             builder = builder.add_source(layer);
         }
-        builder
+        let merged = builder
             .add_source(environment_layer(environment)?)
             .build()
-            .map_err(failed)
+            .map_err(failed)?;
+        Ok(Layers {
+            merged,
+            places: self.places,
+        })
+    }
+}
+
+/// What a list holds whatever is written.
+fn standing(key: &str) -> Vec<Value> {
+    let setting = SETTINGS.iter().find(|setting| setting.key == key);
+    let default = setting.and_then(|setting| setting.default);
+    match default.filter(|_| key == EXTENDED) {
+        Some(host) => vec![Value::new(Some(&"default".to_owned()), host)],
+        None => Vec::new(),
     }
 }
 
@@ -150,11 +177,14 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, Co
         }
         let origin = format!("environment {name}");
         let value = match setting.form {
-            Form::List => ValueKind::Array(
-                text.split(',')
-                    .map(|item| Value::new(Some(&origin), item.trim()))
-                    .collect(),
-            ),
+            Form::List => {
+                let mut list = standing(setting.key);
+                list.extend(
+                    text.split(',')
+                        .map(|item| Value::new(Some(&origin), item.trim())),
+                );
+                ValueKind::Array(list)
+            }
             Form::Text | Form::Duration | Form::Size | Form::Number => {
                 ValueKind::String(text.clone())
             }
@@ -168,21 +198,46 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, Co
     }
 }
 
-/// A merged value: its text (lists joined with commas) and where it came from.
-pub fn effective(layers: &Layers, key: &str) -> Option<(Vec<String>, String)> {
-    let mut value = &layers.cache;
-    for part in key.split('.') {
-        let ValueKind::Table(table) = &value.kind else {
-            return None;
-        };
-        value = table.get(part)?;
+impl fmt::Debug for Layers {
+    /// Without the values, some of which hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers")
+            .field("places", &self.places)
+            .finish_non_exhaustive()
     }
-    let texts = match &value.kind {
-        ValueKind::Array(items) => items
-            .iter()
-            .map(|item| item.clone().into_string().unwrap_or_default())
-            .collect(),
-        _ => vec![value.clone().into_string().ok()?],
-    };
-    Some((texts, value.origin().unwrap_or("default").to_owned()))
+}
+
+impl Layers {
+    /// A value: its text, or texts of a list, and where it came from.
+    pub fn effective(&self, key: &str) -> Option<(Vec<String>, String)> {
+        let mut value = &self.merged.cache;
+        for part in key.split('.') {
+            let ValueKind::Table(table) = &value.kind else {
+                return None;
+            };
+            value = table.get(part)?;
+        }
+        let texts = match &value.kind {
+            ValueKind::Array(items) => items
+                .iter()
+                .map(|item| item.clone().into_string().unwrap_or_default())
+                .collect(),
+            _ => vec![value.clone().into_string().ok()?],
+        };
+        Some((texts, value.origin().unwrap_or("default").to_owned()))
+    }
+
+    /// A problem with a value, told where the value stands.
+    pub fn problem(&self, key: &str, what: &str, hint: &str) -> Problem {
+        let what = format!("{key}: {what}");
+        let origin = self.effective(key).map(|(_, origin)| origin);
+        let place = self.places.get(key);
+        match (place, origin) {
+            (Some(place), Some(origin)) if place.to_string() == origin => {
+                Problem::at(place.clone(), what, hint)
+            }
+            (_, Some(origin)) => Problem::general(format!("{origin}: {what}"), hint),
+            (_, None) => Problem::general(what, hint),
+        }
+    }
 }

@@ -132,7 +132,7 @@ settings![
         "delivery.allowed_hosts",
         List,
         Some("hooks.slack.com"),
-        "Hosts that webhook URLs may name; plain http only to a loopback address with port."
+        "Hosts that webhook URLs may name besides hooks.slack.com; plain http only to a loopback address with port."
     ),
     (
         "delivery.rate_per_s",
@@ -177,6 +177,9 @@ settings![
         "Receiver of messages whose own receiver is dead."
     ),
 ];
+
+/// The list that adds to its default instead of standing for it: who needs a relay needs Slack as well.
+pub(super) const EXTENDED: &str = "delivery.allowed_hosts";
 
 /// Keys directly below a section: `sources` → `webhook`, `deck`.
 pub fn children(section: &str) -> Vec<String> {
