@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod context;
 mod core_laws;
+mod webhook;
