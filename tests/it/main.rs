@@ -4,4 +4,5 @@
 
 mod context;
 mod core_laws;
+mod deck_polling;
 mod webhook;
