@@ -5,4 +5,5 @@
 mod context;
 mod core_laws;
 mod deck_polling;
+mod delivery;
 mod webhook;
