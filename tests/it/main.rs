@@ -6,4 +6,5 @@ mod context;
 mod core_laws;
 mod deck_polling;
 mod delivery;
+mod github_status;
 mod webhook;
