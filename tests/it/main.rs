@@ -7,4 +7,5 @@ mod core_laws;
 mod deck_polling;
 mod delivery;
 mod github_status;
+mod hostile;
 mod webhook;
