@@ -4,6 +4,7 @@
 
 mod context;
 mod core_laws;
+mod crash;
 mod deck_polling;
 mod delivery;
 mod github_status;
