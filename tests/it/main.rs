@@ -9,4 +9,5 @@ mod deck_polling;
 mod delivery;
 mod github_status;
 mod hostile;
+mod limits;
 mod webhook;
