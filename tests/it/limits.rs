@@ -120,6 +120,28 @@ fn wrong_signatures(body: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_refused_body_does_not_cost_the_next_request_on_the_connection() {
+    run(
+        Setup::default().with("server: { max_body: 64KiB }"),
+        async |ctx| {
+            let over = "x".repeat((64 << 10) + 1);
+            let head = format!(
+                "POST {HOOK} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+                over.len()
+            );
+            let answer = exchange(ctx, head.as_bytes()).await.to_lowercase();
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+            // The client keeps connections unless it is told not to.
+            for _ in 0..20 {
+                assert_eq!(post_with(ctx, &over, None).await.status, 413);
+                ctx.webhook(&passed("s3", 1)).await;
+            }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn signatures_that_do_not_hold_get_401_and_change_nothing() {
     run(Setup::default(), async |ctx| {
         let body = failed("s3", 1).to_json().to_string();
