@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use prow_notifier::standin::slack::Forced;
 use rusqlite::Connection;
 use serde_json::json;
 use tokio::{
@@ -316,6 +317,36 @@ async fn a_locked_store_gets_503_and_when_to_come_again_and_loses_nothing() {
         assert_eq!(metrics.decided("notify"), 1);
         assert!(metrics.get("store_failures_total{reason=\"unavailable\"}") >= 1);
         assert_eq!(ctx.readyz().await.0, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_are_not_repeated_while_their_delivery_cannot_be_noted() {
+    run(Setup::default(), async |ctx| {
+        ctx.expect_error("Cannot note what became of a message");
+        for hook in ["platform", "s3"] {
+            // Slack takes the message at once and says so when the store is locked.
+            ctx.slack.force(
+                hook,
+                Forced {
+                    delay: Duration::from_secs(2),
+                    accept: true,
+                    ..Forced::answer(200, "ok")
+                },
+            );
+        }
+        ctx.webhook(&failed("s3", 1)).await;
+        ctx.messages(2).await;
+        let other = Connection::open(ctx.store()).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        ctx.until("both receivers had time to repeat", |metrics| {
+            metrics.get("store_failures_total{reason=\"unavailable\"}") >= 4
+        })
+        .await;
+        other.execute_batch("ROLLBACK").unwrap();
+        ctx.settle().await;
+        assert_eq!(ctx.unread(), 0);
     })
     .await;
 }
