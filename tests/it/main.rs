@@ -10,4 +10,7 @@ mod delivery;
 mod github_status;
 mod hostile;
 mod limits;
+mod preview;
+mod program;
+mod shipped_configs;
 mod webhook;
