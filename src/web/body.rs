@@ -39,3 +39,42 @@ pub async fn read(headers: &HeaderMap, body: Body, cap: usize) -> Result<Bytes, 
         Ok(Err(_)) => Err(BodyError::Broken),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        task::{Context, Poll, ready},
+    };
+
+    use hyper::body::Frame;
+    use tokio::time::{Instant, Interval, interval};
+
+    use super::*;
+
+    /// A byte a second, without end.
+    struct Drip(Interval);
+
+    impl hyper::body::Body for Drip {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            ready!(self.0.poll_tick(context));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up() {
+        let begun = Instant::now();
+        let body = Body::new(Drip(interval(Duration::from_secs(1))));
+        let read = read(&HeaderMap::new(), body, 1 << 20).await;
+        assert_eq!(read, Err(BodyError::TooSlow));
+        assert_eq!(begun.elapsed(), BODY_TIMEOUT);
+    }
+}
