@@ -14,7 +14,10 @@ use crate::config::{
     settings::{Form, SETTINGS, without_credentials},
     units,
 };
-use crate::domain::{classify::Rule, route::Route};
+use crate::domain::{
+    classify::{Rule, Template},
+    route::Route,
+};
 
 /// What to show.
 #[derive(Debug, Subcommand)]
@@ -97,11 +100,36 @@ fn matchers(list: &[crate::domain::matcher::Matcher]) -> String {
 }
 
 fn rule_line(rule: &Rule) -> String {
-    format!("{}: {}", rule.name, matchers(&rule.matchers))
+    let set = &rule.set;
+    let severity = set.severity.map(|severity| severity.to_string());
+    let sets: Vec<String> = [
+        ("service", text(set.service.as_ref())),
+        ("controller", text(set.controller.as_ref())),
+        ("component", text(set.component.as_ref())),
+        ("stage", text(set.stage.as_ref())),
+        ("severity", severity),
+        ("runbook", text(set.runbook.as_ref())),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| value.map(|value| format!("{key} {value}")))
+    .collect();
+    let line = format!("{}: {}", rule.name, matchers(&rule.matchers));
+    if sets.is_empty() {
+        line
+    } else {
+        format!("{line} → {}", sets.join(", "))
+    }
+}
+
+fn text(template: Option<&Template>) -> Option<String> {
+    template.map(ToString::to_string)
 }
 
 fn receiver_line(receiver: &Receiver) -> String {
-    format!("{}: slack, {}", receiver.name, secret(&receiver.secret))
+    let mention = receiver.mention_on_critical.as_ref();
+    let mention = mention.map_or_else(String::new, |mention| format!(", mentions {mention}"));
+    let from = secret(&receiver.secret);
+    format!("{}: slack, {from}{mention}", receiver.name)
 }
 
 /// Where a secret comes from, never the secret.

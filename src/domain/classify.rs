@@ -167,6 +167,19 @@ impl Template {
     }
 }
 
+impl fmt::Display for Template {
+    /// As it could be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => f.write_str(&text.replace('$', "$$"))?,
+                Part::Variable(name) => write!(f, "${{{name}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The name after a `$` and what follows it.
 fn variable(after: &str) -> (&str, &str) {
     if let Some((name, tail)) = after

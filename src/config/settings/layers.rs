@@ -93,10 +93,7 @@ impl Gathered {
         if setting.form == Form::List {
             let list = self.lists.entry(key).or_insert_with(|| standing(key));
             for item in node.items(key)? {
-                list.push(Value::new(
-                    Some(&item.place.to_string()),
-                    item.text(key)?.to_owned(),
-                ));
+                add(list, &item.place.to_string(), item.text(key)?);
             }
             return Ok(Value::new(Some(&origin), ValueKind::Array(list.clone())));
         }
@@ -143,6 +140,14 @@ impl Gathered {
     }
 }
 
+/// Adds to a list, once.
+fn add(list: &mut Vec<Value>, origin: &str, item: &str) {
+    let is_known = |known: &Value| matches!(&known.kind, ValueKind::String(text) if text == item);
+    if !list.iter().any(is_known) {
+        list.push(Value::new(Some(&origin.to_owned()), item));
+    }
+}
+
 /// What a list holds whatever is written.
 fn standing(key: &str) -> Vec<Value> {
     let setting = SETTINGS.iter().find(|setting| setting.key == key);
@@ -179,10 +184,8 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, Co
         let value = match setting.form {
             Form::List => {
                 let mut list = standing(setting.key);
-                list.extend(
-                    text.split(',')
-                        .map(|item| Value::new(Some(&origin), item.trim())),
-                );
+                text.split(',')
+                    .for_each(|item| add(&mut list, &origin, item.trim()));
                 ValueKind::Array(list)
             }
             Form::Text | Form::Duration | Form::Size | Form::Number => {
