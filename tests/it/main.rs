@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod config_errors;
+mod config_show;
 mod context;
 mod core_laws;
 mod crash;

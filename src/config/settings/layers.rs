@@ -91,11 +91,12 @@ impl Gathered {
         let key = setting.key;
         let origin = node.place.to_string();
         if setting.form == Form::List {
-            let list = self.lists.entry(key).or_insert_with(|| standing(key));
+            let list = self.lists.entry(key).or_default();
             for item in node.items(key)? {
                 add(list, &item.place.to_string(), item.text(key)?);
             }
-            return Ok(Value::new(Some(&origin), ValueKind::Array(list.clone())));
+            let whole = with_standing(key, list.clone());
+            return Ok(Value::new(Some(&origin), ValueKind::Array(whole)));
         }
         let text = node.text(key)?;
         read_form(setting.form, text).map_err(|hint| {
@@ -148,14 +149,14 @@ fn add(list: &mut Vec<Value>, origin: &str, item: &str) {
     }
 }
 
-/// What a list holds whatever is written.
-fn standing(key: &str) -> Vec<Value> {
+/// A list with what it holds whatever is written. At its end, so that numbers in errors are as written.
+fn with_standing(key: &str, mut list: Vec<Value>) -> Vec<Value> {
     let setting = SETTINGS.iter().find(|setting| setting.key == key);
     let default = setting.and_then(|setting| setting.default);
-    match default.filter(|_| key == EXTENDED) {
-        Some(host) => vec![Value::new(Some(&"default".to_owned()), host)],
-        None => Vec::new(),
+    if let Some(host) = default.filter(|_| key == EXTENDED) {
+        add(&mut list, "default", host);
     }
+    list
 }
 
 fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, ConfigError> {
@@ -183,10 +184,10 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, Co
         let origin = format!("environment {name}");
         let value = match setting.form {
             Form::List => {
-                let mut list = standing(setting.key);
+                let mut list = Vec::new();
                 text.split(',')
                     .for_each(|item| add(&mut list, &origin, item.trim()));
-                ValueKind::Array(list)
+                ValueKind::Array(with_standing(setting.key, list))
             }
             Form::Text | Form::Duration | Form::Size | Form::Number => {
                 ValueKind::String(text.clone())
