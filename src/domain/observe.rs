@@ -83,13 +83,18 @@ impl State {
                 return Some(format!("already seen as {}", known.state));
             }
         }
-        let twin = self
+        let mut twins = self
             .aliases
-            .get(&alias(run)?)
-            .and_then(|name| self.runs.get(name))?;
-        let same =
-            twin.name != run.run && twin.finished_at.is_some() && (twin.inferred || run.inferred);
-        same.then(|| format!("the same run as {}, known from another source", twin.name))
+            .get(&alias(run)?)?
+            .iter()
+            .filter_map(|name| self.runs.get(name));
+        let twin = twins.find(|twin| {
+            twin.name != run.run && twin.finished_at.is_some() && (twin.inferred || run.inferred)
+        })?;
+        Some(format!(
+            "the same run as {}, known from another source",
+            twin.name
+        ))
     }
 
     fn apply(&mut self, policy: &Policy, case: &Case<'_>) -> Outcome {

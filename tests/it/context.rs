@@ -328,7 +328,13 @@ impl Context {
 
     /// Waits for a log line with this in its message.
     pub(crate) async fn logged(&self, words: &str) -> Value {
-        self.daemon().logged(words).await
+        self.daemon().logged(words, 0).await
+    }
+
+    /// Waits for such a line after the first `lines` of [`Self::log`].
+    pub(crate) async fn logged_after(&self, lines: usize, words: &str) -> Value {
+        let before = lines - self.logs.len();
+        self.daemon().logged(words, before).await
     }
 
     /// An error must and may be logged whose message has these words in it.

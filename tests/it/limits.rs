@@ -241,7 +241,7 @@ async fn a_client_that_drips_its_headers_is_cut_off() {
                 drop(stream.write_all(b"a").await);
             }
         };
-        let read = tokio::time::timeout(Duration::from_secs(15), cut).await;
+        let read = tokio::time::timeout(Duration::from_secs(30), cut).await;
         let answer = String::from_utf8_lossy(&answer[..read.unwrap()]).into_owned();
         assert!(!answer.contains(" 2"), "{answer}");
         ctx.webhook(&passed("s3", 1)).await;
@@ -251,27 +251,28 @@ async fn a_client_that_drips_its_headers_is_cut_off() {
 
 #[tokio::test]
 async fn whoever_sends_more_than_its_share_gets_429_and_when_to_come_again() {
-    run(
-        Setup::default().with("server: { rate_per_s: 1, burst: 5 }"),
-        async |ctx| {
-            let body = passed("s3", 1).to_json().to_string();
-            let mut refused = 0;
-            for _ in 0..8 {
+    let setup = Setup::default().with("server: { rate_per_s: 1, burst: 5 }");
+    run(setup, async |ctx| {
+        let body = passed("s3", 1).to_json().to_string();
+        for _ in 0..5 {
+            let reply = Reply::to(ctx.post(HOOK, body.clone())).await;
+            assert_eq!((reply.status, reply.retry_after), (202, None));
+        }
+        // On a slow machine some more may be earned meanwhile.
+        let refused = async {
+            loop {
                 let reply = Reply::to(ctx.post(HOOK, body.clone())).await;
-                match reply.status {
-                    202 => assert_eq!(reply.retry_after, None),
-                    429 => {
-                        assert_eq!(reply.retry_after, Some(1));
-                        refused += 1;
-                    }
-                    other => panic!("{other} {}", reply.text),
+                if reply.status != 202 {
+                    return reply;
                 }
             }
-            assert!((1..=3).contains(&refused), "{refused}");
-            // Whoever looks after the daemon is not held off.
-            assert_eq!(ctx.readyz().await.0, 200);
-        },
-    )
+        };
+        let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
+        let refused = refused.unwrap();
+        assert_eq!((refused.status, refused.retry_after), (429, Some(1)));
+        // Whoever looks after the daemon is not held off.
+        assert_eq!(ctx.readyz().await.0, 200);
+    })
     .await;
 }
 

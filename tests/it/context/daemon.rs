@@ -45,7 +45,7 @@ impl Daemon {
             address: ([0, 0, 0, 0], 0).into(),
             log,
         };
-        let listening = daemon.logged("Listening on").await;
+        let listening = daemon.logged("Listening on", 0).await;
         daemon.address = listening["server.address"]
             .as_str()
             .unwrap()
@@ -59,11 +59,12 @@ impl Daemon {
         self.log.borrow().clone()
     }
 
-    /// Waits for a log line with this in its message.
-    pub(super) async fn logged(&self, words: &str) -> Value {
+    /// Waits for a log line with this in its message, after so many lines.
+    pub(super) async fn logged(&self, words: &str, after: usize) -> Value {
         let find = |lines: &Vec<String>| {
             let mut entries = lines
                 .iter()
+                .skip(after)
                 .filter_map(|line| serde_json::from_str(line).ok());
             entries.find(|entry: &Value| {
                 entry["message"]
