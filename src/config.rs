@@ -15,6 +15,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use self::{
     error::{ConfigError, Problem},
     rules::Rules,
@@ -38,6 +40,8 @@ pub struct Config {
     pub layers: Layers,
     /// The files it was read from, in order.
     pub files: Vec<PathBuf>,
+    /// Of the files' names and texts, as they were read.
+    pub files_hash: [u8; 32],
 }
 
 impl Config {
@@ -50,8 +54,14 @@ impl Config {
         let mut problems = Vec::new();
         let mut gathered = Gathered::default();
         let mut rules = Rules::default();
+        let mut hash = Sha256::new();
         for file in &files {
-            if let Err(problem) = read_file(file, &mut gathered, &mut rules, &mut problems) {
+            let read = read_text(file).and_then(|text| {
+                hash.update(file.to_string_lossy().as_bytes());
+                hash.update(Sha256::digest(&text));
+                read_file(file, text, &mut gathered, &mut rules, &mut problems)
+            });
+            if let Err(problem) = read {
                 problems.push(problem);
             }
         }
@@ -67,22 +77,27 @@ impl Config {
             rules,
             layers,
             files,
+            files_hash: hash.finalize().into(),
         })
     }
 }
 
-fn read_file(
-    file: &Path,
-    gathered: &mut Gathered,
-    rules: &mut Rules,
-    problems: &mut Vec<Problem>,
-) -> Result<(), Problem> {
-    let text = fs::read_to_string(file).map_err(|error| {
+fn read_text(file: &Path) -> Result<String, Problem> {
+    fs::read_to_string(file).map_err(|error| {
         Problem::general(
             format!("cannot read {}: {error}", file.display()),
             "check path and permissions",
         )
-    })?;
+    })
+}
+
+fn read_file(
+    file: &Path,
+    text: String,
+    gathered: &mut Gathered,
+    rules: &mut Rules,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Problem> {
     let root = yaml::parse(file, text)?;
     let known: Vec<String> = RULE_SECTIONS
         .iter()

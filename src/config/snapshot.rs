@@ -87,6 +87,8 @@ impl Config {
         environment: &BTreeMap<String, String>,
         first_start: Option<Timestamp>,
     ) -> Result<Snapshot, ConfigError> {
+        // Before anything is read, so that a change in the meantime is a difference at the next look.
+        let hash = self.content_hash();
         let mut problems = Vec::new();
         if self.settings.default_receiver.is_none() {
             problems.push(Problem::general(
@@ -105,7 +107,6 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let hash = self.content_hash();
         let policy = self.policy(receivers, first_start);
         Ok(Snapshot {
             config: self,
@@ -115,14 +116,14 @@ impl Config {
         })
     }
 
-    /// A hash over the configuration files and every secret they name, as they are on disk now.
-    pub fn content_hash(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
+    /// A hash over the configuration files as they were read, and every secret they name as it is on disk
+    /// now.
+    fn content_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(self.files_hash);
         let mut add = |path: &Path| {
             hash.update(path.to_string_lossy().as_bytes());
             hash.update(fs::read(path).map_or([0; 32], |bytes| Sha256::digest(&bytes).into()));
         };
-        self.files.iter().for_each(|file| add(file));
         self.settings.hmac_file.iter().for_each(|file| add(file));
         for receiver in &self.rules.receivers {
             match &receiver.secret {

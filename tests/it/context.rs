@@ -1,7 +1,7 @@
 //! The daemon as users run it: the real program between a strict stand-in for Slack and one for deck. Leaving
 //! a test checks what must always hold. Nothing in here reaches into the program.
 
-mod daemon;
+pub(crate) mod daemon;
 mod reply;
 mod samples;
 

@@ -16,6 +16,7 @@ mod inside;
 mod limits;
 mod preview;
 mod program;
+mod reload;
 mod shipped_configs;
 mod storm;
 mod webhook;

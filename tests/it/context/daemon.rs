@@ -13,16 +13,16 @@ use tokio::sync::watch;
 use super::DEADLINE;
 
 /// The running program; killed when dropped.
-pub(super) struct Daemon {
-    pub(super) child: Child,
-    pub(super) address: SocketAddr,
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
     /// Closed when the program has ended.
     log: watch::Receiver<Vec<String>>,
 }
 
 impl Daemon {
     /// Starts it and waits until it listens.
-    pub(super) async fn start(config: &Path) -> Self {
+    pub(crate) async fn start(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
             .arg("--config")
             .arg(config)
@@ -55,12 +55,12 @@ impl Daemon {
     }
 
     /// Its log lines so far.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.log.borrow().clone()
     }
 
     /// Waits for a log line with this in its message, after so many lines.
-    pub(super) async fn logged(&self, words: &str, after: usize) -> Value {
+    pub(crate) async fn logged(&self, words: &str, after: usize) -> Value {
         let find = |lines: &Vec<String>| {
             let mut entries = lines
                 .iter()
@@ -82,7 +82,7 @@ impl Daemon {
     }
 
     /// Asks it to stop, as Kubernetes does.
-    pub(super) fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let asked = Command::new("sh")
             .args(["-c", &format!("kill -TERM {}", self.child.id())])
             .status()
@@ -91,7 +91,7 @@ impl Daemon {
     }
 
     /// Waits for the end; `None` when it was killed.
-    pub(super) async fn ended(&mut self) -> Option<i32> {
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let mut log = self.log.clone();
         // Its log ends with it.
         let closed = tokio::time::timeout(DEADLINE, log.wait_for(|_| false)).await;
