@@ -24,6 +24,14 @@ pub fn start(level: &str) {
     }
 }
 
+/// The first 200 characters of a name from outside, which is as much as a line of the log has room for.
+pub fn short(text: &str) -> &str {
+    text.char_indices()
+        .nth(200)
+        .and_then(|(end, _)| text.get(..end))
+        .unwrap_or(text)
+}
+
 fn log() -> Shown<io::Stderr> {
     Shown(stderr())
 }

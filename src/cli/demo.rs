@@ -22,7 +22,8 @@ use super::{Outcome, out};
 use crate::{
     app::App,
     clock::Clock,
-    domain::decision::Decision,
+    domain::{decision::Decision, notification::Event},
+    metrics::EventLabel,
     pipeline::{Origin, Shared},
     slack::preview_text,
     standin::{
@@ -288,6 +289,29 @@ impl Stage {
         self.printed = messages.len();
     }
 
+    /// Each red run is told to its service alone; of what #platform was told, the rest is shared.
+    fn folded(&self, red: usize) -> String {
+        let told = |event: Event| {
+            let label = EventLabel {
+                event: event.as_str(),
+            };
+            usize::try_from(
+                self.shared
+                    .metrics
+                    .notifications
+                    .get_or_create(&label)
+                    .get(),
+            )
+            .unwrap_or_default()
+        };
+        let alone = told(Event::Opened).saturating_sub(red);
+        format!(
+            "{} of {red} red runs, in {} shared messages",
+            red.saturating_sub(alone),
+            told(Event::SharedCause)
+        )
+    }
+
     async fn conclude(&self, steps: &[Step]) -> Result<()> {
         let counts = self.shared.store.counts().await?;
         let messages = self.slack.messages();
@@ -325,7 +349,7 @@ impl Stage {
                 ),
             ),
             ("notify", decided(Decision::Notify).to_string()),
-            ("folded", decided(Decision::Folded).to_string()),
+            ("folded at #platform", self.folded(red)),
             ("deduplicated", decided(Decision::Deduplicated).to_string()),
             ("recovered", decided(Decision::Recovered).to_string()),
             ("not-failed", decided(Decision::NotFailed).to_string()),

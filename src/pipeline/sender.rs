@@ -303,19 +303,21 @@ impl Sender {
                     reason: ruling.detail.clone(),
                 },
             });
-        self.report(receiver, delivery, &ruling, divert.is_some());
         self.remember(receiver, &ruling.health, now);
         let recorded = Recorded {
             delivery: delivery.id,
             at: now,
             outcome: ruling.outcome.to_owned(),
-            detail: ruling.detail,
+            detail: ruling.detail.clone(),
             counted: ruling.counted,
             then: ruling.then,
-            health: Some(ruling.health),
+            health: Some(ruling.health.clone()),
             divert,
         };
-        self.note(receiver, recorded).await
+        let diverted = recorded.divert.is_some();
+        self.note(receiver, recorded).await?;
+        self.report(receiver, delivery, &ruling, diverted);
+        Ok(())
     }
 
     /// Stores what an attempt came to. What the store cannot take is kept and comes before anything else

@@ -171,7 +171,9 @@ fn load(
     for sighting in sightings {
         let known = by_name(conn, &sighting.run)?;
         let ended = known.as_ref().is_some_and(|run| run.finished_at.is_some());
-        known.into_iter().for_each(|run| slice.keep(run));
+        if let Some(run) = known {
+            slice.keep(run);
+        }
         // Nothing changes the end of a run, so its neighbours and twins do not matter.
         if !ended {
             slice.load_neighbours(conn, sighting)?;
