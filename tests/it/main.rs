@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod architecture;
 mod config_errors;
 mod config_show;
 mod context;
@@ -9,6 +10,7 @@ mod core_laws;
 mod crash;
 mod deck_polling;
 mod delivery;
+mod docs;
 mod explain;
 mod github_status;
 mod hostile;
