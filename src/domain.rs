@@ -18,4 +18,6 @@ pub mod prowjob;
 pub mod replay;
 pub mod route;
 pub mod state;
+mod telling;
+mod timeline;
 pub mod verdict;

@@ -21,6 +21,7 @@ use axum::{
     routing::{get, post},
 };
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hyper::body::Body as _;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -129,9 +130,16 @@ async fn limit_rate(State(web): State<Web>, request: Request, next: Next) -> Res
     next.run(request).await
 }
 
-/// Headers that every answer carries.
+/// Headers that every answer carries. Where a body is left unread the connection ends, and its client must
+/// know, or it would send its next request on it and get no answer.
 async fn harden(request: Request, next: Next) -> Response {
+    let has_body = !request.body().is_end_stream();
     let mut response = next.run(request).await;
+    if has_body && is_given_unread(response.status()) {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response.headers_mut().insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -140,6 +148,18 @@ async fn harden(request: Request, next: Next) -> Response {
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whether this is answered without the whole body having been read.
+fn is_given_unread(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 /// Serves until told to stop, then finishes the requests under way.

@@ -11,13 +11,15 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Outcome, UsageError, out};
 use crate::{
     clock::Clock,
     config::{Config, rules::Receiver, units},
     domain::{
+        classify::Severity,
         decision::Decision,
         flush::Told,
         notification::Notification,
@@ -101,7 +103,7 @@ pub fn run(
     }
     let preview = Preview::new(&config, &runs);
     match args.format {
-        Format::Json => preview.print_json(),
+        Format::Json => preview.print_json()?,
         Format::Slack => preview.print_slack(),
         Format::Text => preview.print_text(),
     }
@@ -177,6 +179,30 @@ fn filter(runs: Vec<Observation>, args: &Args, clock: &Clock) -> Vec<Observation
     runs.into_iter().filter(wanted).collect()
 }
 
+/// One run for machines; its fields are the keys, in this order.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    run: &'a str,
+    job: &'a str,
+    org: Option<&'a str>,
+    repo: Option<&'a str>,
+    #[serde(rename = "ref")]
+    base_ref: Option<&'a str>,
+    state: &'a str,
+    verdict: Verdict,
+    rule: Option<&'a str>,
+    service: Option<&'a str>,
+    controller: Option<&'a str>,
+    component: &'a str,
+    stage: Option<&'a str>,
+    severity: Severity,
+    decision: Decision,
+    reason: String,
+    receivers: Vec<&'a str>,
+    /// What is posted because of it, to the first of several receivers.
+    message: Option<Value>,
+}
+
 /// What each run would lead to, in order of input, and what would be said later.
 struct Preview<'a> {
     config: &'a Config,
@@ -207,39 +233,38 @@ impl<'a> Preview<'a> {
         }
     }
 
-    fn print_json(&self) {
+    fn print_json(&self) -> Result<()> {
         for (run, seen) in &self.runs {
-            out::line(&self.object(run, seen).to_string());
+            out::line(&serde_json::to_string(&self.object(run, seen))?);
         }
+        Ok(())
     }
 
-    fn object(&self, run: &Observation, seen: &Seen) -> Value {
+    fn object<'b>(&self, run: &'b Observation, seen: &'b Seen) -> Line<'b> {
         let class = &seen.outcome.class;
-        let receivers: Vec<&String> = seen
-            .outcome
-            .receivers
-            .iter()
-            .filter(|name| *name != NOBODY)
-            .collect();
-        json!({
-            "run": run.run,
-            "job": run.job,
-            "org": or_null(run.org()),
-            "repo": or_null(run.repo()),
-            "ref": or_null(run.base_ref()),
-            "state": run.state.as_str(),
-            "verdict": seen.outcome.verdict,
-            "rule": class.rule,
-            "service": class.service,
-            "controller": class.controller,
-            "component": class.component,
-            "stage": class.stage,
-            "severity": class.severity,
-            "decision": seen.outcome.decision,
-            "reason": reason(seen),
-            "receivers": receivers,
-            "message": seen.told.first().map(|told| self.payload(&told.notification)),
-        })
+        let receivers = seen.outcome.receivers.iter().map(String::as_str);
+        Line {
+            run: &run.run.0,
+            job: &run.job,
+            org: some(run.org()),
+            repo: some(run.repo()),
+            base_ref: some(run.base_ref()),
+            state: run.state.as_str(),
+            verdict: seen.outcome.verdict,
+            rule: class.rule.as_deref(),
+            service: class.service.as_deref(),
+            controller: class.controller.as_deref(),
+            component: &class.component,
+            stage: class.stage.as_deref(),
+            severity: class.severity,
+            decision: seen.outcome.decision,
+            reason: reason(seen),
+            receivers: receivers.filter(|name| *name != NOBODY).collect(),
+            message: seen
+                .told
+                .first()
+                .map(|told| self.payload(&told.notification)),
+        }
     }
 
     fn print_slack(&self) {
@@ -351,12 +376,8 @@ fn reason(seen: &Seen) -> String {
     )
 }
 
-fn or_null(text: &str) -> Value {
-    if text.is_empty() {
-        Value::Null
-    } else {
-        json!(text)
-    }
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn print_run(run: &Observation, seen: &Seen) {

@@ -10,9 +10,9 @@ use super::{
     fold::{Cause, Fold, News, Owed, to_signed},
     incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
-    observe::doubled,
     policy::Policy,
     state::{DigestKey, FoldKey, State},
+    telling::doubled,
 };
 
 /// A notification and the incidents it speaks of, in the order of its items and beyond them.

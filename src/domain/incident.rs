@@ -226,6 +226,20 @@ fn is_web(url: &str) -> bool {
 }
 
 impl Incident {
+    /// Whose it is, for counting who suffers from a cause. The first bad run may change when an older one
+    /// turns up late, but not its owner, which follows from the job.
+    pub fn owner(&self) -> &str {
+        self.first.class.owner()
+    }
+
+    /// Its concrete receivers.
+    pub fn receivers(&self) -> Vec<String> {
+        self.targets
+            .iter()
+            .map(|target| target.receiver.clone())
+            .collect()
+    }
+
     /// Whether it is still broken.
     pub fn is_open(&self) -> bool {
         self.closed_by.is_none()

@@ -24,7 +24,7 @@ pub struct State {
     /// Runs by name.
     pub runs: BTreeMap<RunName, Run>,
     /// Names of runs by [`Run::alias`].
-    pub aliases: BTreeMap<String, RunName>,
+    pub aliases: BTreeMap<String, BTreeSet<RunName>>,
     /// Finished runs that count, of each job in order of their end.
     pub timelines: BTreeMap<JobKey, BTreeSet<(Timestamp, RunName)>>,
     /// Incidents by number.
@@ -62,7 +62,8 @@ impl State {
     /// Takes in a stored run, without marking it as changed.
     pub fn load_run(&mut self, run: Run) {
         if let Some(alias) = &run.alias {
-            self.aliases.insert(alias.clone(), run.name.clone());
+            let twins = self.aliases.entry(alias.clone()).or_default();
+            twins.insert(run.name.clone());
         }
         if let (true, Some(at)) = (run.verdict.counts(), run.finished_at) {
             self.timelines

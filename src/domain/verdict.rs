@@ -115,70 +115,81 @@ fn is_human_abort(text: &str) -> bool {
     text.contains("successfully aborted")
 }
 
-/// Descriptions of state `error`, as plank writes them, and our words for them.
-const ERRORS: &[(&str, Verdict, &str)] = &[
+/// Descriptions of state `error`, as plank writes them, our words for them, and whether the description
+/// itself says more than these.
+const ERRORS: &[(&str, Verdict, &str, bool)] = &[
     (
         "oom killed",
         Verdict::Infra,
         "out of memory: the cluster killed the pod",
+        false,
     ),
     (
         "evicted by the cluster",
         Verdict::Infra,
         "the cluster evicted the pod",
+        false,
     ),
     (
         "max revivals",
         Verdict::Infra,
         "the pod was stopped again and again",
+        true,
     ),
     (
         "deleted unexpectedly",
         Verdict::Infra,
         "somebody or something deleted the pod",
+        false,
     ),
     (
         "scheduling timeout",
         Verdict::Infra,
         "no node took the pod in time (scheduling timeout)",
+        false,
     ),
     (
         "pending timeout",
         Verdict::Infra,
         "the pod did not start in time (pending timeout: image, volume or init container)",
+        false,
     ),
     (
         "some containers didn't finish",
         Verdict::Infra,
         "the cluster reported the pod done while containers still ran",
+        false,
     ),
     (
         "can not be created",
         Verdict::Fail,
         "the cluster refused the pod",
+        true,
     ),
     (
         "terminal error",
         Verdict::Fail,
         "Prow cannot run the job as configured",
+        true,
     ),
     (
         "build client not found",
         Verdict::Fail,
         "Prow cannot run the job as configured",
+        true,
     ),
 ];
 
 fn error_verdict(run: &Observation, text: &str) -> Judgement {
-    let known = ERRORS.iter().find(|(words, _, _)| text.contains(words));
-    let (verdict, what) = known.map_or(
-        (Verdict::Infra, "Prow could not run the job"),
-        |(_, verdict, what)| (*verdict, *what),
-    );
-    Judgement {
-        verdict,
-        what: with_description(what, &run.description),
-    }
+    let known = ERRORS.iter().find(|(words, ..)| text.contains(words));
+    let &(_, verdict, what, says_more) =
+        known.unwrap_or(&("", Verdict::Infra, "Prow could not run the job", true));
+    let what = if says_more {
+        with_description(what, &run.description)
+    } else {
+        what.to_owned()
+    };
+    Judgement { verdict, what }
 }
 
 fn failure_words(run: &Observation, text: &str) -> String {

@@ -49,6 +49,8 @@ struct Paced {
     limiter: Arc<Limiter>,
     failures: BTreeMap<String, u32>,
     dead: BTreeMap<String, (Timestamp, String)>,
+    /// What attempts came to and the store could not take yet, by receiver.
+    unnoted: BTreeMap<String, Recorded>,
 }
 
 impl governor::clock::Clock for Clock {
@@ -70,6 +72,7 @@ impl Sender {
                 limiter,
                 failures: BTreeMap::new(),
                 dead: BTreeMap::new(),
+                unnoted: BTreeMap::new(),
             })),
             shared,
         }
@@ -180,6 +183,10 @@ impl Sender {
 
     /// Sends a receiver's messages until none is due. Returns when its pace lets the next one go.
     async fn drain(&self, receiver: &str) -> Result<Option<Timestamp>, StoreError> {
+        let unnoted = self.paced().unnoted.get(receiver).cloned();
+        if let Some(recorded) = unnoted {
+            self.note(receiver, recorded).await?;
+        }
         loop {
             let now = self.shared.clock.now();
             let Some(delivery) = self.shared.store.next_delivery(receiver, now).await? else {
@@ -296,22 +303,32 @@ impl Sender {
                     reason: ruling.detail.clone(),
                 },
             });
-        self.report(receiver, delivery, &ruling, divert.is_some());
         self.remember(receiver, &ruling.health, now);
-        let diverted = divert.is_some();
-        self.shared
-            .store
-            .record(Recorded {
-                delivery: delivery.id,
-                at: now,
-                outcome: ruling.outcome.to_owned(),
-                detail: ruling.detail,
-                counted: ruling.counted,
-                then: ruling.then,
-                health: Some(ruling.health),
-                divert,
-            })
-            .await?;
+        let recorded = Recorded {
+            delivery: delivery.id,
+            at: now,
+            outcome: ruling.outcome.to_owned(),
+            detail: ruling.detail.clone(),
+            counted: ruling.counted,
+            then: ruling.then,
+            health: Some(ruling.health.clone()),
+            divert,
+        };
+        let diverted = recorded.divert.is_some();
+        self.note(receiver, recorded).await?;
+        self.report(receiver, delivery, &ruling, diverted);
+        Ok(())
+    }
+
+    /// Stores what an attempt came to. What the store cannot take is kept and comes before anything else
+    /// is sent to the receiver: a message that went out must not go out again because the disk is full.
+    async fn note(&self, receiver: &str, recorded: Recorded) -> Result<(), StoreError> {
+        self.paced()
+            .unnoted
+            .insert(receiver.to_owned(), recorded.clone());
+        let diverted = recorded.divert.is_some();
+        self.shared.store.record(recorded).await?;
+        self.paced().unnoted.remove(receiver);
         if diverted {
             self.shared.outbox_bell.notify_one();
         }

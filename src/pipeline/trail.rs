@@ -7,8 +7,7 @@ use crate::store::{DeliveryTrail, NotificationTrail, Trail};
 /// The whole trail, one fact a line.
 pub fn text(trail: &Trail) -> String {
     let mut text = String::new();
-    // Writing to a string cannot fail.
-    drop(write(trail, &mut text));
+    write(trail, &mut text).expect("writing to a string cannot fail");
     text
 }
 

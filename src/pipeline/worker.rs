@@ -15,6 +15,7 @@ use crate::{
     },
     metrics::{DecisionLabel, EventLabel},
     store::{DecisionRow, InboxRow, Sighting, StoreError, Work},
+    telemetry::short,
 };
 
 /// Observations in one transaction.
@@ -226,7 +227,10 @@ impl Worker {
             return Ok(true);
         };
         if waited >= crate::domain::fold::to_signed(RESOLVE_WITHIN) {
-            warn!(run = %run.run, "Deck does not show the run behind a GitHub status, telling what the status says");
+            warn!(
+                run = short(&run.run.0),
+                "Deck does not show the run behind a GitHub status, telling what the status says"
+            );
             return Ok(true);
         }
         let Some(name) = self.shared.store.find_by_alias(alias).await? else {
@@ -268,9 +272,14 @@ fn work(
     for (index, outcome) in outcomes {
         let Some(row) = rows.get(index) else { continue };
         let run = &row.observation;
+        let (name, decision) = (short(&run.run.0), outcome.decision);
         info!(
-            run = %run.run, job.name = %run.job, decision = outcome.decision.as_str(), verdict = outcome.verdict.as_str(),
-            rule = outcome.class.rule.as_deref(), "Decided on {}: {}", run.run, outcome.decision
+            run = name,
+            job.name = short(&run.job),
+            decision = decision.as_str(),
+            verdict = outcome.verdict.as_str(),
+            rule = outcome.class.rule.as_deref(),
+            "Decided on {name}: {decision}"
         );
         decisions.push(DecisionRow::new(run, outcome, now));
     }

@@ -172,18 +172,16 @@ fn load(
 ) -> rusqlite::Result<Slice> {
     let mut slice = Slice::default();
     for sighting in sightings {
-        match by_name(conn, &sighting.run)? {
-            // Nothing changes the end of a run, so its neighbours do not matter.
-            Some(run) if run.finished_at.is_some() => slice.keep(run),
-            Some(run) => {
-                slice.keep(run);
-                slice.load_neighbours(conn, sighting)?;
-            }
-            None => {
-                slice.load_neighbours(conn, sighting)?;
-                if let Some(alias) = &sighting.alias {
-                    slice.twins.extend(by_alias(conn, alias)?);
-                }
+        let known = by_name(conn, &sighting.run)?;
+        let ended = known.as_ref().is_some_and(|run| run.finished_at.is_some());
+        if let Some(run) = known {
+            slice.keep(run);
+        }
+        // Nothing changes the end of a run, so its neighbours and twins do not matter.
+        if !ended {
+            slice.load_neighbours(conn, sighting)?;
+            if let Some(alias) = &sighting.alias {
+                slice.twins.extend(by_alias(conn, alias)?);
             }
         }
     }

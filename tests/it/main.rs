@@ -2,4 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod context;
 mod core_laws;
+mod crash;
+mod deck_polling;
+mod delivery;
+mod github_status;
+mod hostile;
+mod limits;
+mod preview;
+mod program;
+mod shipped_configs;
+mod webhook;

@@ -1,0 +1,220 @@
+//! Every setting there is: its key, its form, its default, its meaning. Nothing is read here.
+
+use crate::config::units;
+
+/// One setting: its key, how its text is read, its default and what it means.
+#[derive(Debug)]
+pub struct Setting {
+    /// Dotted key, such as `server.listen`.
+    pub key: &'static str,
+    /// How its text is read.
+    pub form: Form,
+    /// Its default; `None` means unset.
+    pub default: Option<&'static str>,
+    /// Its meaning, one sentence.
+    pub doc: &'static str,
+}
+
+/// How the text of a setting is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As it is.
+    Text,
+    /// `90s`, `1h30m`, `7d`.
+    Duration,
+    /// `4MiB`.
+    Size,
+    /// A whole number from 1.
+    Number,
+    /// A list of texts; lists of several files are joined.
+    List,
+}
+
+macro_rules! settings {
+    ($(($key:literal, $form:ident, $default:expr, $doc:literal)),* $(,)?) => {
+        /// Every setting there is.
+        pub const SETTINGS: &[Setting] = &[$(Setting { key: $key, form: Form::$form, default: $default, doc: $doc }),*];
+    };
+}
+
+settings![
+    (
+        "external_url",
+        Text,
+        None,
+        "Address under which people reach this daemon, for links in messages."
+    ),
+    (
+        "store.url",
+        Text,
+        Some("sqlite:///var/lib/prow-notifier/state.db"),
+        "Where state is kept: sqlite:// and a path."
+    ),
+    (
+        "store.retention",
+        Duration,
+        Some("400d"),
+        "Finished runs and sent messages older than this are deleted."
+    ),
+    (
+        "server.listen",
+        Text,
+        Some("0.0.0.0:8080"),
+        "Address and port to listen on."
+    ),
+    (
+        "server.max_body",
+        Size,
+        Some("4MiB"),
+        "Larger request bodies are refused with 413 before anything else is looked at."
+    ),
+    (
+        "server.rate_per_s",
+        Number,
+        Some("1000"),
+        "Requests a second that one address may send on average; more get 429."
+    ),
+    (
+        "server.burst",
+        Number,
+        Some("5000"),
+        "Requests that one address may send at once."
+    ),
+    (
+        "sources.webhook.hmac_file",
+        Text,
+        None,
+        "Prow's HMAC token file (one token, or a map of org or org/repo to tokens). Without it webhooks are refused."
+    ),
+    (
+        "sources.deck.url",
+        Text,
+        None,
+        "Address of deck. Without it nothing is polled."
+    ),
+    (
+        "sources.deck.interval",
+        Duration,
+        Some("30s"),
+        "How often deck is asked; it renews its own list every 30 s."
+    ),
+    (
+        "sources.deck.timeout",
+        Duration,
+        Some("60s"),
+        "How long one answer of deck may take as a whole."
+    ),
+    (
+        "watch.types",
+        List,
+        Some("postsubmit,periodic"),
+        "Job types that are watched."
+    ),
+    (
+        "watch.max_age",
+        Duration,
+        Some("48h"),
+        "Runs that finished longer ago are stored, never notified."
+    ),
+    (
+        "dedup.window",
+        Duration,
+        Some("1h"),
+        "First window in which repeated failures of one incident are counted, not told."
+    ),
+    (
+        "dedup.group_wait",
+        Duration,
+        Some("5s"),
+        "How long a message may wait for siblings still to come."
+    ),
+    (
+        "delivery.allowed_hosts",
+        List,
+        Some("hooks.slack.com"),
+        "Hosts that webhook URLs may name; plain http only to a loopback address with port."
+    ),
+    (
+        "delivery.rate_per_s",
+        Number,
+        Some("1"),
+        "Messages a second to one webhook."
+    ),
+    (
+        "delivery.burst",
+        Number,
+        Some("5"),
+        "Messages to one webhook at once after a pause."
+    ),
+    (
+        "delivery.retry.base",
+        Duration,
+        Some("1s"),
+        "First pause after a failed attempt, doubled each time."
+    ),
+    (
+        "delivery.retry.cap",
+        Duration,
+        Some("5m"),
+        "Longest pause between attempts."
+    ),
+    (
+        "delivery.retry.max_age",
+        Duration,
+        Some("24h"),
+        "A message that could not be sent for this long becomes a dead letter."
+    ),
+    (
+        "default_receiver",
+        Text,
+        None,
+        "Receiver of runs that no route takes."
+    ),
+    (
+        "fallback_receiver",
+        Text,
+        None,
+        "Receiver of messages whose own receiver is dead."
+    ),
+];
+
+/// Keys directly below a section: `sources` → `webhook`, `deck`.
+pub fn children(section: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for setting in SETTINGS {
+        let rest = if section.is_empty() {
+            Some(setting.key)
+        } else {
+            setting
+                .key
+                .strip_prefix(section)
+                .and_then(|rest| rest.strip_prefix('.'))
+        };
+        if let Some(name) = rest.and_then(|rest| rest.split('.').next())
+            && !found.iter().any(|known| known == name)
+        {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+/// Checks a text against its form; the error is a hint.
+pub(super) fn read_form(form: Form, text: &str) -> Result<(), &'static str> {
+    match form {
+        Form::Text | Form::List => Ok(()),
+        Form::Duration => units::duration(text)
+            .map(drop)
+            .ok_or("write 90s, 1h30m or 7d"),
+        Form::Size => units::size_bytes(text)
+            .filter(|bytes| *bytes > 0)
+            .map(drop)
+            .ok_or("write a size such as 4MiB"),
+        Form::Number => text
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number > 0)
+            .map(drop)
+            .ok_or("write a whole number from 1"),
+    }
+}
