@@ -90,11 +90,7 @@ impl Worker {
         let now = self.shared.clock.now();
         let live = self.shared.live();
         let claim = self.shared.store.claim(BATCH, now).await?;
-        for poisoned in &claim.poisoned {
-            self.shared.metrics.poisoned.inc();
-            error!(inbox.seq = poisoned.seq, reason = %poisoned.error, "Cannot read a stored observation, set it aside");
-        }
-        let rows = self.put_off_unresolved(&live, claim.rows, now).await?;
+        let (rows, parked) = self.put_off_unresolved(&live, claim.rows, now).await?;
         let mut state = match self.state.take() {
             Some(state) => state,
             None => self.shared.store.load_hot().await?,
@@ -116,7 +112,11 @@ impl Worker {
                 .await?;
         }
         let told = state.flush(&live.snapshot.policy, now, claim.more);
-        let work = work(&mut state, &rows, outcomes, told, now);
+        let work = Work {
+            parked,
+            poisoned: claim.poisoned,
+            ..work(&mut state, &rows, outcomes, told, now)
+        };
         self.commit(work).await?;
         state.forget_slices();
         let next_due = if claim.more {
@@ -155,7 +155,19 @@ impl Worker {
             .iter()
             .map(|told| told.notification.event.as_str())
             .collect();
+        let poisoned: Vec<(i64, String)> = work
+            .poisoned
+            .iter()
+            .map(|row| (row.seq, row.error.clone()))
+            .collect();
         self.shared.store.commit(work).await?;
+        for (seq, reason) in poisoned {
+            self.shared.metrics.poisoned.inc();
+            error!(
+                inbox.seq = seq,
+                reason, "Cannot read a stored observation, set it aside"
+            );
+        }
         for decision in decisions {
             self.shared
                 .metrics
@@ -183,20 +195,17 @@ impl Worker {
         live: &Live,
         rows: Vec<InboxRow>,
         now: Timestamp,
-    ) -> Result<Vec<InboxRow>, StoreError> {
-        let mut ready = Vec::with_capacity(rows.len());
+    ) -> Result<(Vec<InboxRow>, Vec<(InboxRow, Timestamp)>), StoreError> {
+        let (mut ready, mut parked) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in rows {
             if self.is_resolved(live, &row, now).await? {
                 ready.push(row);
             } else {
                 self.shared.deck_bell.notify_one();
-                self.shared
-                    .store
-                    .postpone(row.seq, now + RESOLVE_EVERY)
-                    .await?;
+                parked.push((row, now + RESOLVE_EVERY));
             }
         }
-        Ok(ready)
+        Ok((ready, parked))
     }
 
     async fn is_resolved(
@@ -279,6 +288,7 @@ fn work(
         state: Work::changes(state),
         decisions,
         told,
+        ..Work::default()
     }
 }
 

@@ -7,10 +7,14 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use serde::Serialize;
 
 use super::{
-    Store, StoreError, inbox, outbox,
+    InboxRow, Poisoned, Store, StoreError,
+    counts::bump,
+    jobs::Jobs,
+    mark::{self, Passed},
+    outbox,
     rows::{body, millis},
     slice::build_id,
-    threads::{Session, bump},
+    threads::Session,
 };
 use crate::domain::{
     classify::Classification,
@@ -30,6 +34,10 @@ use crate::domain::{
 pub struct Work {
     /// Numbers of the inbox rows that are decided.
     pub done: Vec<i64>,
+    /// Those that are put off, and until when; that is counted.
+    pub parked: Vec<(InboxRow, Timestamp)>,
+    /// Those that cannot be read.
+    pub poisoned: Vec<Poisoned>,
     /// What of the state changed.
     pub state: Changed,
     /// One per observation.
@@ -42,6 +50,8 @@ impl Work {
     /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.done.is_empty()
+            && self.parked.is_empty()
+            && self.poisoned.is_empty()
             && self.decisions.is_empty()
             && self.told.is_empty()
             && self.state.is_empty()
@@ -190,10 +200,12 @@ impl DecisionRow {
 }
 
 impl Store {
-    /// Stores the consequences of a batch and takes its observations out of the inbox, all or nothing.
+    /// Stores the consequences of a claim and takes all its observations out of the inbox, all or nothing.
     pub async fn commit(&self, work: Work) -> Result<(), StoreError> {
         let Work {
             done,
+            parked,
+            poisoned,
             state,
             decisions,
             told,
@@ -212,18 +224,30 @@ impl Store {
                 (told, body)
             })
             .collect();
-        self.write(move |session| {
-            inbox::finish(&session.conn, &done)?;
-            let ids = put_state(session, &state)?;
-            put_decisions(session, &decisions, &ids)?;
-            outbox::enqueue(&session.conn, &told)
-        })
-        .await
+        let passed = Passed {
+            done,
+            parked,
+            poisoned,
+        };
+        let mark = self
+            .main
+            .write(move |session| {
+                let ids = put_state(session, &state)?;
+                put_decisions(session, &decisions, &ids)?;
+                outbox::enqueue(&session.conn, &told)?;
+                mark::pass(&session.conn, &passed)
+            })
+            .await?;
+        self.inbox.sweep_some(mark);
+        Ok(())
     }
 }
 
 /// Returns the numbers of the runs it wrote.
-fn put_state(session: &mut Session, state: &Changed) -> rusqlite::Result<BTreeMap<String, i64>> {
+fn put_state(
+    session: &mut Session<Jobs>,
+    state: &Changed,
+) -> rusqlite::Result<BTreeMap<String, i64>> {
     let newest: i64 = session
         .conn
         .prepare_cached("SELECT coalesce(max(id), 0) FROM runs")?
@@ -361,7 +385,7 @@ fn put_body(
 
 /// Decisions on runs that are not stored carry the run's name.
 fn put_decisions(
-    session: &mut Session,
+    session: &mut Session<Jobs>,
     decisions: &[(DecisionRow, String, String)],
     ids: &BTreeMap<String, i64>,
 ) -> rusqlite::Result<()> {

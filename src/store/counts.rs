@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::{Store, StoreError, inbox};
+use super::{Store, StoreError, mark};
 use crate::domain::decision::Decision;
 
 /// Totals. Of the observations ever accepted each is in the inbox, poisoned, or decided once.
@@ -32,17 +32,23 @@ pub struct Counts {
 impl Store {
     /// Totals, without scanning anything that grows with history.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        self.read(counts).await
+        let (mut counts, mark) = self
+            .main
+            .read(|conn| Ok((counts(conn)?, mark::progress(conn)?)))
+            .await?;
+        counts.inbox = self.waiting(mark.0, mark.1);
+        counts.accepted = u64::try_from(mark.0).unwrap_or(0) + counts.inbox - mark.1;
+        Ok(counts)
     }
 
     /// A stored value of our own.
     pub async fn meta(&self, key: &'static str) -> Result<Option<String>, StoreError> {
-        self.read(move |conn| meta(conn, key)).await
+        self.main.read(move |conn| meta(conn, key)).await
     }
 
     /// Stores a value, in place of an earlier one.
     pub async fn set_meta(&self, key: &'static str, value: String) -> Result<(), StoreError> {
-        self.write(move |session| {
+        self.main.write(move |session| {
             session
                 .conn
                 .prepare_cached(
@@ -56,22 +62,24 @@ impl Store {
 
     /// Stores a value unless there is one, and returns what is stored.
     pub async fn init_meta(&self, key: &'static str, value: String) -> Result<String, StoreError> {
-        self.write(move |session| {
-            session
+        self.main
+            .write(move |session| {
+                session
                 .conn
                 .prepare_cached(
                     "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
                 )?
                 .execute(params![key, value])?;
-            Ok(meta(&session.conn, key)?.unwrap_or(value))
-        })
-        .await
+                Ok(meta(&session.conn, key)?.unwrap_or(value))
+            })
+            .await
     }
 
-    /// Writes a row, to see whether that works.
+    /// Writes a row to each file, to see whether that works.
     pub async fn writable(&self) -> Result<(), StoreError> {
-        let now = self.clock.now().to_string();
-        self.set_meta("last-probe", now).await
+        let now = self.clock.now();
+        self.inbox.probe(now).await?;
+        self.set_meta("last-probe", now.to_string()).await
     }
 }
 
@@ -81,6 +89,7 @@ fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
         .optional()
 }
 
+/// All but what the inbox knows.
 fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
     let counters: BTreeMap<String, i64> = conn
         .prepare_cached("SELECT name, value FROM counters")?
@@ -95,8 +104,8 @@ fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
     Ok(Counts {
         runs: counter("runs"),
         incidents_open: rows("SELECT count(*) FROM incidents WHERE open = 1")?,
-        accepted: counter("accepted"),
-        inbox: inbox::depth(conn)?,
+        accepted: 0,
+        inbox: 0,
         poisoned: counter("poisoned"),
         outbox_pending: rows("SELECT count(*) FROM outbox WHERE state = 'pending'")?,
         outbox_dead: rows("SELECT count(*) FROM outbox WHERE state = 'dead'")?,
@@ -105,4 +114,14 @@ fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
             .map(|decision| (decision, counter(&format!("decision:{decision}"))))
             .collect(),
     })
+}
+
+/// Adds to a counter.
+pub(super) fn bump(conn: &Connection, name: &str, by: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO counters (name, value) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
+    )?
+    .execute(params![name, by])
+    .map(drop)
 }

@@ -74,20 +74,19 @@ impl Store {
     /// notification by the eight hex digits it shows. `None` when there is no such thing.
     pub async fn explain(&self, asked: &RunName) -> Result<Option<Trail>, StoreError> {
         let asked = asked.clone();
-        self.read(move |conn| {
-            let trail = match find_run(conn, &asked)? {
-                Some(run) => Some(of_run(conn, Some(run), &asked)?),
-                None => of_notification(conn, &asked.0)?,
-            };
-            match trail {
-                Some(trail) => Ok(Some(trail)),
-                None => {
-                    Ok(Some(of_run(conn, None, &asked)?)
-                        .filter(|trail| !trail.decisions.is_empty()))
+        self.main
+            .read(move |conn| {
+                let trail = match find_run(conn, &asked)? {
+                    Some(run) => Some(of_run(conn, Some(run), &asked)?),
+                    None => of_notification(conn, &asked.0)?,
+                };
+                match trail {
+                    Some(trail) => Ok(Some(trail)),
+                    None => Ok(Some(of_run(conn, None, &asked)?)
+                        .filter(|trail| !trail.decisions.is_empty())),
                 }
-            }
-        })
-        .await
+            })
+            .await
     }
 }
 

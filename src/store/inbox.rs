@@ -1,16 +1,33 @@
-//! What was accepted and waits for its decision.
+//! What was accepted and waits for its decision, in a file of its own, so that intake never waits for
+//! those who decide.
 //!
-//! A row stays until the commit that decides it removes it, so a stop between any two steps loses nothing.
+//! The main file keeps a mark, the number of the last row that is decided, put off or set aside there, and
+//! moves it in the commit that does so. Rows up to the mark do not count any more, whenever they are
+//! deleted; so a stop between any two steps neither loses nor repeats anything.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Store, StoreError,
+    file::File,
+    mark::{self, Poisoned},
     rows::{body, millis, time, to_millis},
-    threads::{Session, bump},
+    setup::INBOX,
+    threads::{Memory, Session},
 };
 use crate::domain::observation::Observation;
+
+/// Decided rows that may pile up before they are deleted: few enough that intake hardly notices.
+const SWEEP: i64 = 1_000;
 
 /// An accepted observation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,25 +49,123 @@ pub struct Claim {
     pub rows: Vec<InboxRow>,
     /// Whether more are due beyond the limit.
     pub more: bool,
-    /// Rows that could not be read; they have been put aside and are counted.
+    /// Rows that cannot be read.
     pub poisoned: Vec<Poisoned>,
 }
 
-/// A row of the inbox that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Poisoned {
-    /// Its number.
-    pub seq: i64,
-    /// Why.
-    pub error: String,
+/// A row before its body is read.
+pub(super) struct Raw {
+    pub(super) seq: i64,
+    pub(super) received_at: Timestamp,
+    pub(super) attempts: u32,
+    pub(super) body: Vec<u8>,
 }
 
-/// A row before its body is read.
-struct Raw {
-    seq: i64,
-    received_at: Timestamp,
-    attempts: u32,
-    body: Vec<u8>,
+/// The inbox's file.
+#[derive(Debug, Clone)]
+pub(super) struct Inbox {
+    pub(super) file: File<Numbers>,
+    /// Number of the last row that is on the disk.
+    accepted: Arc<AtomicI64>,
+    /// Rows up to this one have been deleted.
+    swept: Arc<AtomicI64>,
+}
+
+/// The numbers of rows; none is given twice, though rows go away.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    last: i64,
+    kept: Arc<AtomicI64>,
+}
+
+impl Memory for Numbers {
+    fn keep(&mut self) {
+        self.kept.store(self.last, Ordering::Release);
+    }
+
+    fn forget(&mut self, conn: &Connection) {
+        // A commit that failed may have come through all the same.
+        let stored = conn
+            .query_row("SELECT max(seq) FROM inbox", [], |row| row.get(0))
+            .unwrap_or(None);
+        let kept = self.kept.load(Ordering::Acquire);
+        self.last = stored.map_or(kept, |stored: i64| stored.max(kept));
+    }
+}
+
+impl Inbox {
+    /// Opens the file beside the main one at `path`.
+    pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let accepted = Arc::new(AtomicI64::new(0));
+        let numbers = Numbers {
+            last: 0,
+            kept: Arc::clone(&accepted),
+        };
+        let path = Arc::from(path.with_extension("inbox.db"));
+        Ok(Self {
+            file: File::open(path, &INBOX, numbers).await?,
+            accepted,
+            swept: Arc::new(AtomicI64::new(0)),
+        })
+    }
+
+    /// The lowest number that is stored.
+    pub(super) async fn first(&self) -> Result<Option<i64>, StoreError> {
+        let first =
+            |conn: &Connection| conn.query_row("SELECT min(seq) FROM inbox", [], |row| row.get(0));
+        self.file.read(first).await
+    }
+
+    /// Goes on after the last number that was ever given.
+    pub(super) async fn go_on(&self, mark: i64) -> Result<(), StoreError> {
+        let go_on = move |session: &mut Session<Numbers>| {
+            session.memory.last = session.memory.last.max(mark);
+            Ok(())
+        };
+        self.file.order(go_on).await?;
+        self.sweep(mark);
+        Ok(())
+    }
+
+    /// Number of the last row that was accepted.
+    pub(super) fn accepted(&self) -> i64 {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    /// Deletes rows up to the mark once there are enough of them.
+    pub(super) fn sweep_some(&self, mark: i64) {
+        if mark - self.swept.load(Ordering::Relaxed) >= SWEEP {
+            self.sweep(mark);
+        }
+    }
+
+    fn sweep(&self, mark: i64) {
+        let sweep = move |session: &mut Session<Numbers>| {
+            session.isolated(|session| {
+                session
+                    .conn
+                    .prepare_cached("DELETE FROM inbox WHERE seq <= $1")?
+                    .execute([mark])
+                    .map(drop)
+            })
+        };
+        if self.file.leave(sweep) {
+            self.swept.store(mark, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a row, to see whether that works.
+    pub(super) async fn probe(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.file
+            .write(move |session| {
+                session
+                    .conn
+                    .prepare_cached("INSERT OR REPLACE INTO probe (id, at) VALUES (1, $1)")?
+                    .execute([millis(now)])
+                    .map(drop)
+            })
+            .await
+    }
 }
 
 impl Store {
@@ -64,21 +179,63 @@ impl Store {
             .into_iter()
             .map(|observation| body(&at_millis(observation)))
             .collect();
-        self.order(move |session| session.together(|session| insert(session, received_at, &bodies)))
+        self.inbox
+            .file
+            .order(move |session| session.together(|session| insert(session, received_at, &bodies)))
             .await
     }
 
-    /// The oldest observations due at `now`, at most `limit`. They stay in the inbox until a
-    /// [`Store::commit`] names them as done.
+    /// The oldest observations due at `now`, at most `limit`. They wait until a [`Store::commit`] takes
+    /// all of them: as decided, put off, or set aside.
     pub async fn claim(&self, limit: usize, now: Timestamp) -> Result<Claim, StoreError> {
-        let mut raw = self
-            .read(move |conn| due(conn, limit.saturating_add(1), now))
+        let wanted = limit.saturating_add(1);
+        let (mark, mut raw) = self
+            .main
+            .read(move |conn| Ok((mark::get(conn)?, mark::due(conn, wanted, now)?)))
             .await?;
+        let wanted = wanted.saturating_sub(raw.len());
+        if wanted > 0 {
+            let waiting = move |conn: &Connection| after(conn, mark, wanted);
+            raw.extend(self.inbox.file.read(waiting).await?);
+        }
+        raw.sort_by_key(|row| row.seq);
         let more = raw.len() > limit;
         raw.truncate(limit);
-        let mut claim = Claim {
+        Ok(Claim::read(raw, more))
+    }
+
+    /// How many observations wait, those put off included.
+    pub async fn inbox_depth(&self) -> Result<u64, StoreError> {
+        let (mark, parked) = self.main.read(mark::progress).await?;
+        Ok(self.waiting(mark, parked))
+    }
+
+    /// Counted, not scanned. The mark must be read before: it never comes to pass what is accepted.
+    pub(super) fn waiting(&self, mark: i64, parked: u64) -> u64 {
+        u64::try_from(self.inbox.accepted() - mark).unwrap_or(0) + parked
+    }
+
+    /// When the next observation is due: in the past when some are waiting, `None` when there are none.
+    pub async fn next_inbox_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let next = |conn: &Connection| Ok((mark::get(conn)?, mark::next_due(conn)?));
+        let (mark, parked) = self.main.read(next).await?;
+        let waiting = move |conn: &Connection| {
+            conn.prepare_cached(
+                "SELECT received_at FROM inbox WHERE seq > $1 ORDER BY seq LIMIT 1",
+            )?
+            .query_row([mark], |row| time(row, 0))
+            .optional()
+        };
+        let waiting = self.inbox.file.read(waiting).await?;
+        Ok(waiting.into_iter().chain(parked).min())
+    }
+}
+
+impl Claim {
+    fn read(raw: Vec<Raw>, more: bool) -> Self {
+        let mut claim = Self {
             more,
-            ..Claim::default()
+            ..Self::default()
         };
         for row in raw {
             match serde_json::from_slice(&row.body) {
@@ -91,42 +248,12 @@ impl Store {
                 Err(error) => claim.poisoned.push(Poisoned {
                     seq: row.seq,
                     error: error.to_string(),
+                    received_at: row.received_at,
+                    body: String::from_utf8_lossy(&row.body).into_owned(),
                 }),
             }
         }
-        if !claim.poisoned.is_empty() {
-            let poisoned = claim.poisoned.clone();
-            self.write(move |session| put_aside(&session.conn, &poisoned))
-                .await?;
-        }
-        Ok(claim)
-    }
-
-    /// Puts an observation off until `due_at` and counts that.
-    pub async fn postpone(&self, seq: i64, due_at: Timestamp) -> Result<(), StoreError> {
-        self.write(move |session| park(&session.conn, seq, due_at))
-            .await
-    }
-
-    /// How many observations wait, those put off included.
-    pub async fn inbox_depth(&self) -> Result<u64, StoreError> {
-        self.read(depth).await
-    }
-
-    /// When the next observation is due: in the past when some are waiting, `None` when there are none.
-    pub async fn next_inbox_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|conn| {
-            let waiting = conn
-                .prepare_cached("SELECT received_at FROM inbox ORDER BY seq LIMIT 1")?
-                .query_row([], |row| time(row, 0))
-                .optional()?;
-            let parked = conn
-                .prepare_cached("SELECT due_at FROM parked ORDER BY due_at LIMIT 1")?
-                .query_row([], |row| time(row, 0))
-                .optional()?;
-            Ok(waiting.into_iter().chain(parked).min())
-        })
-        .await
+        claim
     }
 }
 
@@ -138,108 +265,35 @@ fn at_millis(mut observation: Observation) -> Observation {
     observation
 }
 
-fn insert(session: &mut Session, received_at: i64, bodies: &[String]) -> rusqlite::Result<()> {
+fn insert(
+    session: &mut Session<Numbers>,
+    received_at: i64,
+    bodies: &[String],
+) -> rusqlite::Result<()> {
+    let mut insert = session
+        .conn
+        .prepare_cached("INSERT INTO inbox (seq, received_at, body) VALUES ($1, $2, $3)")?;
     for body in bodies {
-        let seq = session.next_seq();
-        session
-            .conn
-            .prepare_cached("INSERT INTO inbox (seq, received_at, body) VALUES ($1, $2, $3)")?
-            .execute(params![seq, received_at, body])?;
+        session.memory.last += 1;
+        insert.execute(params![session.memory.last, received_at, body])?;
     }
     Ok(())
 }
 
-fn due(conn: &Connection, limit: usize, now: Timestamp) -> rusqlite::Result<Vec<Raw>> {
-    let mut rows = conn
-        .prepare_cached(
-            "SELECT seq, received_at, attempts, body FROM parked WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
-        )?
-        .query_map(params![millis(now), limit], raw)?
-        .collect::<rusqlite::Result<Vec<Raw>>>()?;
-    let waiting = conn
-        .prepare_cached("SELECT seq, received_at, 0, body FROM inbox ORDER BY seq LIMIT $1")?
-        .query_map([limit], raw)?
-        .collect::<rusqlite::Result<Vec<Raw>>>()?;
-    rows.extend(waiting);
-    rows.sort_by_key(|row| row.seq);
-    rows.truncate(limit);
-    Ok(rows)
+fn after(conn: &Connection, mark: i64, limit: usize) -> rusqlite::Result<Vec<Raw>> {
+    conn.prepare_cached(
+        "SELECT seq, received_at, 0, body FROM inbox WHERE seq > $1 ORDER BY seq LIMIT $2",
+    )?
+    .query_map(params![mark, limit], raw)?
+    .collect()
 }
 
-fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+/// Reads `seq, received_at, attempts, body`.
+pub(super) fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
     Ok(Raw {
         seq: row.get(0)?,
         received_at: time(row, 1)?,
         attempts: row.get(2)?,
         body: row.get_ref(3)?.as_bytes()?.to_vec(),
     })
-}
-
-fn put_aside(conn: &Connection, poisoned: &[Poisoned]) -> rusqlite::Result<()> {
-    for row in poisoned {
-        for (copy, remove) in [
-            (
-                "INSERT INTO poison (seq, received_at, error, body) \
-                 SELECT seq, received_at, $1, body FROM inbox WHERE seq = $2",
-                "DELETE FROM inbox WHERE seq = $1",
-            ),
-            (
-                "INSERT INTO poison (seq, received_at, error, body) \
-                 SELECT seq, received_at, $1, body FROM parked WHERE seq = $2",
-                "DELETE FROM parked WHERE seq = $1",
-            ),
-        ] {
-            conn.prepare_cached(copy)?
-                .execute(params![row.error, row.seq])?;
-            let gone = conn.prepare_cached(remove)?.execute([row.seq])?;
-            if gone > 0 {
-                bump(conn, "poisoned", 1)?;
-                bump(conn, "drained", 1)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn park(conn: &Connection, seq: i64, due_at: Timestamp) -> rusqlite::Result<()> {
-    let again = conn
-        .prepare_cached("UPDATE parked SET due_at = $1, attempts = attempts + 1 WHERE seq = $2")?
-        .execute(params![millis(due_at), seq])?;
-    if again == 0 {
-        conn.prepare_cached(
-            "INSERT INTO parked (seq, received_at, due_at, attempts, body) \
-             SELECT seq, received_at, $1, 1, body FROM inbox WHERE seq = $2",
-        )?
-        .execute(params![millis(due_at), seq])?;
-        conn.prepare_cached("DELETE FROM inbox WHERE seq = $1")?
-            .execute([seq])?;
-    }
-    Ok(())
-}
-
-/// Takes decided observations out.
-pub(super) fn finish(conn: &Connection, done: &[i64]) -> rusqlite::Result<()> {
-    let mut done = done.to_vec();
-    done.sort_unstable();
-    let mut gone = 0;
-    for neighbours in done.chunk_by(|before, after| before + 1 == *after) {
-        let ends = (neighbours.first(), neighbours.last());
-        for sql in [
-            "DELETE FROM inbox WHERE seq BETWEEN $1 AND $2",
-            "DELETE FROM parked WHERE seq BETWEEN $1 AND $2",
-        ] {
-            gone += conn.prepare_cached(sql)?.execute(ends)?;
-        }
-    }
-    bump(conn, "drained", i64::try_from(gone).unwrap_or(i64::MAX))
-}
-
-/// Counted, not scanned: accepted less taken out.
-pub(super) fn depth(conn: &Connection) -> rusqlite::Result<u64> {
-    conn.prepare_cached(
-        "SELECT coalesce(sum(CASE name WHEN 'accepted' THEN value ELSE -value END), 0) \
-         FROM counters WHERE name IN ('accepted', 'drained')",
-    )?
-    .query_row([], |row| row.get::<_, i64>(0))
-    .map(|depth| u64::try_from(depth).unwrap_or(0))
 }

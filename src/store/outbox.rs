@@ -135,14 +135,15 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 impl Store {
     /// Receivers that something can be sent to at `now`, by name.
     pub async fn receivers_due(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
-        self.read(move |conn| {
-            let heads = heads(conn)?.into_iter();
-            Ok(heads
-                .filter(|(_, due_at)| *due_at <= now)
-                .map(|(receiver, _)| receiver)
-                .collect())
-        })
-        .await
+        self.main
+            .read(move |conn| {
+                let heads = heads(conn)?.into_iter();
+                Ok(heads
+                    .filter(|(_, due_at)| *due_at <= now)
+                    .map(|(receiver, _)| receiver)
+                    .collect())
+            })
+            .await
     }
 
     /// The head of a receiver's queue; `None` while it is not due or the receiver is blocked.
@@ -152,7 +153,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Delivery>, StoreError> {
         let receiver = receiver.to_owned();
-        self.read(move |conn| {
+        self.main.read(move |conn| {
             if health(conn, &receiver)?.blocked_until.is_some_and(|until| until > now) {
                 return Ok(None);
             }
@@ -171,19 +172,21 @@ impl Store {
 
     /// When something can be sent next; `None` when nothing waits.
     pub async fn next_delivery_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|conn| Ok(heads(conn)?.into_iter().map(|(_, due_at)| due_at).min()))
+        self.main
+            .read(|conn| Ok(heads(conn)?.into_iter().map(|(_, due_at)| due_at).min()))
             .await
     }
 
     /// Stores what an attempt came to. A delivery that no longer waits only gets another attempt noted.
     pub async fn record(&self, outcome: Recorded) -> Result<(), StoreError> {
-        self.write(move |session| record(&session.conn, &outcome))
+        self.main
+            .write(move |session| record(&session.conn, &outcome))
             .await
     }
 
     /// All receivers that ever had something to be sent, by name.
     pub async fn receiver_states(&self) -> Result<Vec<ReceiverState>, StoreError> {
-        self.read(|conn| {
+        self.main.read(|conn| {
             conn.prepare_cached(
                 "SELECT name, blocked_until, dead, failures, \
                  (SELECT count(*) FROM outbox WHERE state = 'pending' AND receiver = receivers.name), \
@@ -209,24 +212,25 @@ impl Store {
 
     /// Deliveries that were given up, newest first, at most `limit`.
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        self.read(move |conn| {
-            conn.prepare_cached(&format!(
-                "SELECT {DELIVERY_COLUMNS}, attempts.at, attempts.outcome, attempts.detail \
+        self.main
+            .read(move |conn| {
+                conn.prepare_cached(&format!(
+                    "SELECT {DELIVERY_COLUMNS}, attempts.at, attempts.outcome, attempts.detail \
                  FROM outbox JOIN notifications ON notifications.id = outbox.notification_id \
                  LEFT JOIN attempts ON attempts.id = \
                  (SELECT max(last.id) FROM attempts AS last WHERE last.delivery_id = outbox.id) \
                  WHERE outbox.state = 'dead' ORDER BY outbox.id DESC LIMIT $1"
-            ))?
-            .query_map([limit], dead_letter)?
-            .collect()
-        })
-        .await
+                ))?
+                .query_map([limit], dead_letter)?
+                .collect()
+            })
+            .await
     }
 
     /// Sends a dead letter anew, as if it had just been written. Returns whether there was one.
     pub async fn replay(&self, id: i64) -> Result<bool, StoreError> {
         let now = millis(self.clock.now());
-        self.write(move |session| {
+        self.main.write(move |session| {
             let replayed = session
                 .conn
                 .prepare_cached(

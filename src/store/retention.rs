@@ -9,8 +9,8 @@ use rusqlite::{Connection, Params, params};
 
 use super::{
     Store, StoreError,
+    counts::bump,
     rows::{json, millis},
-    threads::bump,
 };
 use crate::domain::fold::{Digest, Fold};
 
@@ -20,15 +20,16 @@ impl Store {
     /// how many it took; call it until that is 0.
     pub async fn prune(&self, older_than: Timestamp, max_rows: usize) -> Result<u64, StoreError> {
         let before = millis(older_than);
-        self.write(move |session| {
-            let conn = &session.conn;
-            let mut taken = 0;
-            for prune in [runs, loose_decisions, notifications, incidents] {
-                taken += prune(conn, before, max_rows.saturating_sub(taken))?;
-            }
-            Ok(taken as u64)
-        })
-        .await
+        self.main
+            .write(move |session| {
+                let conn = &session.conn;
+                let mut taken = 0;
+                for prune in [runs, loose_decisions, notifications, incidents] {
+                    taken += prune(conn, before, max_rows.saturating_sub(taken))?;
+                }
+                Ok(taken as u64)
+            })
+            .await
     }
 }
 

@@ -6,9 +6,34 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::error::{StoreError, sort, unusable};
 
-/// In order; the database's `user_version` is how many of them it has seen. Never change one that has
-/// been released: add another.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+/// What a database file is like.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// For the names of its threads.
+    pub(super) name: &'static str,
+    /// In order; the database's `user_version` is how many of them it has seen. Never change one that has
+    /// been released: add another.
+    pub(super) migrations: &'static [&'static str],
+    /// Memory for the writer's pages.
+    cache_kib: u32,
+    /// Pages of 4 KiB in the log between checkpoints.
+    checkpoint_pages: u32,
+}
+
+/// Decisions and all that follows from them.
+pub(super) const MAIN: Layout = Layout {
+    name: "store",
+    migrations: &[include_str!("migrations/0001_start.sql")],
+    cache_kib: 8_000,
+    checkpoint_pages: CHECKPOINT_PAGES,
+};
+/// What was accepted and waits for its decision.
+pub(super) const INBOX: Layout = Layout {
+    name: "inbox",
+    migrations: &[include_str!("migrations/inbox_0001_start.sql")],
+    cache_kib: 2_000,
+    checkpoint_pages: CHECKPOINT_PAGES,
+};
 
 /// Short, because whoever waits for the store has a timeout of its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -18,17 +43,18 @@ const CACHED_STATEMENTS: usize = 128;
 const CHECKPOINT_PAGES: u32 = 16_000;
 
 /// Opens the database for writing; creates it and its folder, for the owner only, where there is none.
-pub(super) fn open_writer(path: &Arc<Path>) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(path: &Arc<Path>, layout: &Layout) -> Result<Connection, StoreError> {
     create(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = connect(path, flags)?;
     let prepared = conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; \
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000; \
-         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864"
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{}; \
+         PRAGMA wal_autocheckpoint = {}; PRAGMA journal_size_limit = 67108864",
+        layout.cache_kib, layout.checkpoint_pages
     ));
     prepared.map_err(|error| sort(path, error))?;
-    migrate(&mut conn, path, MIGRATIONS)?;
+    migrate(&mut conn, path, layout.migrations)?;
     Ok(conn)
 }
 

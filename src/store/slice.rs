@@ -72,7 +72,7 @@ struct Slice {
 impl Store {
     /// The part of the state that is always complete: causes, folds, digests and the next number.
     pub async fn load_hot(&self) -> Result<State, StoreError> {
-        self.read(hot).await
+        self.main.read(hot).await
     }
 
     /// Completes `state` for observing `sightings`: their runs by name and alias, their neighbours in the
@@ -87,6 +87,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
+            .main
             .order(move |session| session.look(|conn| load(conn, &sightings, &incidents, now)))
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
@@ -104,13 +105,14 @@ impl Store {
 
     /// When the next dedup window ends; `None` when none is running.
     pub async fn next_window(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|conn| {
-            conn.prepare_cached(
-                "SELECT min(window_ends) FROM incidents WHERE window_ends IS NOT NULL",
-            )?
-            .query_row([], |row| time_or_none(row, 0))
-        })
-        .await
+        self.main
+            .read(|conn| {
+                conn.prepare_cached(
+                    "SELECT min(window_ends) FROM incidents WHERE window_ends IS NOT NULL",
+                )?
+                .query_row([], |row| time_or_none(row, 0))
+            })
+            .await
     }
 
     /// Of the named runs those that are stored, and how they were last seen.
@@ -122,14 +124,15 @@ impl Store {
         let mut names = names.into_iter().peekable();
         while names.peek().is_some() {
             let some: Vec<RunName> = names.by_ref().take(NAMES_AT_ONCE).collect();
-            found.extend(self.read(move |conn| known(conn, some)).await?);
+            found.extend(self.main.read(move |conn| known(conn, some)).await?);
         }
         Ok(found)
     }
 
     /// The run that an alias stands for; of several the one stored last.
     pub async fn find_by_alias(&self, alias: String) -> Result<Option<RunName>, StoreError> {
-        self.read(move |conn| Ok(by_alias(conn, &alias)?.pop().map(|run| run.name)))
+        self.main
+            .read(move |conn| Ok(by_alias(conn, &alias)?.pop().map(|run| run.name)))
             .await
     }
 }

@@ -2,15 +2,17 @@
 
 mod durability;
 mod history;
+mod intake;
 mod sending;
 mod slices;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::*;
+use super::{inbox::Numbers, threads::Session, *};
 use crate::domain::{
     classify::{Assignments, Rule, Severity, Template},
     flush::Told,
@@ -152,6 +154,10 @@ impl World {
         self.folder.path().join("state.db")
     }
 
+    fn inbox_path(&self) -> PathBuf {
+        self.folder.path().join("state.inbox.db")
+    }
+
     /// Stops without a word and starts again from what is on the disk.
     async fn restart(&mut self) {
         self.store = Store::open(&self.path(), self.clock.clone()).await.unwrap();
@@ -180,6 +186,7 @@ impl World {
                 .push(DecisionRow::new(&row.observation, outcome.clone(), now));
             outcomes.push(outcome);
         }
+        work.poisoned = claim.poisoned;
         let missing = self.state.missing(now);
         self.store
             .load_slice(&mut self.state, Vec::new(), missing, now)
@@ -203,20 +210,57 @@ impl World {
         self.turn(false).await.1
     }
 
-    /// Runs SQL on the writer's connection, outside any transaction of its own.
+    /// Runs SQL on the main file's writing connection.
     async fn sql(&self, sql: &'static str) {
-        self.store
-            .write(move |session| session.conn.execute_batch(sql))
-            .await
-            .unwrap();
+        let run = move |session: &mut Session<Jobs>| session.conn.execute_batch(sql);
+        self.store.main.write(run).await.unwrap();
     }
 
-    /// What stands in the file, table by table, for comparing before and after.
+    /// Runs SQL on the inbox's writing connection.
+    async fn inbox_sql(&self, sql: &'static str) {
+        let run = move |session: &mut Session<Numbers>| session.conn.execute_batch(sql);
+        self.store.inbox.file.write(run).await.unwrap();
+    }
+
+    /// Lets a connection that writes see its file as full after a few more pages.
+    async fn fill(&self, inbox: bool) {
+        let limit = |conn: &Connection| {
+            let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            conn.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8))
+        };
+        if inbox {
+            let file = &self.store.inbox.file;
+            file.write(move |session| limit(&session.conn)).await
+        } else {
+            let file = &self.store.main;
+            file.write(move |session| limit(&session.conn)).await
+        }
+        .unwrap();
+    }
+
+    /// Numbers that stand in the inbox's file.
+    fn stored(&self) -> Vec<i64> {
+        let conn = Connection::open(self.inbox_path()).unwrap();
+        let mut rows = conn.prepare("SELECT seq FROM inbox").unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    /// What waits: names of runs, in order.
+    async fn waiting(&self) -> Vec<String> {
+        let claim = self.store.claim(10_000, self.clock.now()).await.unwrap();
+        let names = claim.rows.into_iter().map(|row| row.observation.run.0);
+        names.collect()
+    }
+
+    /// What stands in the main file, table by table, for comparing before and after.
     fn dump(&self) -> Vec<String> {
         let conn = Connection::open(self.path()).unwrap();
         let mut lines = Vec::new();
         for table in [
-            "inbox",
+            "counters",
+            "parked",
+            "poison",
             "runs",
             "decisions",
             "incidents",

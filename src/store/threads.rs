@@ -1,29 +1,31 @@
-//! The two threads that own the connections: one writes in groups, one reads.
+//! The two threads of a database file: one writes in groups, one reads.
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc, thread};
+use std::{path::Path, sync::Arc, thread};
 
-use lru::LruCache;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     error::{StoreError, sort, unusable},
-    setup::{open_reader, open_writer},
+    setup::{Layout, open_reader, open_writer},
 };
 
 /// Writes that wait for the thread; who comes later waits at the channel.
 const WAITING: usize = 1024;
 /// Writes that share one transaction, and so one sync of the disk.
 const GROUP: usize = 512;
-/// Job identities whose number is remembered; the database knows the others.
-const KNOWN_JOBS: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
 
 /// A piece of work for the writer, or the error to answer when its group could not begin or go on.
-pub(super) type Order = Box<dyn FnOnce(Result<&mut Session, &StoreError>) -> Answer + Send>;
+pub(super) type Order<M> = Box<dyn FnOnce(Result<&mut Session<M>, &StoreError>) -> Answer + Send>;
 /// Tells the asker what came of it, once the group is committed or given up.
 pub(super) type Answer = Box<dyn FnOnce(&Result<(), StoreError>) + Send>;
 /// A piece of work for the reader.
 pub(super) type Query = Box<dyn FnOnce(&Connection) + Send>;
+/// Where the writer and the reader take what they are sent.
+type Doors<M> = (
+    mpsc::Sender<Message<Order<M>>>,
+    mpsc::Sender<Message<Query>>,
+);
 
 /// What a thread is sent.
 pub(super) enum Message<T> {
@@ -33,18 +35,24 @@ pub(super) enum Message<T> {
     Stop(oneshot::Sender<()>),
 }
 
-/// Starts both threads; returns once the database is open and up to date.
-pub(super) async fn start(
+/// What a writer remembers between transactions.
+pub(super) trait Memory: Send + 'static {
+    /// What was remembered in this group is on the disk.
+    fn keep(&mut self) {}
+    /// Some of what was remembered in this group has been taken back.
+    fn forget(&mut self, conn: &Connection);
+}
+
+/// Starts both threads; returns once the file is open and up to date.
+pub(super) async fn start<M: Memory>(
     path: &Arc<Path>,
-) -> Result<(mpsc::Sender<Message<Order>>, mpsc::Sender<Message<Query>>), StoreError> {
-    let writer = spawn(
-        "store-writer",
-        path,
-        |path| Session::new(open_writer(path)?, path),
-        write,
-    )?;
-    let writer = writer.await?;
-    let reader = spawn("store-reader", path, open_reader, read)?.await?;
+    layout: &'static Layout,
+    memory: M,
+) -> Result<Doors<M>, StoreError> {
+    let name = layout.name;
+    let open = move |path: &Arc<Path>| Ok(Session::new(open_writer(path, layout)?, path, memory));
+    let writer = spawn(&format!("{name}-writer"), path, open, write)?.await?;
+    let reader = spawn(&format!("{name}-reader"), path, open_reader, read)?.await?;
     Ok((writer, reader))
 }
 
@@ -97,7 +105,7 @@ fn read(conn: Connection, mut queries: mpsc::Receiver<Message<Query>>) {
     drop((conn, told));
 }
 
-fn write(mut session: Session, mut orders: mpsc::Receiver<Message<Order>>) {
+fn write<M: Memory>(mut session: Session<M>, mut orders: mpsc::Receiver<Message<Order<M>>>) {
     let mut waiting = Vec::with_capacity(GROUP);
     let mut told = None;
     // No lingering for more: those who come while a group is written are the next group.
@@ -115,42 +123,29 @@ fn write(mut session: Session, mut orders: mpsc::Receiver<Message<Order>>) {
     drop((session, told));
 }
 
-/// The writer's connection and what it remembers between transactions.
-pub(super) struct Session {
+/// The writer's connection.
+pub(super) struct Session<M> {
     /// The connection.
     pub(super) conn: Connection,
+    /// What it remembers between transactions.
+    pub(super) memory: M,
     path: Arc<Path>,
-    jobs: LruCache<String, i64>,
-    /// Number of the last accepted observation.
-    accepted: i64,
-    /// The same as committed.
-    accepted_before: i64,
     /// Why the running group must be given up.
     broken: Option<StoreError>,
 }
 
-impl Session {
-    fn new(conn: Connection, path: &Arc<Path>) -> Result<Self, StoreError> {
-        let accepted = conn
-            .query_row(
-                "SELECT value FROM counters WHERE name = 'accepted'",
-                [],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|error| sort(path, error))?
-            .unwrap_or(0);
-        Ok(Self {
+impl<M: Memory> Session<M> {
+    fn new(conn: Connection, path: &Arc<Path>, mut memory: M) -> Self {
+        memory.forget(&conn);
+        Self {
             conn,
+            memory,
             path: Arc::clone(path),
-            jobs: LruCache::new(KNOWN_JOBS),
-            accepted,
-            accepted_before: accepted,
             broken: None,
-        })
+        }
     }
 
-    fn write_group(&mut self, orders: Vec<Order>) {
+    fn write_group(&mut self, orders: Vec<Order<M>>) {
         if orders.is_empty() {
             return;
         }
@@ -168,35 +163,26 @@ impl Session {
             }
         }
         let outcome = match failure {
-            None => self.commit().map_err(|error| sort(&self.path, error)),
+            None => self.step("COMMIT").map_err(|error| sort(&self.path, error)),
             Some(error) => Err(error),
         };
-        if outcome.is_err() {
-            self.forget();
+        match outcome {
+            Ok(()) => self.memory.keep(),
+            Err(_) => self.roll_back(),
         }
         for answer in answers {
             answer(&outcome);
         }
     }
 
-    fn commit(&mut self) -> rusqlite::Result<()> {
-        if self.accepted != self.accepted_before {
-            bump(&self.conn, "accepted", self.accepted - self.accepted_before)?;
-        }
-        self.step("COMMIT")?;
-        self.accepted_before = self.accepted;
-        Ok(())
-    }
-
     /// Takes back what a failed group did, in the database and here.
-    fn forget(&mut self) {
-        self.accepted = self.accepted_before;
-        self.jobs.clear();
+    fn roll_back(&mut self) {
         if !self.conn.is_autocommit()
             && let Err(error) = self.step("ROLLBACK")
         {
             tracing::warn!(%error, "Cannot roll back a transaction of the store");
         }
+        self.memory.forget(&self.conn);
     }
 
     /// Does work that the whole group stands or falls with: cheaper than [`Self::isolated`].
@@ -220,13 +206,13 @@ impl Session {
         let result = result.and_then(|value| self.step("RELEASE work").map(|()| value));
         result.map_err(|error| {
             let error = sort(&self.path, error);
-            self.jobs.clear();
             // Some errors, such as a full disk, end the transaction of the whole group.
             let lost = self.conn.is_autocommit();
             if lost || self.step("ROLLBACK TO work").is_err() || self.step("RELEASE work").is_err()
             {
                 self.broken = Some(error.clone());
             }
+            self.memory.forget(&self.conn);
             error
         })
     }
@@ -242,41 +228,4 @@ impl Session {
     fn step(&self, sql: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
-
-    /// The number of the next observation. Numbers are never used twice, though rows go away.
-    pub(super) fn next_seq(&mut self) -> i64 {
-        self.accepted += 1;
-        self.accepted
-    }
-
-    /// The number of a job, given when it is first seen.
-    pub(super) fn job_id(&mut self, key: &str) -> rusqlite::Result<i64> {
-        if let Some(id) = self.jobs.get(key) {
-            return Ok(*id);
-        }
-        let known = self
-            .conn
-            .prepare_cached("SELECT id FROM jobs WHERE key = $1")?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        let id = match known {
-            Some(id) => id,
-            None => self
-                .conn
-                .prepare_cached("INSERT INTO jobs (key) VALUES ($1) RETURNING id")?
-                .query_row([key], |row| row.get(0))?,
-        };
-        self.jobs.put(key.to_owned(), id);
-        Ok(id)
-    }
-}
-
-/// Adds to a counter.
-pub(super) fn bump(conn: &Connection, name: &str, by: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO counters (name, value) VALUES ($1, $2) \
-         ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
-    )?
-    .execute(params![name, by])
-    .map(drop)
 }

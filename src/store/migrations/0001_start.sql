@@ -1,11 +1,5 @@
 -- Times are epoch milliseconds, flags 0 or 1, bodies JSON.
 
--- Accepted, not yet decided; `seq` only grows. No other index: intake pays for each.
-CREATE TABLE inbox (
-    seq         integer PRIMARY KEY,
-    received_at bigint NOT NULL,
-    body        text NOT NULL
-);
 -- Rows of the inbox that wait for something else.
 CREATE TABLE parked (
     seq         integer PRIMARY KEY,

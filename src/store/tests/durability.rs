@@ -79,22 +79,6 @@ async fn a_restart_keeps_windows_and_what_is_owed() {
 }
 
 #[tokio::test]
-async fn numbers_are_not_given_twice_though_the_inbox_was_empty() {
-    let mut world = World::new().await;
-    world
-        .accept_and_turn(vec![failed("r1", "s3", 0), failed("r2", "s3", 1)])
-        .await;
-    world.restart().await;
-    world
-        .store
-        .accept(vec![failed("r3", "s3", 2)])
-        .await
-        .unwrap();
-    let claim = world.store.claim(10, start()).await.unwrap();
-    assert_eq!(claim.rows[0].seq, 3);
-}
-
-#[tokio::test]
 async fn a_commit_is_stored_whole_or_not_at_all() {
     let mut world = World::new().await;
     world
@@ -129,129 +113,10 @@ async fn a_failing_write_leaves_its_group_alone() {
         .sql("CREATE TRIGGER refuse BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'refused'); END")
         .await;
     let record = world.store.record(sending::sent(7));
-    let accept = world.store.accept(vec![failed("r1", "s3", 0)]);
-    let (record, accept) = tokio::join!(record, accept);
-    assert!(record.is_err() && accept.is_ok());
-    assert_eq!(world.store.inbox_depth().await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_full_disk_is_told_and_loses_nothing() {
-    let mut world = World::new().await;
-    world
-        .store
-        .accept(vec![failed("r0", "s3", 0)])
-        .await
-        .unwrap();
-    world
-        .store
-        .write(|session| {
-            let pages: i64 = session
-                .conn
-                .query_row("PRAGMA page_count", [], |row| row.get(0))?;
-            session
-                .conn
-                .execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8))
-        })
-        .await
-        .unwrap();
-    let mut stored = 1;
-    let refused = loop {
-        match world
-            .store
-            .accept(vec![failed(&format!("r{stored}"), "s3", stored)])
-            .await
-        {
-            Ok(()) => stored += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(
-        matches!(
-            &refused,
-            StoreError::Unavailable {
-                why: Obstacle::Full,
-                ..
-            }
-        ),
-        "{refused:?}"
-    );
-    assert_eq!(world.store.inbox_depth().await.unwrap(), stored);
-    world.sql("PRAGMA max_page_count = 1000000").await;
-    world
-        .store
-        .accept(vec![failed("late", "s3", 99)])
-        .await
-        .unwrap();
-    world.restart().await;
-    assert_eq!(world.store.inbox_depth().await.unwrap(), stored + 1);
-}
-
-#[tokio::test]
-async fn a_locked_database_is_told_and_loses_nothing() {
-    let world = World::new().await;
-    world
-        .store
-        .accept(vec![failed("r1", "s3", 0)])
-        .await
-        .unwrap();
-    let other = Connection::open(world.path()).unwrap();
-    world
-        .store
-        .write(|session| session.conn.busy_timeout(Duration::from_millis(1)))
-        .await
-        .unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let refused = world.store.accept(vec![failed("r2", "s3", 1)]).await;
-    assert!(
-        matches!(
-            &refused,
-            Err(StoreError::Unavailable {
-                why: Obstacle::Busy,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
-    assert!(world.store.writable().await.is_err());
-    other.execute_batch("ROLLBACK").unwrap();
-    world
-        .store
-        .accept(vec![failed("r2", "s3", 1)])
-        .await
-        .unwrap();
-    world.store.writable().await.unwrap();
-    let claim = world.store.claim(10, start()).await.unwrap();
-    let seen: Vec<&str> = claim
-        .rows
-        .iter()
-        .map(|row| row.observation.run.0.as_str())
-        .collect();
-    assert_eq!(seen, ["r1", "r2"]);
-    assert_eq!(claim.rows[1].seq, 2);
-}
-
-#[tokio::test]
-async fn a_read_only_database_is_told() {
-    let world = World::new().await;
-    world.sql("PRAGMA query_only = ON").await;
-    let refused = world
-        .store
-        .accept(vec![failed("r1", "s3", 0)])
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            StoreError::Unavailable {
-                why: Obstacle::ReadOnly,
-                ..
-            }
-        ),
-        "{refused:?}"
-    );
-    assert!(world.store.writable().await.is_err());
-    assert_eq!(world.store.inbox_depth().await.unwrap(), 0);
+    let note = world.store.set_meta("seen", "1".to_owned());
+    let (record, note) = tokio::join!(record, note);
+    assert!(record.is_err() && note.is_ok());
+    assert!(world.store.meta("seen").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -292,10 +157,10 @@ async fn a_closed_store_says_so_and_what_was_asked_before_is_done() {
         Err(StoreError::Stopped)
     ));
     assert!(matches!(other.counts().await, Err(StoreError::Stopped)));
-    assert!(
-        !world.folder.path().join("state.db-wal").exists(),
-        "the log is in the file"
-    );
+    for log in ["state.db-wal", "state.inbox.db-wal"] {
+        let log = world.folder.path().join(log);
+        assert!(!log.exists(), "{} is in its file", log.display());
+    }
 }
 
 #[tokio::test]
@@ -305,7 +170,7 @@ async fn an_older_schema_is_brought_up_to_date_with_its_rows() {
     let path: Arc<Path> = Arc::from(world.path());
     let (before, Store { .. }) = (world.dump(), &world.store);
     let mut conn = Connection::open(&path).unwrap();
-    let mut steps = setup::MIGRATIONS.to_vec();
+    let mut steps = setup::MAIN.migrations.to_vec();
     steps.push("ALTER TABLE runs ADD COLUMN colour text; UPDATE runs SET colour = 'red'");
     setup::migrate(&mut conn, &path, &steps).unwrap();
     setup::migrate(&mut conn, &path, &steps).unwrap();
@@ -346,6 +211,9 @@ async fn the_files_are_the_owners_alone() {
     store.writable().await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(path.parent().unwrap()), 0o700);
-    assert_eq!(mode(&path), 0o600);
-    assert_eq!(mode(&outer.path().join("made/state.db-wal")), 0o600);
+    for file in ["state.db", "state.inbox.db"] {
+        let path = outer.path().join("made").join(file);
+        assert_eq!(mode(&path), 0o600, "{file}");
+        assert_eq!(mode(&path.with_extension("db-wal")), 0o600, "{file}");
+    }
 }

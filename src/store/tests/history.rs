@@ -2,86 +2,90 @@
 
 use super::*;
 
+/// Numbers and attempts of the rows that are due.
+fn due(claim: &Claim) -> Vec<(i64, u32)> {
+    let rows = claim.rows.iter();
+    rows.map(|row| (row.seq, row.attempts)).collect()
+}
+
+/// Takes a claim whole: the rows with these numbers are put off, the others decided.
+async fn take(world: &World, claim: Claim, put_off: &[i64], until: Timestamp) {
+    let mut work = Work {
+        poisoned: claim.poisoned,
+        ..Work::default()
+    };
+    for row in claim.rows {
+        if put_off.contains(&row.seq) {
+            work.parked.push((row, until));
+        } else {
+            work.done.push(row.seq);
+        }
+    }
+    world.store.commit(work).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_postponed_row_waits_for_its_time_and_counts() {
-    let world = World::new().await;
-    let both = vec![failed("r1", "s3", 0), failed("r2", "s3", 1)];
-    world.store.accept(both).await.unwrap();
-    let later = start() + minutes(1);
-    world.store.postpone(1, later).await.unwrap();
-    let due = |claim: &Claim| {
-        claim
-            .rows
-            .iter()
-            .map(|row| (row.seq, row.attempts))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        due(&world.store.claim(10, start()).await.unwrap()),
-        [(2, 0)]
-    );
+    let mut world = World::new().await;
+    let three = ["r1", "r2", "r3"].map(|name| failed(name, "s3", 0));
+    world.store.accept(three.to_vec()).await.unwrap();
+    let (later, last) = (start() + minutes(1), start() + minutes(2));
+    let claim = world.store.claim(2, start()).await.unwrap();
+    assert_eq!((due(&claim), claim.more), (vec![(1, 0), (2, 0)], true));
+    take(&world, claim, &[1], later).await;
     assert_eq!(world.store.inbox_depth().await.unwrap(), 2);
     assert_eq!(world.store.next_inbox_due().await.unwrap(), Some(start()));
-    assert_eq!(
-        due(&world.store.claim(10, later).await.unwrap()),
-        [(1, 1), (2, 0)]
-    );
-    world.store.postpone(1, later + minutes(1)).await.unwrap();
-    world
-        .store
-        .commit(Work {
-            done: vec![2],
-            ..Work::default()
-        })
-        .await
-        .unwrap();
-    assert_eq!(
-        world.store.next_inbox_due().await.unwrap(),
-        Some(later + minutes(1))
-    );
-    assert_eq!(
-        due(&world.store.claim(10, later + minutes(1)).await.unwrap()),
-        [(1, 2)]
-    );
-    world
-        .store
-        .commit(Work {
-            done: vec![1],
-            ..Work::default()
-        })
-        .await
-        .unwrap();
+    world.restart().await;
+    let claim = world.store.claim(10, start()).await.unwrap();
+    assert_eq!(due(&claim), [(3, 0)]);
+    let claim = world.store.claim(10, later).await.unwrap();
+    assert_eq!(due(&claim), [(1, 1), (3, 0)]);
+    assert_eq!(claim.rows[0].observation, three[0]);
+    take(&world, claim, &[1], last).await;
+    assert_eq!(world.store.next_inbox_due().await.unwrap(), Some(last));
+    let claim = world.store.claim(10, last).await.unwrap();
+    assert_eq!(due(&claim), [(1, 2)]);
+    take(&world, claim, &[], last).await;
     assert_eq!(world.store.inbox_depth().await.unwrap(), 0);
     assert_eq!(world.store.next_inbox_due().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn an_unreadable_row_is_put_aside_and_does_not_stop_the_others() {
-    let world = World::new().await;
-    let three = ["r1", "r2", "r3"]
-        .map(|name| failed(name, "s3", 0))
-        .to_vec();
-    world.store.accept(three).await.unwrap();
+async fn an_unreadable_row_is_set_aside_and_does_not_stop_the_others() {
+    let mut world = World::new().await;
+    let three = ["r1", "r2", "r3"].map(|name| failed(name, "s3", 0));
+    world.store.accept(three.to_vec()).await.unwrap();
     world
-        .sql("UPDATE inbox SET body = '{\"run\": 7}' WHERE seq = 2")
+        .inbox_sql("UPDATE inbox SET body = '{\"run\": 7}' WHERE seq = 2")
         .await;
     let claim = world.store.claim(10, start()).await.unwrap();
-    assert_eq!(
-        claim.rows.iter().map(|row| row.seq).collect::<Vec<_>>(),
-        [1, 3]
-    );
+    assert_eq!(due(&claim), [(1, 0), (3, 0)]);
     assert_eq!(claim.poisoned[0].seq, 2);
-    assert!(
-        world
-            .store
-            .claim(10, start())
-            .await
-            .unwrap()
-            .poisoned
-            .is_empty()
-    );
+    world.turn(false).await;
+    assert_eq!(world.store.inbox_depth().await.unwrap(), 0);
     let counts = world.store.counts().await.unwrap();
-    assert_eq!((counts.inbox, counts.poisoned, counts.accepted), (2, 1, 3));
+    assert_eq!((counts.inbox, counts.poisoned, counts.accepted), (0, 1, 3));
+    let aside = world.dump();
+    let mut aside = aside.iter().filter(|line| line.starts_with("poison:"));
+    assert!(aside.next().unwrap().contains("Integer(2)") && aside.next().is_none());
+}
+
+#[tokio::test]
+async fn an_unreadable_row_that_was_put_off_is_set_aside_too() {
+    let world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    let claim = world.store.claim(10, start()).await.unwrap();
+    take(&world, claim, &[1], start()).await;
+    world.sql("UPDATE parked SET body = 'x'").await;
+    let claim = world.store.claim(10, start()).await.unwrap();
+    assert_eq!(claim.poisoned[0].seq, 1);
+    take(&world, claim, &[], start()).await;
+    let counts = world.store.counts().await.unwrap();
+    assert_eq!((counts.inbox, counts.poisoned, counts.accepted), (0, 1, 1));
 }
 
 #[tokio::test]

@@ -1,0 +1,126 @@
+//! A handle to one database file and to its two threads.
+
+use std::{path::Path, sync::Arc};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    error::{StoreError, sort},
+    setup::Layout,
+    threads::{self, Memory, Message, Order, Query, Session},
+};
+
+/// One database file. Cheap to clone; when the last handle goes, what was asked for is finished and the
+/// file is closed.
+#[derive(Debug)]
+pub(super) struct File<M> {
+    writer: mpsc::Sender<Message<Order<M>>>,
+    reader: mpsc::Sender<Message<Query>>,
+    path: Arc<Path>,
+}
+
+impl<M> Clone for File<M> {
+    fn clone(&self) -> Self {
+        Self {
+            writer: self.writer.clone(),
+            reader: self.reader.clone(),
+            path: Arc::clone(&self.path),
+        }
+    }
+}
+
+impl<M: Memory> File<M> {
+    /// Opens the file, creates it where there is none, and brings an older schema up to date.
+    pub(super) async fn open(
+        path: Arc<Path>,
+        layout: &'static Layout,
+        memory: M,
+    ) -> Result<Self, StoreError> {
+        let (writer, reader) = threads::start(&path, layout, memory).await?;
+        Ok(Self {
+            writer,
+            reader,
+            path,
+        })
+    }
+
+    /// Finishes what was asked for before and closes the file; other handles get
+    /// [`StoreError::Stopped`] from now on.
+    pub(super) async fn close(&self) {
+        // The writer goes last: the last connection to close empties the log into the file.
+        stop(&self.reader).await;
+        stop(&self.writer).await;
+    }
+
+    /// Writes in a transaction that others share; a failure takes back this piece of work alone.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<M>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.order(move |session| session.isolated(work)).await
+    }
+
+    /// Has the writer do something, and waits until its group is on the disk.
+    pub(super) async fn order<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<M>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let order: Order<M> = Box::new(move |session| {
+            let result = session.map_err(Clone::clone).and_then(work);
+            Box::new(move |committed| {
+                // Who no longer waits for the answer does not need it.
+                drop(reply.send(result.and_then(|value| committed.clone().map(|()| value))));
+            })
+        });
+        let sent = self.writer.send(Message::Do(order)).await;
+        sent.map_err(|_| StoreError::Stopped)?;
+        answer.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Leaves the writer something to do that may as well not be done. Returns whether it was taken.
+    pub(super) fn leave(
+        &self,
+        work: impl FnOnce(&mut Session<M>) -> Result<(), StoreError> + Send + 'static,
+    ) -> bool {
+        let order: Order<M> = Box::new(move |session| {
+            let result = session.map_err(Clone::clone).and_then(work);
+            Box::new(move |committed| {
+                if let Err(error) = result.and_then(|()| committed.clone()) {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "Put off tidying up"
+                    );
+                }
+            })
+        });
+        self.writer.try_send(Message::Do(order)).is_ok()
+    }
+
+    /// Reads one consistent state of the file.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let query: Query = Box::new(move |conn| {
+            let result = conn
+                .unchecked_transaction()
+                .and_then(|transaction| work(&transaction));
+            drop(reply.send(result));
+        });
+        let sent = self.reader.send(Message::Do(query)).await;
+        sent.map_err(|_| StoreError::Stopped)?;
+        let result = answer.await.map_err(|_| StoreError::Stopped)?;
+        result.map_err(|error| sort(&self.path, error))
+    }
+}
+
+async fn stop<T>(thread: &mpsc::Sender<Message<T>>) {
+    let (done, stopped) = oneshot::channel();
+    if thread.send(Message::Stop(done)).await.is_ok() {
+        // The thread drops its end once it is through.
+        drop(stopped.await);
+    }
+}
