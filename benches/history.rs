@@ -149,6 +149,7 @@ async fn step(store: &Store, state: &mut State, policy: &Policy) -> Result<()> {
             state: Work::changes(state),
             decisions,
             told,
+            ..Work::default()
         })
         .await?;
     state.forget_slices();

@@ -53,8 +53,8 @@ impl State {
         last_good: Option<GoodRun>,
         closed_by: Option<GoodRun>,
     ) -> IncidentId {
-        let id = IncidentId(self.next_incident);
-        self.next_incident += 1;
+        let id = IncidentId(self.next_incident.max(1));
+        self.next_incident = id.0 + 1;
         let cause = CauseKey::of(&first.class, &job);
         let incident = Incident {
             id,

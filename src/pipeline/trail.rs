@@ -94,11 +94,11 @@ fn write_delivery(delivery: &DeliveryTrail, out: &mut String) -> fmt::Result {
         delivery.receiver, delivery.state
     )?;
     for attempt in &delivery.attempts {
-        writeln!(
-            out,
+        let line = format!(
             "      {} {} {}",
             attempt.at, attempt.outcome, attempt.detail
-        )?;
+        );
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

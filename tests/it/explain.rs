@@ -63,12 +63,12 @@ async fn a_run_is_explained_from_sighting_to_delivery() {
       2026-08-20T10:00:00Z  notify from webhook: first failure; team by route 1  (any; run b7ef8d14-5933-4873-8610-ac1be5afc393)
       2026-08-20T10:30:00Z  deduplicated from webhook: this run's end is known already  (any; run b7ef8d14-5933-4873-8610-ac1be5afc393)
     incidents
-      0 since 2026-08-20T10:00:00Z, 2 bad runs, closed 2026-08-20T10:20:00Z by c4ab612f-88e4-4416-8776-9c1c96b0b4c6: the job failed
+      1 since 2026-08-20T10:00:00Z, 2 bad runs, closed 2026-08-20T10:20:00Z by c4ab612f-88e4-4416-8776-9c1c96b0b4c6: the job failed
     notifications
       2026-08-20T10:00:00Z  opened id:7f5afe2a
         to team: sent
           2026-08-20T10:00:00Z retry rollup_error
-          2026-08-20T10:00:00.763Z sent 
+          2026-08-20T10:00:00.763Z sent
       2026-08-20T10:20:00Z  recovered id:a0006ebb
         to team: sent
           2026-08-20T10:20:00Z sent

@@ -272,7 +272,7 @@ fn text_shows_the_decision_the_message_and_a_link_to_try_it() {
           https://app.slack.com/block-kit-builder#…
 
         2026-08-20T10:40:40Z  s3-post-submit s3-controller@v1.2.3
-          success → pass → recovered: closes incident 0
+          success → pass → recovered: closes incident 1
           rule publish · service s3 · stage publish · severity critical · run 00000005-0000-4000-8000-000000000005
           to by-service/s3
           ┌ ✅ s3 v1.2.3: publish recovered

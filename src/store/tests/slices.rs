@@ -41,12 +41,12 @@ async fn a_slice_holds_the_neighbours_and_the_rest_of_an_incident_that_may_be_pa
         // Before all: the next one alone, which passed.
         ("x", 5, &["a0"], &[]),
         // Inside the incident: all that follow in it, and who ended it.
-        ("x", 25, &["a1", "a2", "a3", "a4", "a5"], &[0]),
+        ("x", 25, &["a1", "a2", "a3", "a4", "a5"], &[1]),
         // Among those that ended in the same moment the name decides.
-        ("a2b", 30, &["a1", "a2", "a3", "a4", "a5"], &[0]),
-        ("z", 30, &["a1", "a2", "a3", "a4", "a5"], &[0]),
-        ("x", 45, &["a4", "a5"], &[0]),
-        ("x", 70, &["a6"], &[1]),
+        ("a2b", 30, &["a1", "a2", "a3", "a4", "a5"], &[1]),
+        ("z", 30, &["a1", "a2", "a3", "a4", "a5"], &[1]),
+        ("x", 45, &["a4", "a5"], &[1]),
+        ("x", 70, &["a6"], &[2]),
     ];
     for (name, minute, runs, incidents) in cases {
         let (found, opened) = loaded(&world, &passed(name, "s3", minute)).await;
@@ -56,7 +56,7 @@ async fn a_slice_holds_the_neighbours_and_the_rest_of_an_incident_that_may_be_pa
     // A run whose end is known needs only itself and its incident; one that still runs no neighbours.
     assert_eq!(
         loaded(&world, &failed("a4", "s3", 40)).await,
-        (vec!["a4".to_owned()], vec![0])
+        (vec!["a4".to_owned()], vec![1])
     );
     assert_eq!(loaded(&world, &pending("x", "s3")).await, (vec![], vec![]));
 }
@@ -98,10 +98,10 @@ async fn loading_again_does_not_undo_what_the_batch_changed() {
     state.observe(&world.policy, &second, now);
     world
         .store
-        .load_slice(&mut state, wanted, vec![IncidentId(0)], now)
+        .load_slice(&mut state, wanted, vec![IncidentId(1)], now)
         .await
         .unwrap();
-    assert_eq!(state.incidents[&IncidentId(0)].failures, 2);
+    assert_eq!(state.incidents[&IncidentId(1)].failures, 2);
 }
 
 #[tokio::test]
