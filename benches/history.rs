@@ -149,9 +149,9 @@ async fn step(store: &Store, state: &mut State, policy: &Policy) -> Result<()> {
             state: Work::changes(state),
             decisions,
             told,
+            ..Work::default()
         })
         .await?;
-    state.forget_slices();
     Ok(())
 }
 
