@@ -152,7 +152,6 @@ async fn step(store: &Store, state: &mut State, policy: &Policy) -> Result<()> {
             ..Work::default()
         })
         .await?;
-    state.forget_slices();
     Ok(())
 }
 

@@ -118,7 +118,6 @@ impl Worker {
             ..work(&mut state, &rows, outcomes, told, now)
         };
         self.commit(work).await?;
-        state.forget_slices();
         let next_due = if claim.more {
             None
         } else {

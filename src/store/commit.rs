@@ -57,12 +57,16 @@ impl Work {
             && self.state.is_empty()
     }
 
-    /// Copies what was touched out of the state and takes its list of changes.
+    /// Takes what was touched out of the state, which then forgets what a store can load again.
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
-        let pick = |name: &RunName| state.runs.get(name).map(RunRow::new);
-        Changed {
-            runs: changes.runs.iter().filter_map(pick).collect(),
+        let runs = changes.runs.iter();
+        let runs = runs
+            .filter_map(|name| state.runs.remove(name))
+            .map(RunRow::new)
+            .collect();
+        let changed = Changed {
+            runs,
             incidents: changes
                 .incidents
                 .iter()
@@ -72,7 +76,9 @@ impl Work {
             folds: bodies(changes.folds, |key| state.folds.get(key).map(body)),
             digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
             next_incident: state.next_incident,
-        }
+        };
+        state.forget_slices();
+        changed
     }
 }
 
@@ -117,10 +123,10 @@ struct RunRow {
 }
 
 impl RunRow {
-    fn new(run: &Run) -> Self {
+    fn new(run: Run) -> Self {
         Self {
-            run: run.clone(),
             facts: run.facts.as_deref().map(body),
+            run,
         }
     }
 }
@@ -231,7 +237,7 @@ impl Store {
         };
         let mark = self
             .main
-            .write(move |session| {
+            .write_alone(move |session| {
                 let ids = put_state(session, &state)?;
                 put_decisions(session, &decisions, &ids)?;
                 outbox::enqueue(&session.conn, &told)?;
@@ -244,21 +250,19 @@ impl Store {
 }
 
 /// Returns the numbers of the runs it wrote.
-fn put_state(
+fn put_state<'a>(
     session: &mut Session<Jobs>,
-    state: &Changed,
-) -> rusqlite::Result<BTreeMap<String, i64>> {
-    let newest: i64 = session
-        .conn
-        .prepare_cached("SELECT coalesce(max(id), 0) FROM runs")?
-        .query_row([], |row| row.get(0))?;
+    state: &'a Changed,
+) -> rusqlite::Result<BTreeMap<&'a str, i64>> {
     let mut ids = BTreeMap::new();
+    let mut inserted = 0;
     for row in &state.runs {
         let job_id = session.job_id(&row.run.job.0)?;
-        ids.insert(row.run.name.0.clone(), put_run(&session.conn, row, job_id)?);
+        let (id, new) = put_run(&session.conn, row, job_id)?;
+        ids.insert(row.run.name.0.as_str(), id);
+        inserted += usize::from(new);
     }
-    let new = ids.values().filter(|id| **id > newest).count();
-    count(&session.conn, "runs", new)?;
+    count(&session.conn, "runs", inserted)?;
     for row in &state.incidents {
         let job_id = session.job_id(&row.job.0)?;
         put_incident(&session.conn, row, job_id)?;
@@ -267,39 +271,45 @@ fn put_state(
     Ok(ids)
 }
 
-fn put_run(conn: &Connection, row: &RunRow, job_id: i64) -> rusqlite::Result<i64> {
+/// Returns the run's number and whether it is new. Most are, so a run is inserted unless it is known, and
+/// only then updated.
+fn put_run(conn: &Connection, row: &RunRow, job_id: i64) -> rusqlite::Result<(i64, bool)> {
     let run = &row.run;
+    let values = params![
+        job_id,
+        run.state,
+        run.verdict.as_str(),
+        run.verdict.counts() && run.finished_at.is_some(),
+        run.started_at.map(millis),
+        run.finished_at.map(millis),
+        run.incident.map(|id| id.0),
+        run.base_ref,
+        run.base_sha,
+        run.url,
+        run.alias,
+        run.alias.as_deref().map(build_id),
+        run.inferred,
+        row.facts,
+        run.name.0,
+    ];
+    let new = conn
+        .prepare_cached(
+            "INSERT INTO runs (job_id, state, verdict, counts, started_at, finished_at, incident, \
+             base_ref, base_sha, url, alias, build_id, inferred, facts, name) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+             ON CONFLICT (name) DO NOTHING",
+        )?
+        .execute(values)?;
+    if new > 0 {
+        return Ok((conn.last_insert_rowid(), true));
+    }
     conn.prepare_cached(
-        "INSERT INTO runs (name, job_id, state, verdict, counts, started_at, finished_at, incident, \
-         base_ref, base_sha, url, alias, build_id, inferred, facts) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
-         ON CONFLICT (name) DO UPDATE SET job_id = excluded.job_id, state = excluded.state, \
-         verdict = excluded.verdict, counts = excluded.counts, started_at = excluded.started_at, \
-         finished_at = excluded.finished_at, incident = excluded.incident, base_ref = excluded.base_ref, \
-         base_sha = excluded.base_sha, url = excluded.url, alias = excluded.alias, \
-         build_id = excluded.build_id, inferred = excluded.inferred, facts = excluded.facts \
-         RETURNING id",
+        "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, finished_at = $6, \
+         incident = $7, base_ref = $8, base_sha = $9, url = $10, alias = $11, build_id = $12, inferred = $13, \
+         facts = $14 WHERE name = $15 RETURNING id",
     )?
-    .query_row(
-        params![
-            run.name.0,
-            job_id,
-            run.state,
-            run.verdict.as_str(),
-            run.verdict.counts() && run.finished_at.is_some(),
-            run.started_at.map(millis),
-            run.finished_at.map(millis),
-            run.incident.map(|id| id.0),
-            run.base_ref,
-            run.base_sha,
-            run.url,
-            run.alias,
-            run.alias.as_deref().map(build_id),
-            run.inferred,
-            row.facts,
-        ],
-        |row| row.get(0),
-    )
+    .query_row(values, |row| row.get(0))
+    .map(|id| (id, false))
 }
 
 fn put_incident(conn: &Connection, row: &IncidentRow, job_id: i64) -> rusqlite::Result<()> {
@@ -387,13 +397,13 @@ fn put_body(
 fn put_decisions(
     session: &mut Session<Jobs>,
     decisions: &[(DecisionRow, String, String)],
-    ids: &BTreeMap<String, i64>,
+    ids: &BTreeMap<&str, i64>,
 ) -> rusqlite::Result<()> {
     let mut words: BTreeMap<Decision, usize> = BTreeMap::new();
     for (row, class, receivers) in decisions {
         *words.entry(row.decision).or_default() += 1;
         let job_id = session.job_id(&row.job_key.0)?;
-        let run_id = match ids.get(&row.run.0) {
+        let run_id = match ids.get(row.run.0.as_str()) {
             Some(id) => Some(*id),
             None => run_id(&session.conn, &row.run)?,
         };

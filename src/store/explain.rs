@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     DecisionRow, Store, StoreError,
     commit::run_id,
-    rows::{RUN_COLUMNS, json, json_or_none, run, time, word},
+    rows::{json, json_or_none, run, run_query, time, word},
     slice::{build_id, by_alias, incident},
 };
 use crate::domain::{
@@ -92,9 +92,7 @@ impl Store {
 
 fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>> {
     let named = conn
-        .prepare_cached(&format!(
-            "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id WHERE runs.name = $1"
-        ))?
+        .prepare_cached(run_query!("WHERE runs.name = $1"))?
         .query_row([&asked.0], run)
         .optional()?;
     if named.is_some() {
@@ -104,9 +102,7 @@ fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>>
         return Ok(by_alias(conn, &asked.0)?.pop());
     }
     let mut built = conn
-        .prepare_cached(&format!(
-            "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id WHERE runs.build_id = $1 LIMIT 2"
-        ))?
+        .prepare_cached(run_query!("WHERE runs.build_id = $1 LIMIT 2"))?
         .query_map([&asked.0], run)?
         .collect::<rusqlite::Result<Vec<Run>>>()?;
     let only = built.pop();

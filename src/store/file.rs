@@ -61,9 +61,26 @@ impl<M: Memory> File<M> {
         self.order(move |session| session.isolated(work)).await
     }
 
+    /// Writes much in a transaction of its own.
+    pub(super) async fn write_alone<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<M>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(Message::DoAlone, move |session| session.together(work))
+            .await
+    }
+
     /// Has the writer do something, and waits until its group is on the disk.
     pub(super) async fn order<T: Send + 'static>(
         &self,
+        work: impl FnOnce(&mut Session<M>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(Message::Do, work).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        how: impl FnOnce(Order<M>) -> Message<Order<M>>,
         work: impl FnOnce(&mut Session<M>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
@@ -74,7 +91,7 @@ impl<M: Memory> File<M> {
                 drop(reply.send(result.and_then(|value| committed.clone().map(|()| value))));
             })
         });
-        let sent = self.writer.send(Message::Do(order)).await;
+        let sent = self.writer.send(how(order)).await;
         sent.map_err(|_| StoreError::Stopped)?;
         answer.await.unwrap_or(Err(StoreError::Stopped))
     }

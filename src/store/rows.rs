@@ -13,9 +13,18 @@ use crate::domain::{
     observation::RunName,
 };
 
-/// Columns of [`run`], in its order; needs `FROM runs JOIN jobs ON jobs.id = runs.job_id`.
-pub(super) const RUN_COLUMNS: &str = "runs.name, jobs.key, runs.state, runs.verdict, runs.started_at, \
-     runs.finished_at, runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts";
+/// A query for [`run`], with what follows its `FROM`; whole as it is compiled, since it is asked for a lot.
+macro_rules! run_query {
+    ($rest:literal) => {
+        concat!(
+            "SELECT runs.name, jobs.key, runs.state, runs.verdict, runs.started_at, runs.finished_at, \
+             runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts \
+             FROM runs JOIN jobs ON jobs.id = runs.job_id ",
+            $rest
+        )
+    };
+}
+pub(super) use run_query;
 
 /// Reads a run.
 pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {

@@ -7,7 +7,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Store, StoreError,
-    rows::{RUN_COLUMNS, json, millis, run, time_or_none},
+    jobs::Jobs,
+    rows::{json, millis, run, run_query, time_or_none},
+    threads::Session,
 };
 use crate::domain::{
     fold::CauseKey,
@@ -28,6 +30,8 @@ pub struct Sighting {
     pub run: RunName,
     /// How a GitHub status names it.
     pub alias: Option<String>,
+    /// Whether only a GitHub status tells of it.
+    pub inferred: bool,
     /// Its job.
     pub job: JobKey,
     /// When it ended; `None` while it runs.
@@ -42,6 +46,7 @@ impl Sighting {
         Self {
             run: observation.run.clone(),
             alias: alias(observation),
+            inferred: observation.inferred,
             job: JobKey::of(observation),
             completed_at: observation
                 .completed_at
@@ -88,7 +93,9 @@ impl Store {
         // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
             .main
-            .order(move |session| session.look(|conn| load(conn, &sightings, &incidents, now)))
+            .order(move |session| {
+                session.look(|session| load(session, &sightings, &incidents, now))
+            })
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
             if !state.runs.contains_key(&run.name) {
@@ -165,27 +172,28 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
 }
 
 fn load(
-    conn: &Connection,
+    session: &mut Session<Jobs>,
     sightings: &[Sighting],
     incidents: &[IncidentId],
     now: Timestamp,
 ) -> rusqlite::Result<Slice> {
     let mut slice = Slice::default();
     for sighting in sightings {
-        let known = by_name(conn, &sighting.run)?;
+        let known = by_name(&session.conn, &sighting.run)?;
         let ended = known.as_ref().is_some_and(|run| run.finished_at.is_some());
         if let Some(run) = known {
             slice.keep(run);
         }
         // Nothing changes the end of a run, so its neighbours and twins do not matter.
         if !ended {
-            slice.load_neighbours(conn, sighting)?;
-            if let Some(alias) = &sighting.alias {
-                slice.twins.extend(by_alias(conn, alias)?);
+            // A job that was never seen has no runs.
+            if let Some(job) = session.known_job_id(&sighting.job.0)? {
+                slice.load_neighbours(&session.conn, sighting, job)?;
             }
+            slice.load_twins(&session.conn, sighting)?;
         }
     }
-    slice.load_incidents(conn, incidents, now)?;
+    slice.load_incidents(&session.conn, incidents, now)?;
     Ok(slice)
 }
 
@@ -196,20 +204,31 @@ impl Slice {
 
     /// The runs between which a finished run falls. If it may part an incident, all later runs of that one
     /// are needed too; they follow each other without a gap.
-    fn load_neighbours(&mut self, conn: &Connection, sighting: &Sighting) -> rusqlite::Result<()> {
+    fn load_neighbours(
+        &mut self,
+        conn: &Connection,
+        sighting: &Sighting,
+        job: i64,
+    ) -> rusqlite::Result<()> {
         let Some(at) = sighting.completed_at else {
             return Ok(());
         };
-        if let Some(before) = neighbour_before(conn, &sighting.job, at)? {
+        let before = conn
+            .prepare_cached(run_query!(
+                "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at < $2 \
+                 ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
+            ))?
+            .query_row(params![job, millis(at)], run)
+            .optional()?;
+        if let Some(before) = before {
             self.keep(before);
         }
-        let mut statement = conn.prepare_cached(&format!(
-            "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id \
-             WHERE runs.job_id = (SELECT id FROM jobs WHERE key = $1) AND runs.counts = 1 AND runs.finished_at >= $2 \
+        let mut statement = conn.prepare_cached(run_query!(
+            "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at >= $2 \
              ORDER BY runs.finished_at, runs.name"
         ))?;
         let mut follows = None;
-        for next in statement.query_map(params![sighting.job.0, millis(at)], run)? {
+        for next in statement.query_map(params![job, millis(at)], run)? {
             let next = next?;
             let incident = next.incident;
             let behind = (next.finished_at, &next.name) > (Some(at), &sighting.run);
@@ -220,6 +239,23 @@ impl Slice {
             if behind && ends {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// The runs that may be the same as this one: a GitHub status may be any's, a run only a status'.
+    fn load_twins(&mut self, conn: &Connection, sighting: &Sighting) -> rusqlite::Result<()> {
+        let Some(alias) = &sighting.alias else {
+            return Ok(());
+        };
+        if sighting.inferred {
+            self.twins.extend(by_alias(conn, alias)?);
+            return Ok(());
+        }
+        let mut statement =
+            conn.prepare_cached(run_query!("WHERE runs.alias = $1 AND runs.inferred = 1"))?;
+        for twin in statement.query_map([alias], run)? {
+            self.twins.push(twin?);
         }
         Ok(())
     }
@@ -249,33 +285,15 @@ impl Slice {
 }
 
 fn by_name(conn: &Connection, name: &RunName) -> rusqlite::Result<Option<Run>> {
-    conn.prepare_cached(&format!(
-        "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id WHERE runs.name = $1"
-    ))?
-    .query_row([&name.0], run)
-    .optional()
-}
-
-/// The last counting run that ended before `at`.
-fn neighbour_before(
-    conn: &Connection,
-    job: &JobKey,
-    at: Timestamp,
-) -> rusqlite::Result<Option<Run>> {
-    conn.prepare_cached(&format!(
-        "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id \
-         WHERE runs.job_id = (SELECT id FROM jobs WHERE key = $1) AND runs.counts = 1 AND runs.finished_at < $2 \
-         ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
-    ))?
-    .query_row(params![job.0, millis(at)], run)
-    .optional()
+    conn.prepare_cached(run_query!("WHERE runs.name = $1"))?
+        .query_row([&name.0], run)
+        .optional()
 }
 
 /// The runs under an alias, the one stored last at the end.
 pub(super) fn by_alias(conn: &Connection, alias: &str) -> rusqlite::Result<Vec<Run>> {
-    conn.prepare_cached(&format!(
-        "SELECT {RUN_COLUMNS} FROM runs JOIN jobs ON jobs.id = runs.job_id \
-         WHERE runs.build_id = $1 AND runs.alias = $2 ORDER BY runs.id"
+    conn.prepare_cached(run_query!(
+        "WHERE runs.build_id = $1 AND runs.alias = $2 ORDER BY runs.id"
     ))?
     .query_map(params![build_id(alias), alias], run)?
     .collect()

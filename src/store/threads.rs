@@ -1,6 +1,6 @@
 //! The two threads of a database file: one writes in groups, one reads.
 
-use std::{path::Path, sync::Arc, thread};
+use std::{mem, path::Path, sync::Arc, thread};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +31,8 @@ type Doors<M> = (
 pub(super) enum Message<T> {
     /// Work.
     Do(T),
+    /// Work that is to share its transaction with no other.
+    DoAlone(T),
     /// Finish, and tell when the connection is closed.
     Stop(oneshot::Sender<()>),
 }
@@ -95,7 +97,7 @@ fn read(conn: Connection, mut queries: mpsc::Receiver<Message<Query>>) {
     let mut told = None;
     while let Some(message) = queries.blocking_recv() {
         match message {
-            Message::Do(query) => query(&conn),
+            Message::Do(query) | Message::DoAlone(query) => query(&conn),
             Message::Stop(done) => {
                 told = Some(done);
                 break;
@@ -113,8 +115,12 @@ fn write<M: Memory>(mut session: Session<M>, mut orders: mpsc::Receiver<Message<
         let mut group = Vec::with_capacity(waiting.len());
         for message in waiting.drain(..) {
             match message {
-                Message::Do(order) if told.is_none() => group.push(order),
-                Message::Do(_) => {}
+                Message::Do(_) | Message::DoAlone(_) if told.is_some() => {}
+                Message::Do(order) => group.push(order),
+                Message::DoAlone(order) => {
+                    session.write_group(mem::take(&mut group));
+                    session.write_group(vec![order]);
+                }
                 Message::Stop(done) => told = Some(done),
             }
         }
@@ -185,7 +191,8 @@ impl<M: Memory> Session<M> {
         self.memory.forget(&self.conn);
     }
 
-    /// Does work that the whole group stands or falls with: cheaper than [`Self::isolated`].
+    /// Does work that the whole group stands or falls with. Much cheaper than [`Self::isolated`] when it
+    /// touches many pages: SQLite keeps a copy of each for a savepoint, and walks them all after each statement.
     pub(super) fn together<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
@@ -219,10 +226,10 @@ impl<M: Memory> Session<M> {
 
     /// Reads in between; an error concerns the asker alone.
     pub(super) fn look<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        &mut self,
+        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        work(&self.conn).map_err(|error| sort(&self.path, error))
+        work(self).map_err(|error| sort(&self.path, error))
     }
 
     fn step(&self, sql: &str) -> rusqlite::Result<()> {

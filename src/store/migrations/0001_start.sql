@@ -40,11 +40,13 @@ CREATE TABLE runs (
     facts       text
 );
 -- The timeline of a job.
-CREATE INDEX runs_timeline ON runs (job_id, finished_at) WHERE counts = 1;
+CREATE INDEX runs_timeline ON runs (job_id, finished_at, name) WHERE counts = 1;
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_incident ON runs (incident) WHERE incident IS NOT NULL;
 -- Finds aliases too, which end in the build id: smaller than an index of whole aliases, and nearly in order.
 CREATE INDEX runs_build ON runs (build_id) WHERE build_id IS NOT NULL;
+-- Few: what only a GitHub status told of.
+CREATE INDEX runs_inferred ON runs (alias) WHERE inferred = 1;
 
 -- Append only. `run` is set only for runs that are not kept.
 CREATE TABLE decisions (

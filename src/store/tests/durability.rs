@@ -120,6 +120,27 @@ async fn a_failing_write_leaves_its_group_alone() {
 }
 
 #[tokio::test]
+async fn a_failing_commit_leaves_what_waits_beside_it_alone() {
+    let mut world = World::new().await;
+    world
+        .store
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    world
+        .sql("CREATE TRIGGER refuse BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'refused'); END")
+        .await;
+    let (work, _) = world.decide(false).await;
+    let before = world.store.set_meta("before", "1".to_owned());
+    let after = world.store.set_meta("after", "1".to_owned());
+    let (before, refused, after) = tokio::join!(before, world.store.commit(work), after);
+    assert!(before.is_ok() && refused.is_err() && after.is_ok());
+    for key in ["before", "after"] {
+        assert!(world.store.meta(key).await.unwrap().is_some(), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_database_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::manual(start());
