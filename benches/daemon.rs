@@ -101,7 +101,7 @@ struct Intake {
 }
 
 /// Requests for a calm time and for a flood of each size.
-fn portions(requests: Vec<Vec<u8>>) -> [Arc<Vec<Vec<u8>>>; 3] {
+fn portions(requests: &[Vec<u8>]) -> [Arc<Vec<Vec<u8>>>; 3] {
     let (paced, floods) = requests.split_at(10_000);
     let (few, many) = floods.split_at(floods.len() / 2);
     [paced, few, many].map(|some| Arc::new(some.to_vec()))
@@ -115,12 +115,13 @@ async fn intake() -> Result<Intake> {
         "floor, HMAC and borrowed parse in one thread: {:.0}/s",
         1.0 / floor
     );
-    let requests = bodies
+    let requests: Vec<Vec<u8>> = bodies
         .iter()
         .map(|body| request("/hooks/prowjob", body, Some(TOKEN)))
         .collect();
     drop(bodies);
-    let [calm, few, many] = portions(requests);
+    let [calm, few, many] = portions(&requests);
+    drop(requests);
     let home = tempfile::tempdir()?;
     let slack = SlackStandIn::start(Options {
         pace: None,
@@ -161,7 +162,7 @@ async fn flood(
     let full = load(&daemon.address, requests, connections, SECONDS, None).await?;
     let during = daemon.decided().await? - before;
     let drained = drained(daemon, before + full.accepted as f64).await?;
-    let spent = (daemon.processor()? - spent).as_secs_f64() / full.accepted as f64;
+    let spent = daemon.processor()?.saturating_sub(spent).as_secs_f64() / full.accepted as f64;
     println!("  flood: {}", show(&full));
     println!(
         "  decided meanwhile {:.0}/s, afterwards {:.0} in {drained:.1?}: {:.0}/s (target: at least 10,000)",
@@ -237,7 +238,9 @@ async fn beside_alertmanager(ours: &Intake) -> Result<()> {
         home.path().join("am.yml"),
         "route: { receiver: none }\nreceivers: [ { name: none } ]\n",
     )?;
-    let port = 19_093;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
     let started = Command::new("prometheus-alertmanager")
         .args([
             format!("--config.file={}/am.yml", home.path().display()),
@@ -271,7 +274,7 @@ async fn beside_alertmanager(ours: &Intake) -> Result<()> {
         );
         request("/api/v2/alerts", &body, None)
     };
-    let [calm, few, many] = portions((0..READY).map(alert).collect());
+    let [calm, few, many] = portions(&(0..READY).map(alert).collect::<Vec<_>>());
     println!("\nAlertmanager, same generator; it checks no signature and keeps nothing on disk");
     let calm = load(&address, &calm, CONNECTIONS, SECONDS, Some(1_000.0)).await?;
     println!(
@@ -285,7 +288,10 @@ async fn beside_alertmanager(ours: &Intake) -> Result<()> {
     {
         let spent = processor(manager.0.id())?;
         let full = load(&address, &requests, connections, SECONDS, None).await?;
-        let spent = (processor(manager.0.id())? - spent).as_secs_f64() / full.accepted as f64;
+        let spent = processor(manager.0.id())?
+            .saturating_sub(spent)
+            .as_secs_f64()
+            / full.accepted as f64;
         println!(
             "{connections} connections: {}, {:.0} µs of processor; ours {:.2} times the rate (target 1.5), {:.2} of its p99 (target 0.25)",
             show(&full),
