@@ -33,10 +33,14 @@ use prow_notifier::{
     standin::slack::{Options, SlackStandIn},
 };
 use sha2::Sha256;
-use support::{Daemon, Load, TOKEN, config, job, load, mib, now, request, resident};
+use support::{
+    Daemon, Load, TOKEN, config, job, load, mib, now, processor, request, resident, sync_time,
+};
 
 const SECONDS: Duration = Duration::from_secs(5);
+/// Senders at once. Whoever waits for the disk needs many of them: each has one request under way.
 const CONNECTIONS: usize = 32;
+const MANY_CONNECTIONS: usize = 128;
 /// Requests made ready for a run of [`SECONDS`].
 const READY: usize = 300_000;
 const DIGEST: &str = "routes: [ { receiver: platform, digest: 30d } ]";
@@ -91,17 +95,21 @@ async fn idle() -> Result<()> {
 }
 
 struct Intake {
-    load: Load,
     paced: Load,
+    floods: Vec<Load>,
     memory: u64,
+}
+
+/// Requests for a calm time and for a flood of each size.
+fn portions(requests: &[Vec<u8>]) -> [Arc<Vec<Vec<u8>>>; 3] {
+    let (paced, floods) = requests.split_at(10_000);
+    let (few, many) = floods.split_at(floods.len() / 2);
+    [paced, few, many].map(|some| Arc::new(some.to_vec()))
 }
 
 async fn intake() -> Result<Intake> {
     let bodies = bodies(READY);
-    println!(
-        "\nintake: {} bytes a ProwJob, {CONNECTIONS} connections",
-        bodies[0].len()
-    );
+    println!("\nintake: {} bytes a ProwJob", bodies[0].len());
     let floor = floor(&bodies[..20_000])?;
     println!(
         "floor, HMAC and borrowed parse in one thread: {:.0}/s",
@@ -112,8 +120,8 @@ async fn intake() -> Result<Intake> {
         .map(|body| request("/hooks/prowjob", body, Some(TOKEN)))
         .collect();
     drop(bodies);
-    let (paced, flood) = requests.split_at(10_000);
-    let (paced, flood) = (Arc::new(paced.to_vec()), Arc::new(flood.to_vec()));
+    let [calm, few, many] = portions(&requests);
+    drop(requests);
     let home = tempfile::tempdir()?;
     let slack = SlackStandIn::start(Options {
         pace: None,
@@ -124,33 +132,50 @@ async fn intake() -> Result<Intake> {
         home.path(),
         &config(home.path(), &slack.url("x"), &slack.host(), ""),
     )?;
-    let calm = load(&daemon.address, &paced, CONNECTIONS, SECONDS, Some(1_000.0)).await?;
-    println!("at 1,000/s: {}", show(&calm));
-    let before = daemon.decided().await?;
-    let full = load(&daemon.address, &flood, CONNECTIONS, SECONDS, None).await?;
-    let during = daemon.decided().await? - before;
-    println!("flood: {}", show(&full));
+    let paced = load(&daemon.address, &calm, CONNECTIONS, SECONDS, Some(1_000.0)).await?;
+    println!("at 1,000/s: {}", show(&paced));
+    let mut floods = Vec::new();
+    for (requests, connections) in [(few, CONNECTIONS), (many, MANY_CONNECTIONS)] {
+        floods.push(flood(&daemon, &requests, connections, floor).await?);
+    }
     let memory = daemon.memory()?;
-    println!(
-        "per request {:.1} times the floor's time on two cores; memory {:.1} MiB",
-        2.0 / full.rate() / floor,
-        mib(memory)
-    );
-    println!(
-        "decided meanwhile: {:.0}/s",
-        during / full.took.as_secs_f64()
-    );
-    let drained = drained(&daemon, before + full.accepted as f64).await?;
-    println!(
-        "inbox to outbox afterwards: {:.0}/s (target: at least 10,000)",
-        (full.accepted as f64 - during) / drained.as_secs_f64()
-    );
+    println!("memory {:.1} MiB", mib(memory));
     slack.stop().await;
     Ok(Intake {
-        load: full,
-        paced: calm,
+        paced,
+        floods,
         memory,
     })
+}
+
+async fn flood(
+    daemon: &Daemon,
+    requests: &Arc<Vec<Vec<u8>>>,
+    connections: usize,
+    floor: f64,
+) -> Result<Load> {
+    println!(
+        "{connections} connections; a sync of the disk takes {:.2} ms now",
+        sync_time()?.as_secs_f64() * 1e3
+    );
+    let (before, spent) = (daemon.decided().await?, daemon.processor()?);
+    let full = load(&daemon.address, requests, connections, SECONDS, None).await?;
+    let during = daemon.decided().await? - before;
+    let drained = drained(daemon, before + full.accepted as f64).await?;
+    let spent = daemon.processor()?.saturating_sub(spent).as_secs_f64() / full.accepted as f64;
+    println!("  flood: {}", show(&full));
+    println!(
+        "  decided meanwhile {:.0}/s, afterwards {:.0} in {drained:.1?}: {:.0}/s (target: at least 10,000)",
+        during / full.took.as_secs_f64(),
+        full.accepted as f64 - during,
+        (full.accepted as f64 - during) / drained.as_secs_f64()
+    );
+    println!(
+        "  processor, from request to outbox: {:.0} µs an event, {:.1} times the floor",
+        spent * 1e6,
+        spent / floor
+    );
+    Ok(full)
 }
 
 fn show(load: &Load) -> String {
@@ -213,7 +238,9 @@ async fn beside_alertmanager(ours: &Intake) -> Result<()> {
         home.path().join("am.yml"),
         "route: { receiver: none }\nreceivers: [ { name: none } ]\n",
     )?;
-    let port = 19_093;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
     let started = Command::new("prometheus-alertmanager")
         .args([
             format!("--config.file={}/am.yml", home.path().display()),
@@ -247,21 +274,37 @@ async fn beside_alertmanager(ours: &Intake) -> Result<()> {
         );
         request("/api/v2/alerts", &body, None)
     };
-    let requests: Vec<Vec<u8>> = (0..READY).map(alert).collect();
-    let (paced, flood) = requests.split_at(10_000);
-    let (paced, flood) = (Arc::new(paced.to_vec()), Arc::new(flood.to_vec()));
-    let calm = load(&address, &paced, CONNECTIONS, SECONDS, Some(1_000.0)).await?;
-    let full = load(&address, &flood, CONNECTIONS, SECONDS, None).await?;
-    let memory = resident(manager.0.id()).context("Alertmanager is gone")?;
+    let [calm, few, many] = portions(&(0..READY).map(alert).collect::<Vec<_>>());
     println!("\nAlertmanager, same generator; it checks no signature and keeps nothing on disk");
-    println!("at 1,000/s: {}", show(&calm));
-    println!("flood: {}; memory {:.1} MiB", show(&full), mib(memory));
+    let calm = load(&address, &calm, CONNECTIONS, SECONDS, Some(1_000.0)).await?;
     println!(
-        "ours against it: {:.2} times the rate (target 1.5), {:.2} of its p99 (target 0.25), {:.2} of its memory (target 0.25); p99 at 1,000/s {:.2} ms (target 10)",
-        ours.load.rate() / full.rate(),
-        ours.load.percentile(0.99) / full.percentile(0.99),
-        ours.memory as f64 / memory as f64,
-        ours.paced.percentile(0.99),
+        "at 1,000/s: {} (ours {:.2} ms, target 10)",
+        show(&calm),
+        ours.paced.percentile(0.99)
+    );
+    for ((requests, connections), our) in [(few, CONNECTIONS), (many, MANY_CONNECTIONS)]
+        .into_iter()
+        .zip(&ours.floods)
+    {
+        let spent = processor(manager.0.id())?;
+        let full = load(&address, &requests, connections, SECONDS, None).await?;
+        let spent = processor(manager.0.id())?
+            .saturating_sub(spent)
+            .as_secs_f64()
+            / full.accepted as f64;
+        println!(
+            "{connections} connections: {}, {:.0} µs of processor; ours {:.2} times the rate (target 1.5), {:.2} of its p99 (target 0.25)",
+            show(&full),
+            spent * 1e6,
+            our.rate() / full.rate(),
+            our.percentile(0.99) / full.percentile(0.99)
+        );
+    }
+    let memory = resident(manager.0.id()).context("Alertmanager is gone")?;
+    println!(
+        "memory {:.1} MiB: ours {:.2} of it (target 0.25)",
+        mib(memory),
+        ours.memory as f64 / memory as f64
     );
     Ok(())
 }

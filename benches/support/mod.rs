@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
@@ -221,6 +221,11 @@ impl Daemon {
         Ok(Self { child, address })
     }
 
+    /// Processor time so far.
+    pub(crate) fn processor(&self) -> Result<Duration> {
+        processor(self.child.id())
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> Result<u64> {
         resident(self.child.id())
@@ -276,6 +281,30 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .context("no VmRSS")?;
     Ok(kib.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+/// Processor time that a process has taken so far.
+pub(crate) fn processor(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+    // Fields 14 and 15, in ticks of which Linux has shown 100 a second ever since.
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// How long the disk takes to make a small write durable: median of some, right now.
+pub(crate) fn sync_time() -> Result<Duration> {
+    let mut file = tempfile::tempfile()?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let began = Instant::now();
+        file.write_all(&[0; 16 << 10])?;
+        file.sync_data()?;
+        times.push(began.elapsed());
+    }
+    times.sort();
+    Ok(times[times.len() / 2])
 }
 
 /// Bytes in MiB.

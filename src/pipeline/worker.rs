@@ -20,6 +20,8 @@ use crate::{
 
 /// Observations in one transaction.
 const BATCH: usize = 512;
+/// Observations after which others get a turn: a whole batch would hold up webhooks for milliseconds.
+const AT_ONCE: usize = 32;
 /// How long a GitHub status waits for deck to show its ProwJob: deck renews its list every 30 s, and we
 /// poll it as often.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(90);
@@ -103,7 +105,7 @@ impl Worker {
         store
             .load_slice(&mut state, sightings, Vec::new(), now)
             .await?;
-        let outcomes = observe(&live, &mut state, &rows, now);
+        let outcomes = observe(&live, &mut state, &rows, now).await;
         // An observation may set free what was owed before, of incidents that are not loaded yet.
         let missing = state.missing(now);
         if !missing.is_empty() {
@@ -240,24 +242,24 @@ impl Worker {
     }
 }
 
-/// Applies the batch in the order in which the runs ended.
-fn observe(
+/// Applies the batch in the order in which the runs ended, and lets others get on in between.
+async fn observe(
     live: &Live,
     state: &mut State,
     rows: &[InboxRow],
     now: Timestamp,
 ) -> Vec<(usize, Outcome)> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|index| {
-        rows.get(*index)
-            .map(|row| (seen_at(&row.observation), row.seq))
-    });
-    let run = |index: usize| rows.get(index).map(|row| (index, &row.observation));
-    order
-        .into_iter()
-        .filter_map(run)
-        .map(|(index, run)| (index, state.observe(&live.snapshot.policy, run, now)))
-        .collect()
+    let mut order: Vec<(usize, &InboxRow)> = rows.iter().enumerate().collect();
+    order.sort_by_key(|(_, row)| (seen_at(&row.observation), row.seq));
+    let mut outcomes = Vec::with_capacity(order.len());
+    for some in order.chunks(AT_ONCE) {
+        for (index, row) in some {
+            let outcome = state.observe(&live.snapshot.policy, &row.observation, now);
+            outcomes.push((*index, outcome));
+        }
+        tokio::task::yield_now().await;
+    }
+    outcomes
 }
 
 fn work(

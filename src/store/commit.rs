@@ -60,17 +60,11 @@ impl Work {
     /// Takes what was touched out of the state, which then forgets what a store can load again.
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
-        let runs = changes.runs.iter();
-        let runs = runs
-            .filter_map(|name| state.runs.remove(name))
-            .map(RunRow::new)
-            .collect();
+        let (runs, incidents) = (changes.runs.iter(), changes.incidents.iter());
         let changed = Changed {
-            runs,
-            incidents: changes
-                .incidents
-                .iter()
-                .filter_map(|id| state.incidents.get(id).map(IncidentRow::new))
+            runs: runs.filter_map(|name| state.runs.remove(name)).collect(),
+            incidents: incidents
+                .filter_map(|id| state.incidents.remove(id))
                 .collect(),
             causes: bodies(changes.causes, |key| state.causes.get(key).map(body)),
             folds: bodies(changes.folds, |key| state.folds.get(key).map(body)),
@@ -97,8 +91,8 @@ fn bodies<K>(
 /// The touched part of a state, ready to be written. Built by [`Work::changes`].
 #[derive(Debug, Default)]
 pub struct Changed {
-    runs: Vec<RunRow>,
-    incidents: Vec<IncidentRow>,
+    runs: Vec<Run>,
+    incidents: Vec<Incident>,
     /// Bodies; `None` where the thing is gone.
     causes: Vec<(CauseKey, Option<String>)>,
     folds: Vec<(FoldKey, Option<String>)>,
@@ -113,46 +107,6 @@ impl Changed {
             && self.causes.is_empty()
             && self.folds.is_empty()
             && self.digests.is_empty()
-    }
-}
-
-#[derive(Debug)]
-struct RunRow {
-    run: Run,
-    facts: Option<String>,
-}
-
-impl RunRow {
-    fn new(run: Run) -> Self {
-        Self {
-            facts: run.facts.as_deref().map(body),
-            run,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct IncidentRow {
-    id: IncidentId,
-    job: JobKey,
-    cause: CauseKey,
-    first_at: Timestamp,
-    closed_at: Option<Timestamp>,
-    window_ends: Option<Timestamp>,
-    body: String,
-}
-
-impl IncidentRow {
-    fn new(incident: &Incident) -> Self {
-        Self {
-            id: incident.id,
-            job: incident.job.clone(),
-            cause: incident.cause.clone(),
-            first_at: incident.first.at,
-            closed_at: incident.closed_by.as_ref().map(|good| good.at),
-            window_ends: incident.window_ends,
-            body: body(incident),
-        }
     }
 }
 
@@ -216,20 +170,6 @@ impl Store {
             decisions,
             told,
         } = work;
-        let decisions: Vec<(DecisionRow, String, String)> = decisions
-            .into_iter()
-            .map(|row| {
-                let (class, receivers) = (body(&row.class), body(&row.receivers));
-                (row, class, receivers)
-            })
-            .collect();
-        let told: Vec<(Told, String)> = told
-            .into_iter()
-            .map(|told| {
-                let body = body(&told.notification);
-                (told, body)
-            })
-            .collect();
         let passed = Passed {
             done,
             parked,
@@ -256,16 +196,16 @@ fn put_state<'a>(
 ) -> rusqlite::Result<BTreeMap<&'a str, i64>> {
     let mut ids = BTreeMap::new();
     let mut inserted = 0;
-    for row in &state.runs {
-        let job_id = session.job_id(&row.run.job.0)?;
-        let (id, new) = put_run(&session.conn, row, job_id)?;
-        ids.insert(row.run.name.0.as_str(), id);
+    for run in &state.runs {
+        let job_id = session.job_id(&run.job.0)?;
+        let (id, new) = put_run(&session.conn, run, job_id)?;
+        ids.insert(run.name.0.as_str(), id);
         inserted += usize::from(new);
     }
     count(&session.conn, "runs", inserted)?;
-    for row in &state.incidents {
-        let job_id = session.job_id(&row.job.0)?;
-        put_incident(&session.conn, row, job_id)?;
+    for incident in &state.incidents {
+        let job_id = session.job_id(&incident.job.0)?;
+        put_incident(&session.conn, incident, job_id)?;
     }
     put_owed(&session.conn, state)?;
     Ok(ids)
@@ -273,8 +213,7 @@ fn put_state<'a>(
 
 /// Returns the run's number and whether it is new. Most are, so a run is inserted unless it is known, and
 /// only then updated.
-fn put_run(conn: &Connection, row: &RunRow, job_id: i64) -> rusqlite::Result<(i64, bool)> {
-    let run = &row.run;
+fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, bool)> {
     let values = params![
         job_id,
         run.state,
@@ -289,7 +228,7 @@ fn put_run(conn: &Connection, row: &RunRow, job_id: i64) -> rusqlite::Result<(i6
         run.alias,
         run.alias.as_deref().map(build_id),
         run.inferred,
-        row.facts,
+        run.facts.as_deref().map(body),
         run.name.0,
     ];
     let new = conn
@@ -312,7 +251,7 @@ fn put_run(conn: &Connection, row: &RunRow, job_id: i64) -> rusqlite::Result<(i6
     .map(|id| (id, false))
 }
 
-fn put_incident(conn: &Connection, row: &IncidentRow, job_id: i64) -> rusqlite::Result<()> {
+fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
@@ -321,14 +260,14 @@ fn put_incident(conn: &Connection, row: &IncidentRow, job_id: i64) -> rusqlite::
          body = excluded.body",
     )?
     .execute(params![
-        row.id.0,
+        incident.id.0,
         job_id,
-        row.cause.0,
-        row.closed_at.is_none(),
-        millis(row.first_at),
-        row.closed_at.map(millis),
-        row.window_ends.map(millis),
-        row.body,
+        incident.cause.0,
+        incident.is_open(),
+        millis(incident.first.at),
+        incident.closed_by.as_ref().map(|good| millis(good.at)),
+        incident.window_ends.map(millis),
+        body(incident),
     ])
     .map(drop)
 }
@@ -396,11 +335,11 @@ fn put_body(
 /// Decisions on runs that are not stored carry the run's name.
 fn put_decisions(
     session: &mut Session<Jobs>,
-    decisions: &[(DecisionRow, String, String)],
+    decisions: &[DecisionRow],
     ids: &BTreeMap<&str, i64>,
 ) -> rusqlite::Result<()> {
     let mut words: BTreeMap<Decision, usize> = BTreeMap::new();
-    for (row, class, receivers) in decisions {
+    for row in decisions {
         *words.entry(row.decision).or_default() += 1;
         let job_id = session.job_id(&row.job_key.0)?;
         let run_id = match ids.get(row.run.0.as_str()) {
@@ -425,8 +364,8 @@ fn put_decisions(
                 row.decision.as_str(),
                 row.rule,
                 row.reason,
-                class,
-                receivers,
+                body(&row.class),
+                body(&row.receivers),
                 row.incident.map(|id| id.0),
             ])?;
     }

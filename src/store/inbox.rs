@@ -193,15 +193,18 @@ impl Store {
             .main
             .read(move |conn| Ok((mark::get(conn)?, mark::due(conn, wanted, now)?)))
             .await?;
-        let wanted = wanted.saturating_sub(raw.len());
-        if wanted > 0 {
-            let waiting = move |conn: &Connection| after(conn, mark, wanted);
-            raw.extend(self.inbox.file.read(waiting).await?);
-        }
-        raw.sort_by_key(|row| row.seq);
-        let more = raw.len() > limit;
-        raw.truncate(limit);
-        Ok(Claim::read(raw, more))
+        // Bodies are read on the reader's thread too, which holds up nobody.
+        let read = move |conn: &Connection| {
+            let wanted = wanted.saturating_sub(raw.len());
+            if wanted > 0 {
+                raw.extend(after(conn, mark, wanted)?);
+            }
+            raw.sort_by_key(|row| row.seq);
+            let more = raw.len() > limit;
+            raw.truncate(limit);
+            Ok(Claim::read(raw, more))
+        };
+        self.inbox.file.read(read).await
     }
 
     /// How many observations wait, those put off included.

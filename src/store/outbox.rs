@@ -292,8 +292,8 @@ fn health(conn: &Connection, receiver: &str) -> rusqlite::Result<Health> {
 }
 
 /// Stores notifications with a delivery each.
-pub(super) fn enqueue(conn: &Connection, told: &[(Told, String)]) -> rusqlite::Result<()> {
-    for (told, body) in told {
+pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> rusqlite::Result<()> {
+    for told in told {
         let notification = &told.notification;
         let id: i64 = conn
             .prepare_cached(
@@ -306,7 +306,7 @@ pub(super) fn enqueue(conn: &Connection, told: &[(Told, String)]) -> rusqlite::R
                     notification.event.as_str(),
                     notification.receiver,
                     millis(notification.at),
-                    body
+                    body(notification)
                 ],
                 |row| row.get(0),
             )?;
