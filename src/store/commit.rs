@@ -199,6 +199,7 @@ fn put_state<'a>(
     for run in &state.runs {
         let job_id = session.job_id(&run.job.0)?;
         let (id, new) = put_run(&session.conn, run, job_id)?;
+        session.memory.note(job_id, run);
         ids.insert(run.name.0.as_str(), id);
         inserted += usize::from(new);
     }

@@ -22,6 +22,7 @@ impl Store {
         let before = millis(older_than);
         self.main
             .write(move |session| {
+                session.memory.forget_runs();
                 let conn = &session.conn;
                 let mut taken = 0;
                 for prune in [runs, loose_decisions, notifications, incidents] {

@@ -28,7 +28,7 @@ pub(super) struct Layout {
 pub(super) const MAIN: Layout = Layout {
     name: "store",
     migrations: &[include_str!("migrations/0001_start.sql")],
-    cache_kib: 8_000,
+    cache_kib: 16_000,
     checkpoint_pages: CHECKPOINT_PAGES,
 };
 /// What was accepted and waits for its decision.

@@ -188,7 +188,7 @@ fn load(
         if !ended {
             // A job that was never seen has no runs.
             if let Some(job) = session.known_job_id(&sighting.job.0)? {
-                slice.load_neighbours(&session.conn, sighting, job)?;
+                slice.load_neighbours(session, sighting, job)?;
             }
             slice.load_twins(&session.conn, sighting)?;
         }
@@ -206,30 +206,52 @@ impl Slice {
     /// are needed too; they follow each other without a gap.
     fn load_neighbours(
         &mut self,
-        conn: &Connection,
+        session: &mut Session<Jobs>,
         sighting: &Sighting,
         job: i64,
     ) -> rusqlite::Result<()> {
         let Some(at) = sighting.completed_at else {
             return Ok(());
         };
-        let before = conn
+        // Nearly every run is its job's last.
+        if let Some(last) = session.memory.last_before(job, at) {
+            self.keep(last.clone());
+            return Ok(());
+        }
+        let before = session
+            .conn
             .prepare_cached(run_query!(
                 "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at < $2 \
                  ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
             ))?
             .query_row(params![job, millis(at)], run)
             .optional()?;
+        let is_last = !self.load_later(&session.conn, sighting, job, at)?;
         if let Some(before) = before {
+            if is_last {
+                session.memory.set_last(job, &before);
+            }
             self.keep(before);
         }
+        Ok(())
+    }
+
+    /// Returns whether there are any.
+    fn load_later(
+        &mut self,
+        conn: &Connection,
+        sighting: &Sighting,
+        job: i64,
+        at: Timestamp,
+    ) -> rusqlite::Result<bool> {
         let mut statement = conn.prepare_cached(run_query!(
             "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at >= $2 \
              ORDER BY runs.finished_at, runs.name"
         ))?;
-        let mut follows = None;
+        let (mut follows, mut any) = (None, false);
         for next in statement.query_map(params![job, millis(at)], run)? {
             let next = next?;
+            any = true;
             let incident = next.incident;
             let behind = (next.finished_at, &next.name) > (Some(at), &sighting.run);
             self.keep(next);
@@ -240,7 +262,7 @@ impl Slice {
                 break;
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     /// The runs that may be the same as this one: a GitHub status may be any's, a run only a status'.

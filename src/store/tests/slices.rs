@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::{job::JobKey, verdict::judge};
 
 /// Names of what was loaded for one sighting.
 async fn loaded(world: &World, sighting: &Observation) -> (Vec<String>, Vec<u64>) {
@@ -59,6 +60,42 @@ async fn a_slice_holds_the_neighbours_and_the_rest_of_an_incident_that_may_be_pa
         (vec!["a4".to_owned()], vec![1])
     );
     assert_eq!(loaded(&world, &pending("x", "s3")).await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_job_follows_what_is_stored() {
+    let mut world = World::new().await;
+    for run in [
+        passed("a1", "s3", 10),
+        failed("a2", "s3", 20),
+        failed("a3", "s3", 30),
+    ] {
+        world.accept_and_turn(vec![run]).await;
+    }
+    let later = passed("x", "s3", 40);
+    assert_eq!(
+        loaded(&world, &later).await,
+        (vec!["a3".to_owned()], vec![0])
+    );
+    // A late good run parts the incident, and the last run belongs to the second half of it.
+    world.accept_and_turn(vec![passed("a2b", "s3", 25)]).await;
+    assert_eq!(
+        loaded(&world, &later).await,
+        (vec!["a3".to_owned()], vec![1])
+    );
+    let refused = world.store.main.write_alone(|session| {
+        let run = &passed("lost", "s3", 35);
+        let run = crate::domain::incident::Run::new(run, JobKey::of(run), &judge(run));
+        let job = session.job_id(&run.job.0)?;
+        session.memory.note(job, &run);
+        Err::<(), _>(rusqlite::Error::InvalidQuery)
+    });
+    assert!(refused.await.is_err());
+    assert_eq!(loaded(&world, &later).await.0, ["a3"]);
+    world.accept_and_turn(vec![passed("a4", "s3", 35)]).await;
+    assert_eq!(loaded(&world, &later).await.0, ["a4"]);
+    while world.store.prune(start() + minutes(60), 100).await.unwrap() > 0 {}
+    assert!(loaded(&world, &later).await.0.is_empty());
 }
 
 #[tokio::test]
