@@ -75,13 +75,13 @@ async fn what_is_remembered_of_a_job_follows_what_is_stored() {
     let later = passed("x", "s3", 40);
     assert_eq!(
         loaded(&world, &later).await,
-        (vec!["a3".to_owned()], vec![0])
+        (vec!["a3".to_owned()], vec![1])
     );
     // A late good run parts the incident, and the last run belongs to the second half of it.
     world.accept_and_turn(vec![passed("a2b", "s3", 25)]).await;
     assert_eq!(
         loaded(&world, &later).await,
-        (vec!["a3".to_owned()], vec![1])
+        (vec!["a3".to_owned()], vec![2])
     );
     let refused = world.store.main.write_alone(|session| {
         let run = &passed("lost", "s3", 35);
