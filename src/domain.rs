@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod classify;
 pub mod decision;
+pub mod evidence;
 pub mod flush;
 pub mod fold;
 pub mod incident;

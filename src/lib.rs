@@ -1,14 +1,17 @@
 //! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
 //!
-//! Modules depend downwards only: `domain` below everything, then `clock`, `http`, `metrics`, `telemetry`
-//! and `config`, then `store`, `prow` and `slack`, then `pipeline`, `web`, `app` and `cli`. `standin` holds
+//! Modules depend downwards only: `domain` below everything, then `evidence`, then `clock`, `http`,
+//! `metrics`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `web`,
+//! `app` and `cli`. `standin` holds
 //! the fakes of Slack and Prow that the demo and the tests share.
 
 pub mod app;
+pub mod artifacts;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod evidence;
 pub mod http;
 pub mod metrics;
 pub mod pipeline;

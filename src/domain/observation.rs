@@ -92,12 +92,59 @@ pub struct Observation {
     /// Commit author and first line of the message, when the source tells them (GitHub statuses do).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
+    /// Where Prow was told to keep what the run leaves behind.
+    #[serde(default, skip_serializing_if = "Artifacts::is_empty")]
+    pub artifacts: Artifacts,
     /// Whether only a GitHub status told us of the run, so that type, state and name are inferred.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inferred: bool,
     /// Whether it stood in the first deck list after the first start.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub initial: bool,
+}
+
+/// What a ProwJob says of its logs: `spec.decoration_config.gcs_configuration` and what names the files. All
+/// empty when the source leaves it out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Artifacts {
+    /// `bucket`, with or without a scheme.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// `path_prefix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    /// `path_strategy`: `explicit`, `legacy` or `single`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_strategy: Option<String>,
+    /// `default_org`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_org: Option<String>,
+    /// `default_repo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_repo: Option<String>,
+    /// `job_url_prefix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_url_prefix: Option<String>,
+    /// `local_output_dir`: files go straight into this folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_output_dir: Option<String>,
+    /// `spec.namespace`, where the ProwJob lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Names of `spec.pod_spec.containers`, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<String>,
+    /// Whether `spec.decoration_config` is there; `None` when the source leaves it out on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decorated: Option<bool>,
+}
+
+impl Artifacts {
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What GitHub tells of a commit.

@@ -15,7 +15,7 @@ pub(crate) use document::{Element, elements};
 pub use document::{Parsed, document};
 
 use crate::domain::{
-    observation::{Observation, RunName, Source},
+    observation::{Artifacts, Observation, RunName, Source},
     prowjob::{JobType, Pull, Refs, State},
 };
 
@@ -176,6 +176,7 @@ impl raw::ProwJob<'_> {
             annotations: texts(metadata.annotations),
             commit: None,
             inferred: false,
+            artifacts: Artifacts::default(),
             initial: false,
         })
     }

@@ -13,7 +13,7 @@ use super::{
     parse::ParseError,
 };
 use crate::domain::{
-    observation::{Commit, Observation, RunName, Source},
+    observation::{Artifacts, Commit, Observation, RunName, Source},
     prowjob::{JobType, Pull, Refs, State},
 };
 
@@ -84,6 +84,7 @@ impl Status {
             annotations: std::collections::BTreeMap::new(),
             commit: self.commit.clone(),
             inferred: true,
+            artifacts: Artifacts::default(),
             initial: false,
         })
     }

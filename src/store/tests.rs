@@ -18,7 +18,7 @@ use crate::domain::{
     flush::Told,
     incident::IncidentId,
     matcher::Matcher,
-    observation::{Observation, RunName, Source},
+    observation::{Artifacts, Observation, RunName, Source},
     observe::Outcome,
     policy::Policy,
     prowjob::{JobType, Refs, State as ProwState},
@@ -62,6 +62,7 @@ fn pending(name: &str, service: &str) -> Observation {
         annotations: BTreeMap::new(),
         commit: None,
         inferred: false,
+        artifacts: Artifacts::default(),
         initial: false,
     }
 }

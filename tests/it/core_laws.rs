@@ -10,7 +10,7 @@ use prow_notifier::domain::{
     flush::Told,
     matcher::Matcher,
     notification::{Event, Notification},
-    observation::{Observation, RunName, Source},
+    observation::{Artifacts, Observation, RunName, Source},
     observe::Outcome,
     policy::Policy,
     prowjob::{JobType, Refs, State as ProwState},
@@ -49,6 +49,7 @@ fn run(name: &str, service: &str, state: ProwState, end: i64) -> Observation {
         annotations: BTreeMap::new(),
         commit: None,
         inferred: false,
+        artifacts: Artifacts::default(),
         initial: false,
     }
 }
