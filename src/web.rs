@@ -48,13 +48,13 @@ const DELIVERIES: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 const ADDRESSES: usize = 10_000;
 
 /// What handlers share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Web {
     /// The rest of the process.
     pub shared: Shared,
     /// GitHub delivery ids that were accepted.
-    deliveries: Arc<Mutex<LruCache<String, ()>>>,
-    inbound: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    deliveries: Mutex<LruCache<String, ()>>,
+    inbound: DefaultKeyedRateLimiter<IpAddr>,
     /// Set when the process is about to stop.
     stopping: CancellationToken,
 }
@@ -68,8 +68,8 @@ impl Web {
         let quota = Quota::per_second(at_least_one(rate_per_s)).allow_burst(at_least_one(burst));
         Self {
             shared,
-            deliveries: Arc::new(Mutex::new(LruCache::new(DELIVERIES))),
-            inbound: Arc::new(RateLimiter::keyed(quota)),
+            deliveries: Mutex::new(LruCache::new(DELIVERIES)),
+            inbound: RateLimiter::keyed(quota),
             stopping,
         }
     }
@@ -92,10 +92,12 @@ impl Web {
 
     /// All routes.
     pub fn router(self) -> Router {
+        // Handlers get a copy each.
+        let web = Arc::new(self);
         let hooks = Router::new()
             .route("/hooks/prowjob", post(hooks::prowjob))
             .route("/hooks/github", post(hooks::github))
-            .layer(middleware::from_fn_with_state(self.clone(), limit_rate));
+            .layer(middleware::from_fn_with_state(Arc::clone(&web), limit_rate));
         Router::new()
             .merge(hooks)
             .route("/healthz", get(ops::healthz))
@@ -103,12 +105,12 @@ impl Web {
             .route("/metrics", get(ops::metrics))
             .route("/runs/{run}", get(runs::run))
             .layer(middleware::from_fn(harden))
-            .with_state(self)
+            .with_state(web)
     }
 }
 
 /// Each address has its share; who sends more is told when to come back.
-async fn limit_rate(State(web): State<Web>, request: Request, next: Next) -> Response {
+async fn limit_rate(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let address = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub(crate) use document::{Element, elements};
-pub use document::{Parsed, document};
+pub(crate) use document::Element;
+pub use document::{Parsed, Parts, document};
 
 use crate::domain::{
     observation::{Artifacts, Observation, RunName, Source},

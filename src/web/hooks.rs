@@ -1,5 +1,7 @@
 //! `POST /hooks/…`: size, signature, shape, durable acceptance, in this order.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes},
     extract::State,
@@ -15,7 +17,7 @@ use super::{
 use crate::{
     domain::observation::{Observation, Source},
     prow::{
-        parse,
+        parse::Parts,
         signature::{RepositoryKeys, github_repositories, repositories},
         status,
     },
@@ -66,7 +68,7 @@ impl Answer {
 }
 
 /// `POST /hooks/prowjob`: a ProwJob, a ProwJobList or a watch event.
-pub async fn prowjob(State(web): State<Web>, headers: HeaderMap, body: Body) -> Response {
+pub async fn prowjob(State(web): State<Arc<Web>>, headers: HeaderMap, body: Body) -> Response {
     handle_prowjob(&web, &headers, body)
         .await
         .unwrap_or_else(|answer| answer)
@@ -75,10 +77,12 @@ pub async fn prowjob(State(web): State<Web>, headers: HeaderMap, body: Body) -> 
 
 async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
     let body = read_body(web, headers, body).await?;
-    let owners = repositories(&body).map_err(|error| Answer::Bad(error.to_string()));
+    let parts = Parts::split(&body);
+    let owners = repositories(&parts).map_err(|error| Answer::Bad(error.to_string()));
     authorize(web, headers, &body, owners.as_ref().ok())?;
     owners?;
-    let parsed = parse::document(&body, Source::Webhook, web.shared.clock.now())
+    let parsed = parts
+        .read(Source::Webhook, web.shared.clock.now())
         .map_err(|error| Answer::Bad(error.to_string()))?;
     if let Some(problem) = parsed.problems.first() {
         return Err(Answer::Bad(problem.clone()));
@@ -90,7 +94,7 @@ async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<An
 }
 
 /// `POST /hooks/github`: Prow's external plugin endpoint. Only `status` events about Prow runs are needed.
-pub async fn github(State(web): State<Web>, headers: HeaderMap, body: Body) -> Response {
+pub async fn github(State(web): State<Arc<Web>>, headers: HeaderMap, body: Body) -> Response {
     handle_github(&web, &headers, body)
         .await
         .unwrap_or_else(|answer| answer)

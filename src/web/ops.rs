@@ -1,5 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -18,7 +20,7 @@ pub async fn healthz() -> &'static str {
 
 /// `GET /readyz`: the store can be written, and a source is fresh. Dead receivers are told, but are no
 /// reason to take the process out of service.
-pub async fn readyz(State(web): State<Web>) -> Response {
+pub async fn readyz(State(web): State<Arc<Web>>) -> Response {
     let store = web.shared.store.writable().await;
     let (fresh, source) = sources(&web);
     let stopping = web.stopping.is_cancelled();
@@ -77,7 +79,7 @@ fn sources(web: &Web) -> (bool, String) {
 }
 
 /// `GET /metrics`: Prometheus text.
-pub async fn metrics(State(web): State<Web>) -> Response {
+pub async fn metrics(State(web): State<Arc<Web>>) -> Response {
     refresh(&web).await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (
