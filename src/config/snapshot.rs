@@ -71,6 +71,7 @@ impl Config {
             max_age: self.settings.max_age,
             window: self.settings.window,
             group_wait: self.settings.group_wait,
+            reads_evidence: false,
             rules: self.rules.classify.clone(),
             routing: Routing {
                 routes: self.rules.routes.clone(),

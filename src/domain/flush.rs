@@ -127,14 +127,19 @@ impl State {
             .filter(|owed| owed.news == news)
             .map(|owed| owed.since)
             .min()?;
-        let held = more_to_come && now.duration_since(oldest) < to_signed(policy.group_wait);
+        let siblings = more_to_come && now.duration_since(oldest) < to_signed(policy.group_wait);
+        let reading = fold.held_until(news).is_some_and(|until| until > now);
         // The opening of an incident is never overtaken by its end.
         let behind = news != News::Opened
             && fold
                 .waiting
                 .iter()
                 .any(|owed| owed.news == News::Opened && fold_has(fold, owed.incident, news));
-        if held || behind || fold.free_at(&cause, news).is_some_and(|free| free > now) {
+        if siblings
+            || reading
+            || behind
+            || fold.free_at(&cause, news).is_some_and(|free| free > now)
+        {
             return None;
         }
         let (due, rest) = std::mem::take(&mut fold.waiting)

@@ -3,7 +3,7 @@
 //! Each incident owes its receivers up to three kinds of news. What is owed waits in a [`Fold`] (one per
 //! cause and receiver) or in a [`Digest`] (one per receiver) until [`super::state::State::flush`] takes it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,9 @@ pub struct Owed {
     pub news: News,
     /// Since when it is owed.
     pub since: Timestamp,
+    /// Set while the reason is still being read: how long that may hold the news back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_for: Option<Duration>,
 }
 
 impl Fold {
@@ -131,6 +134,7 @@ impl Fold {
                 incident,
                 news,
                 since: now,
+                held_for: None,
             });
         }
     }
@@ -152,14 +156,24 @@ impl Fold {
         (cause.is_shared() && !ends).then(|| *last + SHARED_GAP)
     }
 
+    /// News of one kind goes out together, so it waits for a reason that is still being read, but never longer
+    /// than its oldest piece may wait. `None` when nothing is being read.
+    pub fn held_until(&self, news: News) -> Option<Timestamp> {
+        let kind = || self.waiting.iter().filter(|owed| owed.news == news);
+        let longest = kind().filter_map(|owed| owed.held_for).max()?;
+        let oldest = kind().map(|owed| owed.since).min()?;
+        Some(oldest.checked_add(longest).unwrap_or(Timestamp::MAX))
+    }
+
     /// When the next piece of waiting news may go out, hold for siblings aside; `None` when nothing waits.
     pub fn due_at(&self, cause: &Cause) -> Option<Timestamp> {
         self.waiting
             .iter()
             .map(|owed| {
-                self.free_at(cause, owed.news)
-                    .unwrap_or(owed.since)
-                    .max(owed.since)
+                let free = self.free_at(cause, owed.news);
+                let held = self.held_until(owed.news);
+                owed.since
+                    .max(free.into_iter().chain(held).max().unwrap_or(owed.since))
             })
             .min()
     }

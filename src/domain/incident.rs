@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::Classification,
+    evidence::Finding,
     fold::CauseKey,
     job::{JobKey, is_tag},
     notification::{Item, LastGood, Link, Recovery},
@@ -84,6 +85,9 @@ pub struct Facts {
     pub url: Option<String>,
     /// Who may know more.
     pub ask: Option<String>,
+    /// What came of reading why; `None` while that is under way or when nobody reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Box<Finding>>,
 }
 
 /// A good run beside an incident.
@@ -206,6 +210,7 @@ impl Facts {
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
             ask: ask(run),
+            finding: None,
         }
     }
 }
@@ -253,6 +258,15 @@ impl Incident {
         }
         if (facts.at, &facts.run) > (self.latest.at, &self.latest.run) {
             self.latest = facts.clone();
+        }
+    }
+
+    /// Takes in why one of its runs broke, where it shows that run.
+    pub fn learn(&mut self, run: &RunName, finding: &Finding) {
+        for facts in [&mut self.first, &mut self.latest] {
+            if facts.run == *run {
+                facts.finding = Some(Box::new(finding.clone()));
+            }
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Outcome {
     pub receivers: Vec<String>,
     /// The incident that it opened, prolonged or closed.
     pub incident: Option<IncidentId>,
+    /// Whether it is worth reading why the run broke.
+    pub to_read: bool,
 }
 
 /// An observation with what was worked out of it.
@@ -156,6 +158,11 @@ impl State {
         }
         let mut outcome = self.tell_bad(policy, case, at, id);
         outcome.incident = Some(id);
+        outcome.to_read = policy.reads_evidence
+            && !matches!(outcome.decision, Decision::Stale | Decision::Ignored);
+        if outcome.to_read {
+            self.hold_for_reason(id, &case.run.run, policy.group_wait);
+        }
         outcome
     }
 }
@@ -169,6 +176,7 @@ impl Case<'_> {
             class: self.class.clone(),
             receivers: Vec::new(),
             incident: None,
+            to_read: false,
         }
     }
 }

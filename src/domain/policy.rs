@@ -17,6 +17,8 @@ pub struct Policy {
     pub window: Duration,
     /// How long a message may wait for siblings.
     pub group_wait: Duration,
+    /// Whether somebody reads why runs broke, so that it is worth waiting for.
+    pub reads_evidence: bool,
     /// Classification, first match wins.
     pub rules: Vec<Rule>,
     /// Routes and receivers.
@@ -43,6 +45,7 @@ impl Default for Policy {
             max_age: Duration::from_secs(48 * 3600),
             window: Duration::from_secs(3600),
             group_wait: Duration::from_secs(5),
+            reads_evidence: false,
             rules: Vec::new(),
             routing: Routing::default(),
             first_start: None,

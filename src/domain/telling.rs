@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use super::{
     classify::{Classification, Severity, is_told_unmatched},
     decision::Decision,
+    evidence::Finding,
     fold::{Cause, CauseKey, Digest, News, to_signed},
     incident::{IncidentId, Target},
     matcher::Labels,
     notification::DigestKind,
-    observation::Observation,
+    observation::{Observation, RunName},
     observe::{Case, Outcome},
     policy::{FIRST_START_GRACE, Policy, SHARED_FROM, WINDOW_CAP},
     route::Destination,
@@ -247,6 +248,61 @@ impl State {
         incident.window_ends = Some(ends_at);
         self.windows.insert((ends_at, id));
         self.changed.incidents.insert(id);
+    }
+
+    /// Holds back what is owed of an incident until the reason of its latest run is known, for `longest` at most.
+    pub(super) fn hold_for_reason(&mut self, id: IncidentId, run: &RunName, longest: Duration) {
+        let held_for = (!longest.is_zero()).then_some(longest);
+        if self
+            .incidents
+            .get(&id)
+            .is_some_and(|incident| incident.latest.run == *run)
+        {
+            self.set_hold(id, held_for);
+        }
+    }
+
+    /// Takes in why a run broke. What waits for it goes out, unless there is `more_soon`; a later message of the
+    /// incident tells what is known then.
+    pub fn learn(&mut self, run: &RunName, finding: &Finding, more_soon: bool) {
+        let Some(known) = self.runs.get_mut(run) else {
+            return;
+        };
+        let Some(facts) = &mut known.facts else {
+            return;
+        };
+        facts.finding = Some(Box::new(finding.clone()));
+        self.changed.runs.insert(run.clone());
+        let Some(id) = known.incident else { return };
+        let Some(incident) = self.incidents.get_mut(&id) else {
+            return;
+        };
+        incident.learn(run, finding);
+        let is_latest = incident.latest.run == *run;
+        self.changed.incidents.insert(id);
+        if is_latest && !more_soon {
+            self.set_hold(id, None);
+        }
+    }
+
+    fn set_hold(&mut self, id: IncidentId, held_for: Option<Duration>) {
+        let Some(incident) = self.incidents.get(&id) else {
+            return;
+        };
+        for target in &incident.targets {
+            let key = (incident.cause.clone(), target.receiver.clone());
+            let Some(fold) = self.folds.get_mut(&key) else {
+                continue;
+            };
+            let owed = fold
+                .waiting
+                .iter_mut()
+                .filter(|owed| owed.incident == id && owed.news != News::Recovered);
+            for owed in owed.filter(|owed| owed.held_for != held_for) {
+                owed.held_for = held_for;
+                self.changed.folds.insert(key.clone());
+            }
+        }
     }
 
     /// Owes news of an incident to each of its receivers.

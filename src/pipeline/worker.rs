@@ -10,11 +10,16 @@ use tracing::{error, info, warn};
 use super::{Shared, is_watched, live::Live};
 use crate::{
     domain::{
-        flush::Told, incident::alias, observation::Source, observe::Outcome, replay::seen_at,
+        flush::Told,
+        fold::to_signed,
+        incident::alias,
+        observation::{RunName, Source},
+        observe::Outcome,
+        replay::seen_at,
         state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Sighting, StoreError, Work},
+    store::{DecisionRow, InboxRow, Learned, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -87,8 +92,20 @@ impl Worker {
         })
     }
 
-    /// Decides on one batch, and on whatever has fallen due.
+    /// Decides on one batch, takes in what was read of earlier ones, and does whatever has fallen due.
     pub async fn step(&mut self) -> Result<Step, StoreError> {
+        let learned = self.shared.findings.take();
+        let runs: Vec<RunName> = learned.iter().map(|reason| reason.run.clone()).collect();
+        let step = self.decide(learned).await;
+        // Whether stored or not: what was not is read again.
+        self.shared.findings.settle(&runs);
+        if !runs.is_empty() {
+            self.shared.reads_bell.notify_one();
+        }
+        step
+    }
+
+    async fn decide(&mut self, learned: Vec<Learned>) -> Result<Step, StoreError> {
         let now = self.shared.clock.now();
         let live = self.shared.live();
         let claim = self.shared.store.claim(BATCH, now).await?;
@@ -97,26 +114,38 @@ impl Worker {
             Some(state) => state,
             None => self.shared.store.load_hot().await?,
         };
-        let sightings = rows
-            .iter()
-            .map(|row| Sighting::of(&row.observation))
-            .collect();
+        let wanted = Wanted {
+            sightings: rows
+                .iter()
+                .map(|row| Sighting::of(&row.observation))
+                .collect(),
+            runs: learned.iter().map(|reason| reason.run.clone()).collect(),
+            incidents: Vec::new(),
+        };
         let store = &self.shared.store;
-        store
-            .load_slice(&mut state, sightings, Vec::new(), now)
-            .await?;
+        store.load_slice(&mut state, wanted, now).await?;
         let outcomes = observe(&live, &mut state, &rows, now).await;
+        for reason in &learned {
+            let group_wait = to_signed(live.snapshot.policy.group_wait);
+            let more_soon = reason
+                .again_at
+                .is_some_and(|again| again.duration_since(now) < group_wait);
+            state.learn(&reason.run, &reason.finding.brief(), more_soon);
+        }
         // An observation may set free what was owed before, of incidents that are not loaded yet.
         let missing = state.missing(now);
         if !missing.is_empty() {
-            store
-                .load_slice(&mut state, Vec::new(), missing, now)
-                .await?;
+            let wanted = Wanted {
+                incidents: missing,
+                ..Wanted::default()
+            };
+            store.load_slice(&mut state, wanted, now).await?;
         }
         let told = state.flush(&live.snapshot.policy, now, claim.more);
         let work = Work {
             parked,
             poisoned: claim.poisoned,
+            learned,
             ..work(&mut state, &rows, outcomes, told, now)
         };
         self.commit(work).await?;
@@ -161,7 +190,11 @@ impl Worker {
             .iter()
             .map(|row| (row.seq, row.error.clone()))
             .collect();
+        let to_read = !work.to_read.is_empty();
         self.shared.store.commit(work).await?;
+        if to_read {
+            self.shared.reads_bell.notify_one();
+        }
         for (seq, reason) in poisoned {
             self.shared.metrics.poisoned.inc();
             error!(
@@ -227,7 +260,7 @@ impl Worker {
         let Some(alias) = alias(run) else {
             return Ok(true);
         };
-        if waited >= crate::domain::fold::to_signed(RESOLVE_WITHIN) {
+        if waited >= to_signed(RESOLVE_WITHIN) {
             warn!(
                 run = short(&run.run.0),
                 "Deck does not show the run behind a GitHub status, telling what the status says"
@@ -270,6 +303,7 @@ fn work(
     now: Timestamp,
 ) -> Work {
     let mut decisions = Vec::with_capacity(outcomes.len());
+    let mut to_read = Vec::new();
     for (index, outcome) in outcomes {
         let Some(row) = rows.get(index) else { continue };
         let run = &row.observation;
@@ -282,6 +316,9 @@ fn work(
             rule = outcome.class.rule.as_deref(),
             "Decided on {name}: {decision}"
         );
+        if outcome.to_read {
+            to_read.push(run.clone());
+        }
         decisions.push(DecisionRow::new(run, outcome, now));
     }
     Work {
@@ -289,6 +326,8 @@ fn work(
         state: Work::changes(state),
         decisions,
         told,
+        to_read,
+        at: now,
         ..Work::default()
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     InboxRow, Poisoned, Store, StoreError,
     counts::bump,
+    evidence::{self, Learned},
     jobs::Jobs,
     mark::{self, Passed},
     outbox,
@@ -44,6 +45,12 @@ pub struct Work {
     pub decisions: Vec<DecisionRow>,
     /// What is to be sent.
     pub told: Vec<Told>,
+    /// Bad runs whose reason is to be read.
+    pub to_read: Vec<Observation>,
+    /// Reasons that were read.
+    pub learned: Vec<Learned>,
+    /// When all this was worked out.
+    pub at: Timestamp,
 }
 
 impl Work {
@@ -54,6 +61,8 @@ impl Work {
             && self.poisoned.is_empty()
             && self.decisions.is_empty()
             && self.told.is_empty()
+            && self.to_read.is_empty()
+            && self.learned.is_empty()
             && self.state.is_empty()
     }
 
@@ -169,6 +178,9 @@ impl Store {
             state,
             decisions,
             told,
+            to_read,
+            learned,
+            at,
         } = work;
         let passed = Passed {
             done,
@@ -181,6 +193,8 @@ impl Store {
                 let ids = put_state(session, &state)?;
                 put_decisions(session, &decisions, &ids)?;
                 outbox::enqueue(&session.conn, &told)?;
+                evidence::order(&session.conn, &to_read, at)?;
+                evidence::learn(&session.conn, &learned)?;
                 mark::pass(&session.conn, &passed)
             })
             .await?;

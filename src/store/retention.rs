@@ -10,6 +10,7 @@ use rusqlite::{Connection, Params, params};
 use super::{
     Store, StoreError,
     counts::bump,
+    evidence,
     rows::{json, millis},
 };
 use crate::domain::fold::{Digest, Fold};
@@ -25,7 +26,13 @@ impl Store {
                 session.memory.forget_runs();
                 let conn = &session.conn;
                 let mut taken = 0;
-                for prune in [runs, loose_decisions, notifications, incidents] {
+                for prune in [
+                    runs,
+                    loose_decisions,
+                    notifications,
+                    incidents,
+                    evidence::prune,
+                ] {
                     taken += prune(conn, before, max_rows.saturating_sub(taken))?;
                 }
                 Ok(taken as u64)

@@ -56,6 +56,18 @@ impl Sighting {
     }
 }
 
+/// What a batch needs of the state.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Of these their runs by name and alias, their neighbours in the jobs' timelines, and the incidents of
+    /// all these.
+    pub sightings: Vec<Sighting>,
+    /// These runs and their incidents.
+    pub runs: Vec<RunName>,
+    /// These incidents.
+    pub incidents: Vec<IncidentId>,
+}
+
 /// How a run was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRun {
@@ -80,22 +92,18 @@ impl Store {
         self.main.read(hot).await
     }
 
-    /// Completes `state` for observing `sightings`: their runs by name and alias, their neighbours in the
-    /// jobs' timelines, the incidents of all these, `incidents`, and those whose window ends by `now`.
-    /// What the state holds already stays as it is there. After an error the state is as before.
+    /// Completes `state` for what is `wanted`, and with the incidents whose window ends by `now`. What the
+    /// state holds already stays as it is there. After an error the state is as before.
     pub async fn load_slice(
         &self,
         state: &mut State,
-        sightings: Vec<Sighting>,
-        incidents: Vec<IncidentId>,
+        wanted: Wanted,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
             .main
-            .order(move |session| {
-                session.look(|session| load(session, &sightings, &incidents, now))
-            })
+            .order(move |session| session.look(|session| load(session, &wanted, now)))
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
             if !state.runs.contains_key(&run.name) {
@@ -171,14 +179,14 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
     Ok(state)
 }
 
-fn load(
-    session: &mut Session<Jobs>,
-    sightings: &[Sighting],
-    incidents: &[IncidentId],
-    now: Timestamp,
-) -> rusqlite::Result<Slice> {
+fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlite::Result<Slice> {
     let mut slice = Slice::default();
-    for sighting in sightings {
+    for name in &wanted.runs {
+        if let Some(run) = by_name(&session.conn, name)? {
+            slice.keep(run);
+        }
+    }
+    for sighting in &wanted.sightings {
         let known = by_name(&session.conn, &sighting.run)?;
         let ended = known.as_ref().is_some_and(|run| run.finished_at.is_some());
         if let Some(run) = known {
@@ -193,7 +201,7 @@ fn load(
             slice.load_twins(&session.conn, sighting)?;
         }
     }
-    slice.load_incidents(&session.conn, incidents, now)?;
+    slice.load_incidents(&session.conn, &wanted.incidents, now)?;
     Ok(slice)
 }
 

@@ -253,6 +253,8 @@ impl Parts {
             live: receiver,
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
+            findings: Arc::default(),
+            reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
         };
         Self {

@@ -82,6 +82,29 @@ CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
 CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX incidents_window ON incidents (window_ends) WHERE window_ends IS NOT NULL;
 
+-- Bad runs whose reason is still to be read; bodies are observations.
+CREATE TABLE reads (
+    run      text PRIMARY KEY,
+    due_at   bigint NOT NULL,
+    attempts bigint NOT NULL,
+    since    bigint NOT NULL,
+    body     text NOT NULL
+);
+CREATE INDEX reads_due ON reads (due_at);
+-- Why runs broke. Bodies are findings; `again_at` is set while reading goes on.
+CREATE TABLE evidence (
+    run       text PRIMARY KEY,
+    at        bigint NOT NULL,
+    attempts  bigint NOT NULL,
+    again_at  bigint,
+    class     text,
+    signature text,
+    location  text,
+    body      text NOT NULL
+);
+CREATE INDEX evidence_at ON evidence (at);
+CREATE INDEX evidence_signature ON evidence (signature, at) WHERE signature IS NOT NULL;
+
 CREATE TABLE causes (
     key  text PRIMARY KEY,
     body text NOT NULL
