@@ -21,4 +21,5 @@ pub mod route;
 pub mod state;
 mod telling;
 mod timeline;
+pub mod trouble;
 pub mod verdict;

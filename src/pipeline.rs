@@ -5,6 +5,7 @@ pub mod live;
 pub mod poller;
 pub mod reading;
 pub mod reload;
+pub mod reports;
 mod ruling;
 pub mod sender;
 pub mod trail;
@@ -19,7 +20,7 @@ use crate::{
     metrics::Metrics, store::Store,
 };
 use live::Live;
-use reading::Findings;
+use reports::Reports;
 
 /// What every part of the running process shares. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,8 +39,8 @@ pub struct Shared {
     pub inbox_bell: Arc<Notify>,
     /// Rung when something came into the outbox.
     pub outbox_bell: Arc<Notify>,
-    /// Reasons on their way to the worker.
-    pub findings: Arc<Findings>,
+    /// What other parts report to the worker.
+    pub reports: Arc<Reports>,
     /// Rung when there are runs whose reason is to be read.
     pub reads_bell: Arc<Notify>,
     /// Rung when a fresh list of deck is wanted at once.

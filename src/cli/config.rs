@@ -1,4 +1,6 @@
-//! `config show` and `config schema`.
+//! `config show`, `config explain` and `config schema`.
+
+mod explain;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -28,6 +30,14 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Print for each value the one in effect, which layer and line set it, and what it overrode
+    Explain {
+        /// A setting such as dedup.window, or a section such as delivery.retry; all when left out
+        key: Option<String>,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Print the JSON Schema of a configuration file
     Schema,
 }
@@ -40,6 +50,10 @@ pub fn run(
 ) -> Result<Outcome> {
     match command {
         Command::Schema => out::line(&serde_json::to_string_pretty(&schema())?),
+        Command::Explain { key, format } => {
+            let config = Config::load(paths, environment)?;
+            explain::run(&config, key.as_deref(), *format)?;
+        }
         Command::Show { format } => {
             let config = Config::load(paths, environment)?;
             match format {

@@ -14,7 +14,7 @@ use crate::domain::{
     prowjob::{JOB_TYPES, JobType},
 };
 
-pub use layers::{ENV_PREFIX, Gathered, Layer, Layers};
+pub use layers::{ENV_PREFIX, Gathered, Layer, Layers, Standing};
 pub use table::{Form, SETTINGS, Setting, children};
 
 /// The settings, read.

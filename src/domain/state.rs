@@ -37,6 +37,8 @@ pub struct State {
     pub folds: BTreeMap<FoldKey, Fold>,
     /// Digests being collected; always complete.
     pub digests: BTreeMap<DigestKey, Digest>,
+    /// Open incidents of the watch itself, by what is in trouble; always complete.
+    pub troubles: BTreeMap<String, IncidentId>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -56,6 +58,8 @@ pub struct Changes {
     pub folds: BTreeSet<FoldKey>,
     /// Digests.
     pub digests: BTreeSet<DigestKey>,
+    /// Troubles.
+    pub troubles: BTreeSet<String>,
 }
 
 impl State {

@@ -2,11 +2,7 @@
 //!
 //! What is to be read stands in the store until its last word is stored, so a restart loses none of it.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,58 +10,15 @@ use tracing::error;
 
 use super::{Shared, worker::sleep};
 use crate::{
-    domain::{backoff, evidence::Finding, fold::to_signed, observation::RunName},
+    domain::{backoff, evidence::Finding, fold::to_signed},
     store::{DueRead, Learned, StoreError},
 };
 
 /// Runs read at once.
 const AT_ONCE: usize = 16;
-/// Prow stores the log beside the end of the run, not before it; until then a missing log is not the last word.
-const UPLOAD_WITHIN: Duration = Duration::from_secs(180);
+
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Reasons on their way from the readers to the worker.
-#[derive(Debug, Default)]
-pub struct Findings {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    learned: Vec<Learned>,
-    /// Being read, or read and not stored yet.
-    under_way: BTreeSet<RunName>,
-}
-
-impl Findings {
-    /// What was read since the last call; to be followed by [`Self::settle`].
-    pub fn take(&self) -> Vec<Learned> {
-        std::mem::take(&mut self.lock().learned)
-    }
-
-    /// These are stored, or are to be read again.
-    pub fn settle(&self, runs: &[RunName]) {
-        let mut inner = self.lock();
-        inner.under_way.retain(|run| !runs.contains(run));
-    }
-
-    fn begin(&self, runs: impl Iterator<Item = RunName>) {
-        self.lock().under_way.extend(runs);
-    }
-
-    fn end(&self, learned: Learned) {
-        self.lock().learned.push(learned);
-    }
-
-    fn under_way(&self) -> BTreeSet<RunName> {
-        self.lock().under_way.clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The one that reads.
 #[derive(Debug, Clone)]
@@ -109,7 +62,7 @@ impl Reader {
     /// Starts a task for each run that is due, as far as there is room; returns how long there is nothing to
     /// start, `None` when only an end or a bell changes that.
     async fn start_due(&self, running: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
-        let findings = &self.shared.findings;
+        let reports = &self.shared.reports;
         let room = AT_ONCE.saturating_sub(running.len());
         if room == 0 {
             return Ok(None);
@@ -118,22 +71,18 @@ impl Reader {
         let due = self
             .shared
             .store
-            .due_reads(now, room, findings.under_way())
+            .due_reads(now, room, reports.under_way())
             .await?;
-        findings.begin(due.iter().map(|read| read.run.run.clone()));
+        reports.begin(due.iter().map(|read| read.run.run.clone()));
         for read in due {
             let shared = self.shared.clone();
             running.spawn(async move {
                 let learned = learn(&shared, &read).await;
-                shared.findings.end(learned);
+                shared.reports.learned(learned);
                 shared.inbox_bell.notify_one();
             });
         }
-        let next = self
-            .shared
-            .store
-            .next_read_due(findings.under_way())
-            .await?;
+        let next = self.shared.store.next_read_due(reports.under_way()).await?;
         Ok(next.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default()))
     }
 }

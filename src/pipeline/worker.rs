@@ -1,25 +1,20 @@
 //! Takes observations out of the inbox in batches, runs them through the core, and commits everything
 //! that follows in one transaction.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Shared, is_watched, live::Live};
+use super::{Shared, is_watched, live::Live, reports::Taken};
 use crate::{
     domain::{
-        flush::Told,
-        fold::to_signed,
-        incident::alias,
-        observation::{RunName, Source},
-        observe::Outcome,
-        replay::seen_at,
-        state::State,
+        flush::Told, fold::to_signed, incident::alias, observation::Source, observe::Outcome,
+        replay::seen_at, state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Learned, Sighting, StoreError, Wanted, Work},
+    store::{DecisionRow, InboxRow, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -94,18 +89,17 @@ impl Worker {
 
     /// Decides on one batch, takes in what was read of earlier ones, and does whatever has fallen due.
     pub async fn step(&mut self) -> Result<Step, StoreError> {
-        let learned = self.shared.findings.take();
-        let runs: Vec<RunName> = learned.iter().map(|reason| reason.run.clone()).collect();
-        let step = self.decide(learned).await;
-        // Whether stored or not: what was not is read again.
-        self.shared.findings.settle(&runs);
-        if !runs.is_empty() {
-            self.shared.reads_bell.notify_one();
+        let reports = Arc::clone(&self.shared.reports);
+        let taken = reports.take();
+        let step = self.decide(&taken).await;
+        match &step {
+            Ok(_) => reports.settle(&taken),
+            Err(_) => reports.put_back(taken),
         }
         step
     }
 
-    async fn decide(&mut self, learned: Vec<Learned>) -> Result<Step, StoreError> {
+    async fn decide(&mut self, reported: &Taken) -> Result<Step, StoreError> {
         let now = self.shared.clock.now();
         let live = self.shared.live();
         let claim = self.shared.store.claim(BATCH, now).await?;
@@ -119,19 +113,21 @@ impl Worker {
                 .iter()
                 .map(|row| Sighting::of(&row.observation))
                 .collect(),
-            runs: learned.iter().map(|reason| reason.run.clone()).collect(),
-            incidents: Vec::new(),
+            runs: reported
+                .learned
+                .iter()
+                .map(|reason| reason.run.clone())
+                .collect(),
+            incidents: reported
+                .fares
+                .keys()
+                .filter_map(|key| state.trouble(key))
+                .collect(),
         };
         let store = &self.shared.store;
         store.load_slice(&mut state, wanted, now).await?;
         let outcomes = observe(&live, &mut state, &rows, now).await;
-        for reason in &learned {
-            let group_wait = to_signed(live.snapshot.policy.group_wait);
-            let more_soon = reason
-                .again_at
-                .is_some_and(|again| again.duration_since(now) < group_wait);
-            state.learn(&reason.run, &reason.finding.brief(), more_soon);
-        }
+        take_in(&live, &mut state, reported, now);
         // An observation may set free what was owed before, of incidents that are not loaded yet.
         let missing = state.missing(now);
         if !missing.is_empty() {
@@ -145,7 +141,7 @@ impl Worker {
         let work = Work {
             parked,
             poisoned: claim.poisoned,
-            learned,
+            learned: reported.learned.clone(),
             ..work(&mut state, &rows, outcomes, told, now)
         };
         self.commit(work).await?;
@@ -190,9 +186,9 @@ impl Worker {
             .iter()
             .map(|row| (row.seq, row.error.clone()))
             .collect();
-        let to_read = !work.to_read.is_empty();
+        let (to_read, learned) = (!work.to_read.is_empty(), !work.learned.is_empty());
         self.shared.store.commit(work).await?;
-        if to_read {
+        if to_read || learned {
             self.shared.reads_bell.notify_one();
         }
         for (seq, reason) in poisoned {
@@ -272,6 +268,21 @@ impl Worker {
         };
         let known = self.shared.store.known(vec![name.clone()]).await?;
         Ok(known.get(&name).is_some_and(|known| known.finished))
+    }
+}
+
+/// Applies what other parts reported.
+fn take_in(live: &Live, state: &mut State, reported: &Taken, now: Timestamp) {
+    let policy = &live.snapshot.policy;
+    for reason in &reported.learned {
+        let soon = to_signed(policy.group_wait);
+        let more_soon = reason
+            .again_at
+            .is_some_and(|again| again.duration_since(now) < soon);
+        state.learn(&reason.run, &reason.finding.brief(), more_soon);
+    }
+    for (key, trouble) in &reported.fares {
+        state.fares(policy, key, trouble.as_ref(), now);
     }
 }
 

@@ -78,6 +78,7 @@ impl Work {
             causes: bodies(changes.causes, |key| state.causes.get(key).map(body)),
             folds: bodies(changes.folds, |key| state.folds.get(key).map(body)),
             digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
+            troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -106,6 +107,7 @@ pub struct Changed {
     causes: Vec<(CauseKey, Option<String>)>,
     folds: Vec<(FoldKey, Option<String>)>,
     digests: Vec<(DigestKey, Option<String>)>,
+    troubles: Vec<(String, Option<String>)>,
     next_incident: u64,
 }
 
@@ -116,6 +118,7 @@ impl Changed {
             && self.causes.is_empty()
             && self.folds.is_empty()
             && self.digests.is_empty()
+            && self.troubles.is_empty()
     }
 }
 
@@ -287,7 +290,7 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
     .map(drop)
 }
 
-/// Causes, folds, digests and the next incident's number.
+/// Causes, folds, digests, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
         put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
@@ -297,6 +300,9 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     }
     for ((receiver, first_start), body) in &state.digests {
         put_body(conn, &DIGEST, &[receiver, first_start], body.as_ref())?;
+    }
+    for (key, body) in &state.troubles {
+        put_body(conn, &TROUBLE, &[key], body.as_ref())?;
     }
     conn.prepare_cached(
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
@@ -326,6 +332,11 @@ const DIGEST: Keyed = Keyed {
     put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
           ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
+};
+const TROUBLE: Keyed = Keyed {
+    put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM troubles WHERE key = $1",
 };
 
 fn put_body(

@@ -171,6 +171,11 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, digest) = row?;
         state.digests.insert(key, digest);
     }
+    let mut troubles = conn.prepare_cached("SELECT key, body FROM troubles")?;
+    for row in troubles.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
+        let (key, incident) = row?;
+        state.troubles.insert(key, incident);
+    }
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
         .query_row([], |row| row.get(0))

@@ -253,7 +253,7 @@ impl Parts {
             live: receiver,
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
-            findings: Arc::default(),
+            reports: Arc::default(),
             reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
         };

@@ -122,6 +122,12 @@ CREATE TABLE digests (
     PRIMARY KEY (receiver, first_start)
 ) WITHOUT ROWID;
 
+-- Open incidents of the watch itself.
+CREATE TABLE troubles (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE notifications (
     id       integer PRIMARY KEY,
     shown_id text NOT NULL,
