@@ -2,6 +2,7 @@
 //! lists joined over the files in order; both may stand in one file.
 
 pub mod error;
+pub mod pipelines;
 pub mod rules;
 pub mod schema;
 pub mod settings;
@@ -27,7 +28,7 @@ use crate::domain::nearest;
 /// Where configuration is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
 /// Top-level keys that hold lists of rules.
-pub const RULE_SECTIONS: [&str; 3] = ["classify", "receivers", "routes"];
+pub const RULE_SECTIONS: [&str; 4] = ["classify", "pipelines", "receivers", "routes"];
 
 /// A configuration, read and checked as far as that needs no secrets.
 #[derive(Debug, Clone)]

@@ -101,7 +101,7 @@ pub fn run(
             Outcome::No
         });
     }
-    let preview = Preview::new(&config, &runs);
+    let preview = Preview::new(&config, &runs, args.deck.is_some());
     match args.format {
         Format::Json => preview.print_json()?,
         Format::Slack => preview.print_slack(),
@@ -211,8 +211,8 @@ struct Preview<'a> {
 }
 
 impl<'a> Preview<'a> {
-    fn new(config: &'a Config, runs: &'a [Observation]) -> Self {
-        let policy = policy(config);
+    fn new(config: &'a Config, runs: &'a [Observation], whole: bool) -> Self {
+        let policy = policy(config, whole);
         let mut order: Vec<usize> = (0..runs.len()).collect();
         order.sort_by_key(|index| {
             runs.get(*index)
@@ -357,8 +357,10 @@ impl<'a> Preview<'a> {
 }
 
 /// The configuration's policy, with somebody to tell where nobody is configured.
-fn policy(config: &Config) -> Policy {
+fn policy(config: &Config, whole: bool) -> Policy {
     let mut policy = config.preview_policy();
+    // Files hold some runs, deck all of them: only there a stage that is missing has not started.
+    policy.keeps_deadlines = whole;
     if policy.routing.default_receiver.is_none() {
         policy
             .routing

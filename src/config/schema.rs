@@ -22,6 +22,14 @@ pub fn schema() -> Value {
     );
     insert(
         &mut root,
+        &["pipelines"],
+        list(
+            &pipeline(),
+            "How the stages of a release follow each other.",
+        ),
+    );
+    insert(
+        &mut root,
         &["receivers"],
         list(&receiver(), "Where messages go."),
     );
@@ -123,6 +131,43 @@ fn rule() -> Value {
                     "runbook": text("Address of what to do."),
                 },
             },
+        },
+    })
+}
+
+fn pipeline() -> Value {
+    let patterns =
+        |doc: &str| json!({ "type": "array", "description": doc, "items": { "type": "string" } });
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name", "stages"],
+        "properties": {
+            "name": text("Shown in errors and previews; unique."),
+            "match": matchers(),
+            "stages": list(&json!({
+                "type": "object", "additionalProperties": false, "required": ["name"],
+                "properties": {
+                    "name": text("As a classify rule sets it."),
+                    "needs": list(&json!({ "oneOf": [
+                        { "type": "string" },
+                        { "type": "object", "additionalProperties": false, "required": ["stage"], "properties": {
+                            "stage": text("The earlier stage."),
+                            "within": leaf(Form::Duration, None, "It starts this one, at the latest after so long."),
+                        } },
+                    ] }), "Earlier stages."),
+                    "shared": { "type": "boolean", "default": false,
+                        "description": "One thing that all services share: one success heals all." },
+                    "severity": { "enum": ["critical", "non-critical"], "default": "critical",
+                        "description": "How bad it is when it does not start." },
+                    "overdue": leaf(Form::Duration, None, "A run that takes longer is told."),
+                    "log": { "type": "object", "additionalProperties": false,
+                        "description": "What the log of a green run says; a group (?<version>...) names the release.",
+                        "properties": {
+                            "soft_fail": patterns("It did not do its work."),
+                            "no_op": patterns("It had nothing to do."),
+                            "done": patterns("It did its work; then green alone does not prove that."),
+                        } },
+                },
+            }), "In the order in which they are shown."),
         },
     })
 }

@@ -73,6 +73,8 @@ impl Config {
             group_wait: self.settings.group_wait,
             reads_evidence: false,
             rules: self.rules.classify.clone(),
+            keeps_deadlines: true,
+            pipelines: self.rules.pipelines.clone(),
             routing: Routing {
                 routes: self.rules.routes.clone(),
                 receivers,

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::pipeline::Said;
+
 /// What kind of thing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -240,6 +242,8 @@ impl Excerpt {
 pub enum Finding {
     /// It was found.
     Found(Evidence),
+    /// Of a green run: what its log says of its work.
+    Green(Said),
     /// There is nothing to read, and there never will be; says why.
     Nothing(String),
     /// It could not be read so far; says why. Tried again for a while.

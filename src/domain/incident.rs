@@ -13,6 +13,7 @@ use super::{
     job::{JobKey, is_tag},
     notification::{Item, LastGood, Link, Recovery},
     observation::{Observation, RunName},
+    pipeline,
     verdict::{Judgement, Verdict},
 };
 
@@ -79,6 +80,9 @@ pub struct Facts {
     pub repo_link: Option<String>,
     /// Branch or tag.
     pub base_ref: String,
+    /// The version that it works on, without a leading `v`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Commit.
     pub base_sha: Option<String>,
     /// Where deck shows it.
@@ -103,15 +107,34 @@ pub struct GoodRun {
     pub base_sha: Option<String>,
 }
 
+/// What kind of thing is broken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A job fails.
+    #[default]
+    Failing,
+    /// A stage did not start in time.
+    Stalled,
+    /// Something that we need ourselves.
+    Trouble,
+}
+
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Its number.
     pub id: IncidentId,
-    /// The job identity, which is the incident's fingerprint.
+    /// What kind of thing is broken.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The job identity, which is the incident's fingerprint; of other kinds what takes its place.
     pub job: JobKey,
     /// What it may share with others.
     pub cause: CauseKey,
+    /// Whether its stage is one that all services share.
+    #[serde(default)]
+    pub shared_stage: bool,
     /// First bad run.
     pub first: Facts,
     /// Latest bad run.
@@ -207,6 +230,7 @@ impl Facts {
                 .and_then(|refs| refs.repo_link.clone())
                 .filter(|link| is_web(link)),
             base_ref: run.base_ref().to_owned(),
+            version: pipeline::version(run),
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
             ask: ask(run),

@@ -17,6 +17,8 @@ pub enum Event {
     Opened,
     /// It failed again since it was last spoken of.
     StillFailing,
+    /// A stage did not start, or did not end, in time.
+    Stalled,
     /// One stage failing in several services.
     SharedCause,
     /// It is good again.
@@ -31,6 +33,7 @@ impl Event {
         match self {
             Self::Opened => "opened",
             Self::StillFailing => "still-failing",
+            Self::Stalled => "stalled",
             Self::SharedCause => "shared-cause",
             Self::Recovered => "recovered",
             Self::Digest => "digest",

@@ -9,8 +9,10 @@ use super::{
     incident::{Facts, Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::Observation,
+    pipeline::{self, Said, Spot},
     policy::Policy,
     prowjob::State as ProwState,
+    release::ReleaseKey,
     state::State,
     verdict::{Judgement, Verdict, judge},
 };
@@ -34,11 +36,78 @@ pub struct Outcome {
     pub to_read: bool,
 }
 
+/// What an observation says by itself, before anything else is known.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// Our reading of the run.
+    pub judged: Judgement,
+    /// What the rules make of it.
+    pub class: Classification,
+    /// What the log of a green run said; `None` when it was not read.
+    pub said: Option<Said>,
+    /// The version that it works on.
+    pub version: Option<String>,
+    /// Indices of its pipeline and stage.
+    at: Option<(usize, usize)>,
+}
+
+impl Reading {
+    /// Reads a run; `said` is what the log of a green run says of its work.
+    pub fn of(policy: &Policy, run: &Observation, said: Option<Said>) -> Self {
+        let mut judged = judge(run);
+        let mut class = classify(&policy.rules, run, judged.verdict);
+        if class.rule.is_none() && is_told_unmatched(run) {
+            class.stage.get_or_insert_with(|| UNCLASSIFIED.to_owned());
+        }
+        let at = pipeline::spot(&policy.pipelines, run, &class, judged.verdict);
+        if let Some(said) = &said {
+            judged = judged.reread(said);
+        }
+        let version = said.as_ref().and_then(|said| said.version.clone());
+        Self {
+            judged,
+            class,
+            version: version.or_else(|| pipeline::version(run)),
+            said,
+            at,
+        }
+    }
+
+    /// Where it stands in a release.
+    pub fn spot<'a>(&self, policy: &'a Policy) -> Option<Spot<'a>> {
+        let (pipeline, stage) = self.at?;
+        let pipeline = policy.pipelines.get(pipeline)?;
+        Some(Spot {
+            pipeline,
+            stage: pipeline.stages.get(stage)?,
+        })
+    }
+
+    /// The release that it belongs to.
+    pub fn release(&self, policy: &Policy) -> Option<ReleaseKey> {
+        let spot = self.spot(policy)?;
+        let (service, version) = (self.class.service.as_ref()?, self.version.as_ref()?);
+        Some(ReleaseKey::of(&spot.pipeline.name, service, version))
+    }
+
+    /// Whether its log must be read before it can be judged: it is green, and its stage has signs to look for.
+    pub fn asks_for_log(&self, policy: &Policy) -> bool {
+        self.judged.verdict == Verdict::Pass
+            && self.said.is_none()
+            && self
+                .spot(policy)
+                .is_some_and(|spot| !spot.stage.signs.is_empty())
+    }
+}
+
 /// An observation with what was worked out of it.
 pub(super) struct Case<'a> {
     pub(super) run: &'a Observation,
     pub(super) judged: Judgement,
     pub(super) class: Classification,
+    pub(super) said: Option<Said>,
+    pub(super) version: Option<String>,
+    pub(super) release: Option<ReleaseKey>,
     pub(super) job: JobKey,
     pub(super) now: Timestamp,
 }
@@ -46,15 +115,25 @@ pub(super) struct Case<'a> {
 impl State {
     /// Applies one observation at `now`. Repeating it changes nothing.
     pub fn observe(&mut self, policy: &Policy, run: &Observation, now: Timestamp) -> Outcome {
-        let judged = judge(run);
-        let mut class = classify(&policy.rules, run, judged.verdict);
-        if class.rule.is_none() && is_told_unmatched(run) {
-            class.stage.get_or_insert_with(|| UNCLASSIFIED.to_owned());
-        }
+        self.observe_read(policy, run, Reading::of(policy, run, None), now)
+    }
+
+    /// Applies an observation that was read before.
+    pub fn observe_read(
+        &mut self,
+        policy: &Policy,
+        run: &Observation,
+        reading: Reading,
+        now: Timestamp,
+    ) -> Outcome {
+        let spot = reading.spot(policy);
         let case = Case {
             run,
-            judged,
-            class,
+            release: reading.release(policy),
+            judged: reading.judged,
+            class: reading.class,
+            said: reading.said,
+            version: reading.version,
             job: JobKey::of(run),
             now,
         };
@@ -62,7 +141,13 @@ impl State {
             Some(reason) => (Decision::Deduplicated, reason),
             None => match unwatched(policy, &case) {
                 Some(reason) => (Decision::Ignored, reason),
-                None => return self.apply(policy, &case),
+                None => {
+                    let outcome = self.apply(policy, &case, spot);
+                    if let Some(spot) = spot {
+                        self.note_release(policy, &case, spot);
+                    }
+                    return outcome;
+                }
             },
         };
         case.outcome(decision, reason)
@@ -93,7 +178,7 @@ impl State {
         ))
     }
 
-    fn apply(&mut self, policy: &Policy, case: &Case<'_>) -> Outcome {
+    fn apply(&mut self, policy: &Policy, case: &Case<'_>, spot: Option<Spot<'_>>) -> Outcome {
         let record = Run::new(case.run, case.job.clone(), &case.judged);
         let finished_at = record.finished_at;
         self.changed.runs.insert(record.name.clone());
@@ -102,12 +187,30 @@ impl State {
             return case.outcome(Decision::NotFailed, still(case.run));
         };
         match case.judged.verdict {
-            Verdict::Pass => self.good_run(case, at),
-            Verdict::Fail | Verdict::Infra | Verdict::SoftFail => self.bad_run(policy, case, at),
+            Verdict::Pass => {
+                let outcome = self.good_run(case, at);
+                match spot.filter(|spot| spot.stage.shared) {
+                    Some(spot) => self.heal_shared(case, spot, at, outcome),
+                    None => outcome,
+                }
+            }
+            Verdict::Fail | Verdict::Infra | Verdict::SoftFail => {
+                let outcome = self.bad_run(policy, case, spot, at);
+                let healed = spot
+                    .filter(|spot| spot.stage.shared)
+                    .and_then(|spot| self.healed.get(&healed_key(case, spot)).cloned());
+                // It turned up late: what heals all had come by then.
+                if let (Some(good), Some(id)) =
+                    (healed.filter(|good| good.at > at), outcome.incident)
+                {
+                    self.close(id, good, case.now);
+                }
+                outcome
+            }
             Verdict::Superseded => {
                 case.outcome(Decision::Superseded, "a newer run replaced it".to_owned())
             }
-            Verdict::NoOp => case.outcome(Decision::NoOp, "green with nothing to do".to_owned()),
+            Verdict::NoOp => case.outcome(Decision::NoOp, case.judged.what.clone()),
             Verdict::AbortedByHuman => {
                 case.outcome(Decision::NotFailed, "a person stopped it".to_owned())
             }
@@ -149,9 +252,19 @@ impl State {
         outcome
     }
 
-    fn bad_run(&mut self, policy: &Policy, case: &Case<'_>, at: Timestamp) -> Outcome {
-        let facts = Facts::new(case.run, at, case.judged.clone(), case.class.clone());
+    fn bad_run(
+        &mut self,
+        policy: &Policy,
+        case: &Case<'_>,
+        spot: Option<Spot<'_>>,
+        at: Timestamp,
+    ) -> Outcome {
+        let mut facts = Facts::new(case.run, at, case.judged.clone(), case.class.clone());
+        facts.version.clone_from(&case.version);
         let id = self.place(case, &facts, at);
+        if let Some(incident) = self.incidents.get_mut(&id) {
+            incident.shared_stage = spot.is_some_and(|spot| spot.stage.shared);
+        }
         if let Some(run) = self.runs.get_mut(&case.run.run) {
             run.incident = Some(id);
             run.facts = Some(Box::new(facts));
@@ -165,6 +278,47 @@ impl State {
         }
         outcome
     }
+}
+
+impl State {
+    /// One success of a stage that all services share ends whatever was broken there before it.
+    fn heal_shared(
+        &mut self,
+        case: &Case<'_>,
+        spot: Spot<'_>,
+        at: Timestamp,
+        mut outcome: Outcome,
+    ) -> Outcome {
+        let open: Vec<IncidentId> = self.open_at(&spot.stage.name).map(|(id, _)| id).collect();
+        let Some(good) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
+            return outcome;
+        };
+        let key = healed_key(case, spot);
+        if self.healed.get(&key).is_none_or(|known| known.at < at) {
+            self.healed.insert(key.clone(), good.clone());
+            self.changed.healed.insert(key);
+        }
+        for id in open {
+            let Some(incident) = self.incidents.get(&id) else {
+                continue;
+            };
+            let same_org = incident.latest.repository.split('/').next() == Some(case.run.org());
+            if !incident.is_open() || !same_org || incident.latest.at > at {
+                continue;
+            }
+            let receivers = incident.receivers();
+            if self.close(id, good.clone(), case.now) {
+                let reason = format!("closes incident {id} of a stage that all share");
+                outcome = case.outcome(Decision::Recovered, reason).to(receivers);
+                outcome.incident = Some(id);
+            }
+        }
+        outcome
+    }
+}
+
+fn healed_key(case: &Case<'_>, spot: Spot<'_>) -> String {
+    format!("{}|{}", case.run.org(), spot.stage.name)
 }
 
 impl Case<'_> {

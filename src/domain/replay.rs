@@ -4,7 +4,11 @@
 use jiff::Timestamp;
 
 use super::{
-    flush::Told, observation::Observation, observe::Outcome, policy::Policy, state::State,
+    flush::Told,
+    observation::Observation,
+    observe::{Outcome, Reading},
+    policy::Policy,
+    state::State,
 };
 
 /// A state with a clock of its own.
@@ -43,8 +47,18 @@ impl Default for Replay {
 impl Replay {
     /// Sees one run. Runs are to be given by [`seen_at`]; the clock never goes back.
     pub fn see(&mut self, policy: &Policy, run: &Observation) -> Seen {
+        self.see_with_log(policy, run, None)
+    }
+
+    /// Sees one run and its log, as far as there is one.
+    pub fn see_with_log(&mut self, policy: &Policy, run: &Observation, log: Option<&str>) -> Seen {
         let earlier = self.advance(policy, seen_at(run));
-        let outcome = self.state.observe(policy, run, self.now);
+        let mut reading = Reading::of(policy, run, None);
+        if let Some(log) = log.filter(|_| reading.asks_for_log(policy)) {
+            let said = reading.spot(policy).map(|spot| spot.stage.signs.read(log));
+            reading = Reading::of(policy, run, said);
+        }
+        let outcome = self.state.observe_read(policy, run, reading, self.now);
         let told = self.state.flush(policy, self.now, false);
         Seen {
             outcome,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    classify::{Classification, Severity, is_told_unmatched},
+    classify::{Classification, is_told_unmatched},
     decision::Decision,
     evidence::Finding,
     fold::{Cause, CauseKey, Digest, News, to_signed},
@@ -15,7 +15,7 @@ use super::{
     observation::{Observation, RunName},
     observe::{Case, Outcome},
     policy::{FIRST_START_GRACE, Policy, SHARED_FROM, WINDOW_CAP},
-    route::Destination,
+    route::{Destination, targets},
     state::State,
 };
 
@@ -107,14 +107,7 @@ impl State {
         } else {
             policy.routing.destinations(&labels)
         };
-        let critical = case.class.severity == Severity::Critical;
-        let targets: Vec<Target> = destinations
-            .iter()
-            .map(|to| Target {
-                receiver: to.receiver.clone(),
-                digest: to.digest.filter(|_| !critical),
-            })
-            .collect();
+        let targets = targets(&destinations, case.class.severity);
         let cause = self.strike(id, targets.clone(), case.now, policy.window);
         if first_start {
             self.summarise(id, &targets, case.now);
@@ -165,12 +158,13 @@ impl State {
         incident.window_length = Some(window);
         let cause = incident.cause.clone();
         let open = incident.is_open();
+        let shared_stage = incident.shared_stage;
         let owner = incident.owner().to_owned();
         self.changed.incidents.insert(id);
         let suffering = self.causes.entry(cause.clone()).or_default();
-        suffering.strike(&owner, now);
+        suffering.strike(id, &owner, shared_stage, now);
         if !open {
-            suffering.heal(&owner);
+            suffering.heal(id);
         }
         self.changed.causes.insert(cause.clone());
         if open {
@@ -334,10 +328,10 @@ impl State {
                 self.changed.digests.insert(key);
             } else {
                 let key = (incident.cause.clone(), target.receiver.clone());
-                self.folds
-                    .entry(key.clone())
-                    .or_default()
-                    .owe(id, news, now);
+                let fold = self.folds.entry(key.clone()).or_default();
+                if news != News::Recovered || !fold.drop_untold(id) {
+                    fold.owe(id, news, now);
+                }
                 self.changed.folds.insert(key);
             }
         }
@@ -377,7 +371,7 @@ fn announce_reason(
         _ if unmatched => format!("no rule matches this failed postsubmit; {to}"),
         Decision::Folded => format!(
             "{stage} fails in {} services: one message for all; {to}",
-            cause.map_or(0, |cause| cause.open.len())
+            cause.map_or(0, Cause::owners)
         ),
         Decision::Digest => format!("first failure, not critical: collected; {to}"),
         _ => format!("first failure; {to}"),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     classify::{Classification, Severity},
     fold::News,
-    incident::{Facts, GoodRun, IncidentId, Target},
+    incident::{Facts, GoodRun, IncidentId, Kind, Target},
     job::JobKey,
     observation::RunName,
     policy::Policy,
@@ -52,6 +52,9 @@ impl State {
                 digest: None,
             })
             .collect();
+        if let Some(incident) = self.incidents.get_mut(&id) {
+            incident.kind = Kind::Trouble;
+        }
         self.strike(id, targets, now, policy.window);
         self.owe(id, News::Opened, now);
         self.troubles.insert(key.to_owned(), id);
@@ -92,6 +95,7 @@ fn facts(key: &str, trouble: &Trouble, now: Timestamp) -> Facts {
         repository: String::new(),
         repo_link: None,
         base_ref: String::new(),
+        version: None,
         base_sha: None,
         url: None,
         ask: None,

@@ -5,7 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{observation::Observation, prowjob::State};
+use super::{
+    observation::Observation,
+    pipeline::{Said, Sign},
+    prowjob::State,
+};
 
 /// What a run means for the release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +72,26 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// What broke; Prow's own description when nothing better is known.
     pub what: String,
+}
+
+impl Judgement {
+    /// What becomes of a green run once its log has spoken.
+    pub fn reread(self, said: &Said) -> Self {
+        if self.verdict != Verdict::Pass {
+            return self;
+        }
+        match said.sign {
+            Some(Sign::SoftFail) => Self {
+                verdict: Verdict::SoftFail,
+                what: format!("green, but it did not do its work: {}", said.line),
+            },
+            Some(Sign::NoOp) => Self {
+                verdict: Verdict::NoOp,
+                what: format!("green with nothing to do: {}", said.line),
+            },
+            Some(Sign::Done) | None => self,
+        }
+    }
 }
 
 /// Reads a run's verdict from state and description. The texts are those of Prow's plank, matched by

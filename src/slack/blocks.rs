@@ -133,7 +133,7 @@ fn compose(notification: &Notification, look: &Look, room: &Room) -> Vec<Value> 
 
 fn mention(notification: &Notification, look: &Look) -> Option<String> {
     let rings = match notification.event {
-        Event::Opened | Event::SharedCause | Event::StillFailing => {
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing => {
             notification.severity == Severity::Critical
         }
         Event::Recovered | Event::Digest => false,
@@ -180,7 +180,7 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Option<Stri
             Some(format!("Collected since {}.", date(since)))
         }
         (Event::Digest, None) | (Event::Recovered, _) => None,
-        (Event::Opened | Event::SharedCause | Event::StillFailing, _) => {
+        (Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing, _) => {
             let since = notification.items.iter().map(|item| item.since).min()?;
             let what = if broke_alike(&notification.items) {
                 format!("\n{}", words::what_broke(notification.event, first, room))
@@ -212,7 +212,7 @@ fn shared_with(notification: &Notification) -> Option<String> {
                 words::services(notification, notification.shared_by)
             )
         }),
-        Event::Opened | Event::SharedCause | Event::StillFailing => {
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing => {
             let names = words::names(notification.earlier.iter().map(String::as_str), EARLIER);
             (!names.is_empty()).then(|| format!("*Told before:* {names}"))
         }

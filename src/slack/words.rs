@@ -52,6 +52,7 @@ fn headline_of_many(notification: &Notification) -> String {
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
         Event::Recovered => format!("{step} recovered in {listed}"),
         Event::StillFailing => format!("{step} still failing in {listed}"),
+        Event::Stalled => format!("{step} did not start in {all}"),
         Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
             format!("{step} fails in {all}")
         }
@@ -213,7 +214,7 @@ pub(super) fn story(notification: &Notification, item: &Item) -> Option<String> 
             failed_runs_named(item.new_failures, "more failed"),
             item.failures
         )),
-        Event::Opened | Event::SharedCause | Event::Digest => None,
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest => None,
     }
 }
 

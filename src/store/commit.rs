@@ -26,6 +26,7 @@ use crate::domain::{
     job::JobKey,
     observation::{Observation, RunName, Source},
     observe::Outcome,
+    release::{Release, ReleaseKey},
     state::{DigestKey, FoldKey, State},
     verdict::Verdict,
 };
@@ -70,7 +71,11 @@ impl Work {
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
         let (runs, incidents) = (changes.runs.iter(), changes.incidents.iter());
+        let releases = changes.releases.into_iter();
         let changed = Changed {
+            releases: releases
+                .filter_map(|key| state.releases.remove(&key).map(|release| (key, release)))
+                .collect(),
             runs: runs.filter_map(|name| state.runs.remove(name)).collect(),
             incidents: incidents
                 .filter_map(|id| state.incidents.remove(id))
@@ -78,6 +83,7 @@ impl Work {
             causes: bodies(changes.causes, |key| state.causes.get(key).map(body)),
             folds: bodies(changes.folds, |key| state.folds.get(key).map(body)),
             digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
+            healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             next_incident: state.next_incident,
         };
@@ -103,10 +109,12 @@ fn bodies<K>(
 pub struct Changed {
     runs: Vec<Run>,
     incidents: Vec<Incident>,
+    releases: Vec<(ReleaseKey, Release)>,
     /// Bodies; `None` where the thing is gone.
     causes: Vec<(CauseKey, Option<String>)>,
     folds: Vec<(FoldKey, Option<String>)>,
     digests: Vec<(DigestKey, Option<String>)>,
+    healed: Vec<(String, Option<String>)>,
     troubles: Vec<(String, Option<String>)>,
     next_incident: u64,
 }
@@ -115,9 +123,11 @@ impl Changed {
     fn is_empty(&self) -> bool {
         self.runs.is_empty()
             && self.incidents.is_empty()
+            && self.releases.is_empty()
             && self.causes.is_empty()
             && self.folds.is_empty()
             && self.digests.is_empty()
+            && self.healed.is_empty()
             && self.troubles.is_empty()
     }
 }
@@ -225,6 +235,9 @@ fn put_state<'a>(
         let job_id = session.job_id(&incident.job.0)?;
         put_incident(&session.conn, incident, job_id)?;
     }
+    for (key, release) in &state.releases {
+        put_release(&session.conn, key, release)?;
+    }
     put_owed(&session.conn, state)?;
     Ok(ids)
 }
@@ -290,6 +303,23 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
     .map(drop)
 }
 
+fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO releases (key, service, version, began_at, due_at, body) VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (key) DO UPDATE SET began_at = excluded.began_at, due_at = excluded.due_at, \
+         body = excluded.body",
+    )?
+    .execute(params![
+        key.0,
+        release.service,
+        release.version,
+        millis(release.began_at()),
+        release.due_at().map(millis),
+        body(release),
+    ])
+    .map(drop)
+}
+
 /// Causes, folds, digests, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
@@ -300,6 +330,9 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     }
     for ((receiver, first_start), body) in &state.digests {
         put_body(conn, &DIGEST, &[receiver, first_start], body.as_ref())?;
+    }
+    for (key, body) in &state.healed {
+        put_body(conn, &HEALED, &[key], body.as_ref())?;
     }
     for (key, body) in &state.troubles {
         put_body(conn, &TROUBLE, &[key], body.as_ref())?;
@@ -332,6 +365,11 @@ const DIGEST: Keyed = Keyed {
     put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
           ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
+};
+const HEALED: Keyed = Keyed {
+    put: "INSERT INTO healed (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM healed WHERE key = $1",
 };
 const TROUBLE: Keyed = Keyed {
     put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \

@@ -1,6 +1,6 @@
 //! Reasons: runs whose logs are still to be read, and what was found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -87,6 +87,23 @@ impl Store {
         self.main.read(due).await
     }
 
+    /// What was found of these runs, and whether that is the last word.
+    pub async fn findings(
+        &self,
+        runs: Vec<RunName>,
+    ) -> Result<BTreeMap<RunName, (Finding, bool)>, StoreError> {
+        let read = move |conn: &Connection| {
+            let mut found = BTreeMap::new();
+            for run in runs {
+                if let Some(known) = known(conn, &run)? {
+                    found.insert(run, (known.finding, known.again_at.is_none()));
+                }
+            }
+            Ok(found)
+        };
+        self.main.read(read).await
+    }
+
     /// When the next run is to be read, of those not in `under_way`; `None` when there are none.
     pub async fn next_read_due(
         &self,
@@ -134,7 +151,7 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> rusqlite::Result<
                 Some(evidence.class.as_str()),
                 evidence.signature.as_ref().map(|signature| &signature.0),
             ),
-            Finding::Nothing(_) | Finding::Unreadable(_) => (None, None),
+            Finding::Green(_) | Finding::Nothing(_) | Finding::Unreadable(_) => (None, None),
         };
         conn.prepare_cached(
             "INSERT INTO evidence (run, at, attempts, again_at, class, signature, location, body) \

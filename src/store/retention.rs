@@ -32,6 +32,7 @@ impl Store {
                     notifications,
                     incidents,
                     evidence::prune,
+                    releases,
                 ] {
                     taken += prune(conn, before, max_rows.saturating_sub(taken))?;
                 }
@@ -108,6 +109,15 @@ fn incidents(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<u
             .execute([id])?;
     }
     Ok(old.len())
+}
+
+/// Releases that began long ago and of which no stage is awaited.
+fn releases(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "DELETE FROM releases WHERE key IN (SELECT key FROM releases WHERE began_at < $1 \
+         AND due_at IS NULL ORDER BY began_at LIMIT $2)",
+    )?
+    .execute(params![before, limit])
 }
 
 fn ids(conn: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<i64>> {

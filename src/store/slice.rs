@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Store, StoreError,
     jobs::Jobs,
-    rows::{json, millis, run, run_query, time_or_none},
+    rows::{json, millis, run, run_query, time, time_or_none},
     threads::Session,
 };
 use crate::domain::{
@@ -17,6 +17,7 @@ use crate::domain::{
     job::JobKey,
     observation::{Observation, RunName},
     prowjob::State as ProwState,
+    release::{Release, ReleaseKey},
     state::State,
 };
 
@@ -66,6 +67,8 @@ pub struct Wanted {
     pub runs: Vec<RunName>,
     /// These incidents.
     pub incidents: Vec<IncidentId>,
+    /// These releases, and the incidents about their late stages.
+    pub releases: Vec<ReleaseKey>,
 }
 
 /// How a run was last seen.
@@ -84,6 +87,7 @@ struct Slice {
     /// Apart and in order of arrival: of several runs under one alias the last counts.
     twins: Vec<Run>,
     incidents: Vec<Incident>,
+    releases: Vec<(ReleaseKey, Release)>,
 }
 
 impl Store {
@@ -109,6 +113,9 @@ impl Store {
             if !state.runs.contains_key(&run.name) {
                 state.load_run(run);
             }
+        }
+        for (key, release) in slice.releases {
+            state.releases.entry(key).or_insert(release);
         }
         for incident in slice.incidents {
             if !state.incidents.contains_key(&incident.id) {
@@ -171,6 +178,17 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, digest) = row?;
         state.digests.insert(key, digest);
     }
+    let mut due =
+        conn.prepare_cached("SELECT key, due_at FROM releases WHERE due_at IS NOT NULL")?;
+    for row in due.query_map([], |row| Ok((ReleaseKey(row.get(0)?), time(row, 1)?)))? {
+        let (key, due_at) = row?;
+        state.due_releases.insert(key, due_at);
+    }
+    let mut healed = conn.prepare_cached("SELECT key, body FROM healed")?;
+    for row in healed.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
+        let (key, good) = row?;
+        state.healed.insert(key, good);
+    }
     let mut troubles = conn.prepare_cached("SELECT key, body FROM troubles")?;
     for row in troubles.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
         let (key, incident) = row?;
@@ -206,6 +224,7 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlit
             slice.load_twins(&session.conn, sighting)?;
         }
     }
+    slice.load_releases(&session.conn, &wanted.releases)?;
     slice.load_incidents(&session.conn, &wanted.incidents, now)?;
     Ok(slice)
 }
@@ -295,6 +314,18 @@ impl Slice {
         Ok(())
     }
 
+    fn load_releases(&mut self, conn: &Connection, keys: &[ReleaseKey]) -> rusqlite::Result<()> {
+        let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
+        for key in keys {
+            let found = statement
+                .query_row([&key.0], |row| json(row, 0))
+                .optional()?;
+            self.releases
+                .extend(found.map(|release| (key.clone(), release)));
+        }
+        Ok(())
+    }
+
     fn load_incidents(
         &mut self,
         conn: &Connection,
@@ -306,7 +337,14 @@ impl Slice {
             .values()
             .chain(&self.twins)
             .filter_map(|run| run.incident);
-        let mut wanted: BTreeSet<IncidentId> = named.chain(given.iter().copied()).collect();
+        let late = self
+            .releases
+            .iter()
+            .filter_map(|(_, release)| release.late.as_ref());
+        let mut wanted: BTreeSet<IncidentId> = named
+            .chain(given.iter().copied())
+            .chain(late.map(|late| late.incident))
+            .collect();
         let ending = conn
             .prepare_cached("SELECT id FROM incidents WHERE window_ends <= $1")?
             .query_map([millis(now)], |row| row.get(0).map(IncidentId))?

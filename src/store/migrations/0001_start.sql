@@ -122,6 +122,24 @@ CREATE TABLE digests (
     PRIMARY KEY (receiver, first_start)
 ) WITHOUT ROWID;
 
+-- Versions of services on their way; `due_at` is when the next stage is late.
+CREATE TABLE releases (
+    key      text PRIMARY KEY,
+    service  text NOT NULL,
+    version  text NOT NULL,
+    began_at bigint NOT NULL,
+    due_at   bigint,
+    body     text NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX releases_due ON releases (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX releases_service ON releases (service, began_at);
+CREATE INDEX releases_began ON releases (began_at);
+
+-- The latest success of each stage that services share.
+CREATE TABLE healed (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
 -- Open incidents of the watch itself.
 CREATE TABLE troubles (
     key  text PRIMARY KEY,
