@@ -52,7 +52,7 @@ pub fn read_log(log: &LogText, rules: &LogRules) -> Option<Reading> {
     let tail = text.tail();
     let near = Scan::new(text.bytes, tail.clone(), rules);
     match near.decide(rules) {
-        Some(hit) if tail.start == text.lines_from || !near.is_vague(rules, &hit) => {
+        Some(hit) if tail.start == text.lines_from || hit.weight > VAGUE => {
             return Some(text.around(&near, &hit, rules));
         }
         None if tail.start == text.lines_from => return text.last_lines(&near, rules),
@@ -250,12 +250,12 @@ impl<'a> Text<'a> {
 impl Scan {
     /// The line that decides; `None` when no rule does.
     fn decide(&self, rules: &LogRules) -> Option<Hit> {
-        let alive: Vec<&Hit> = self
-            .hits()
-            .iter()
-            .filter(|hit| hit.weight >= DECIDES && !self.was_retried(hit))
-            .collect();
-        let last = alive.last()?;
+        let counts = |hit: &&Hit| hit.weight >= DECIDES && !self.was_retried(hit);
+        let all: Vec<&Hit> = self.hits().iter().filter(counts).collect();
+        let working: Vec<&Hit> = all.iter().filter(|hit| !hit.cleanup).copied().collect();
+        // What fails while tidying up counts only when nothing failed before.
+        let alive = if working.is_empty() { all } else { working };
+        let last = *alive.last()?;
         let alive: Vec<&Hit> = alive
             .iter()
             .filter(|hit| !has_recovered(rules, hit, last))
@@ -277,13 +277,7 @@ impl Scan {
             }
             index = before + 1 - step.len();
         }
-        let step_best = Some(*best);
-        step_best
-    }
-
-    fn is_vague(&self, rules: &LogRules, hit: &Hit) -> bool {
-        let _ = rules;
-        hit.weight <= VAGUE
+        Some(*best)
     }
 
     fn explains(&self, rules: &LogRules, reason: &Hit, vague: &Hit) -> bool {

@@ -92,6 +92,8 @@ struct Compiled {
     noise: Regex,
     retry: Regex,
     segment: Regex,
+    cleanup: Regex,
+    last_cleanup: Regex,
     /// Finds in many lines at once where any rule, segment or retry may match.
     finder: Finder,
 }
@@ -99,6 +101,17 @@ struct Compiled {
 static BUILTIN_RULES: LazyLock<LogRules> = LazyLock::new(|| {
     LogRules::compile(Vec::new()).expect("the built-in patterns, which tests compile")
 });
+
+/// A part of a job, as far as its first line tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Work.
+    Work,
+    /// Tidying up.
+    Cleanup,
+    /// Tidying up, and so is all that follows.
+    LastCleanup,
+}
 
 /// What a line is to the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,9 +121,24 @@ pub struct Meaning {
     /// Whether the line is a command, a warning or a good end, whatever rule it matches.
     pub noise: bool,
     /// A new step of the job begins.
-    pub segment: bool,
+    pub step: Option<Step>,
     /// What failed before is tried again.
     pub retry: bool,
+}
+
+impl Compiled {
+    fn step(&self, line: &[u8]) -> Option<Step> {
+        if self.cleanup.is_match(line) {
+            let last = self.last_cleanup.is_match(line);
+            Some(if last {
+                Step::LastCleanup
+            } else {
+                Step::Cleanup
+            })
+        } else {
+            self.segment.is_match(line).then_some(Step::Work)
+        }
+    }
 }
 
 impl LogRules {
@@ -147,6 +175,8 @@ impl LogRules {
             noise: fixed(builtin::NOISE)?,
             retry: fixed(builtin::RETRY)?,
             segment: fixed(builtin::SEGMENT)?,
+            cleanup: fixed(builtin::CLEANUP)?,
+            last_cleanup: fixed(builtin::LAST_CLEANUP)?,
             finder,
         })))
     }
@@ -178,7 +208,7 @@ impl LogRules {
         Meaning {
             rule: heaviest.map(|(index, _)| index),
             noise: heaviest.is_some() && compiled.noise.is_match(line),
-            segment: compiled.segment.is_match(line),
+            step: compiled.step(line),
             retry: is_retry(&compiled.retry, line),
         }
     }
@@ -222,7 +252,7 @@ fn finder(rules: &[LogRule]) -> Result<Finder, PatternError> {
     let patterns: Vec<&str> = rules
         .iter()
         .map(|rule| &*rule.pattern)
-        .chain([builtin::RETRY, builtin::SEGMENT])
+        .chain([builtin::RETRY, builtin::SEGMENT, builtin::CLEANUP])
         .collect();
     let syntax = syntax::Config::new()
         .unicode(false)

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::evidence::{
     clean,
-    rules::{LogRules, is_consequence},
+    rules::{LogRules, Step, is_consequence},
 };
 
 /// Cleaned and searched at once, in bytes.
@@ -29,6 +29,8 @@ pub(super) struct Hit {
     pub(super) rule: usize,
     /// Of the rule, less the penalty for noise.
     pub(super) weight: u32,
+    /// Whether its step only tidies up.
+    pub(super) cleanup: bool,
 }
 
 /// What one pass has found.
@@ -41,6 +43,9 @@ pub(super) struct Scan {
     /// Offset of each block and the index of its first line.
     blocks: Vec<(usize, u64)>,
     lines: u64,
+    /// Whether the step at hand, and whether all that follows, only tidies up.
+    cleanup: bool,
+    last_cleanup: bool,
 }
 
 impl Scan {
@@ -53,6 +58,8 @@ impl Scan {
             steps: vec![0],
             blocks: Vec::new(),
             lines: 0,
+            cleanup: false,
+            last_cleanup: false,
         };
         let mut offset = range.start;
         while offset < range.end {
@@ -88,8 +95,10 @@ impl Scan {
 
     fn read_line(&mut self, line: &[u8], rules: &LogRules) {
         let meaning = rules.meaning(clean::matched(line));
-        if meaning.segment {
+        if let Some(step) = meaning.step {
             self.steps.push(self.lines);
+            self.last_cleanup |= step == Step::LastCleanup;
+            self.cleanup = self.last_cleanup || step == Step::Cleanup;
         }
         if meaning.retry {
             self.retries.push(self.lines);
@@ -106,6 +115,7 @@ impl Scan {
             step: self.steps.len(),
             rule: index,
             weight: rule.weight.saturating_sub(penalty),
+            cleanup: self.cleanup,
         });
         if self.hits.len() >= 2 * MOST_HITS {
             self.hits.drain(..MOST_HITS);

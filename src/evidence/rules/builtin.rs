@@ -409,6 +409,13 @@ pub(super) const RETRY: &str = r"(?i)\bretrying\b|\bwill (?:be )?retr(?:y|ied)\b
 /// The first line of a step: an echoed command, a step of an image build, a test, a headline.
 pub(super) const SEGMENT: &str = r"^\++ \S|^\$ \S|^STEP \d+(?:/\d+)?:? |^Step \d+/\d+ : |^#\d+ \[[^\]]+\] |^INFO\[\d+\] (?:RUN|COPY|ADD|FROM|USER|WORKDIR|ENV|Unpacking|Executing|Building|Running)|^=== RUN |^(?:==+>|>>>+|###+|\*\*\*+|-{4,}|={4,}>?) ?\w|^> \S+ \S+$|^## \S|^Run \S+$|^make(?:\[\d+\])?: Entering directory|^go (?:build|test|vet|run|generate) |^(?:docker|buildah|helm|kubectl|git|aws|cargo|npm|gh) [a-z-]+ ";
 
+/// The first line of a step that only tidies up: what fails there has mostly failed before.
+pub(super) const CLEANUP: &str = r"(?i)^\++ (?:\S*/)?(?:rm|rmdir|umount|kill|pkill|docker (?:rm|rmi|stop|kill|logout|network rm|volume rm|system prune)|buildah (?:rm|rmi|logout|umount)|kubectl (?:delete|config unset)|kind delete|helm (?:uninstall|delete|registry logout)|git (?:worktree remove|branch -D|checkout -)|popd|trap|set \+e|(?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|_?finish)(?:_\w+)?)\b|\[CLEANUP\]|^(?:[\w.\]\[ :-]{0,30})?(?:cleaning up|tearing down|running (?:cleanup|exit) (?:trap|handler|function)|==+ ?clean-?up)\b";
+
+/// Tidying up that lasts to the end, whatever steps it has.
+pub(super) const LAST_CLEANUP: &str =
+    r"(?i)^\++ (?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit)(?:_\w+)?\b|\[CLEANUP\]";
+
 /// Whether a line says that there will be no other try.
 pub(super) fn gave_up(line: &[u8]) -> bool {
     const ENDS: [&[u8]; 6] = [
