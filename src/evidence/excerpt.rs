@@ -16,10 +16,10 @@ use scan::{Hit, Scan};
 
 /// What is read first, from the end, in bytes: nearly every failure is there.
 const TAIL: usize = 1 << 20;
-/// Lines shown before the deciding one.
-const ABOVE: usize = 3;
-/// Lines shown after the deciding one.
-const BELOW: usize = 10;
+/// Lines before the deciding one, if they are of its step.
+const ABOVE: u64 = 10;
+/// Lines after the deciding one, if they are of its step.
+const BELOW: u64 = 29;
 /// Lines shown when no rule decides.
 const LAST: usize = 15;
 /// Hits further apart than this belong to different steps, also where no step is marked.
@@ -145,11 +145,8 @@ impl<'a> Text<'a> {
     /// The deciding line with what is around it in its step.
     fn around(&self, scan: &Scan, hit: &Hit, rules: &LogRules) -> Reading {
         let step = scan.step_of(hit);
-        let first = hit.line.saturating_sub(ABOVE as u64).max(step.start);
-        let last_hit = scan.last_together(hit, rules, MAX_EXCERPT_LINES as u64 - ABOVE as u64);
-        let last = (hit.line + BELOW as u64)
-            .max(last_hit)
-            .min(step.end.saturating_sub(1).max(hit.line));
+        let first = hit.line.saturating_sub(ABOVE).max(step.start);
+        let last = (hit.line + BELOW).min(step.end.saturating_sub(1).max(hit.line));
         let begin = scan.offset_of(self.bytes, first);
         let number = self.number_at(begin);
         let mut lines: Vec<LogLine> = Vec::new();
@@ -190,7 +187,7 @@ impl<'a> Text<'a> {
 
     /// The last lines that are not noise, for a log in which nothing decides.
     fn last_lines(&self, scan: &Scan, rules: &LogRules) -> Option<Reading> {
-        let mut picked: Vec<(Range<usize>, u32)> = Vec::new();
+        let mut picked: Vec<(Range<usize>, bool)> = Vec::new();
         let mut spare: Option<Range<usize>> = None;
         let mut end = self.bytes.len();
         let mut before = String::new();
@@ -212,23 +209,17 @@ impl<'a> Text<'a> {
                 spare = spare.or(Some(range));
                 continue;
             }
-            let weight = rules
-                .meaning(matched)
-                .rule
-                .and_then(|rule| rules.rule(rule));
-            picked.push((range, weight.map_or(DECIDES - 1, |rule| rule.weight)));
+            picked.push((range, rules.meaning(matched).rule.is_some()));
             before = text;
         }
         if picked.is_empty() {
-            picked.push((spare?, DECIDES - 1));
+            picked.push((spare?, false));
         }
         picked.reverse();
-        // The last line that is not itself a consequence, else simply the last.
+        // The last line that says that something failed, else simply the last.
         let last = picked.len() - 1;
-        let deciding = picked
-            .iter()
-            .rposition(|(_, weight)| *weight >= DECIDES - 1)
-            .unwrap_or(last);
+        let failed = picked.iter().rposition(|(_, failed)| *failed);
+        let deciding = failed.unwrap_or(last);
         let lines = picked
             .into_iter()
             .map(|(range, _)| {
@@ -339,7 +330,7 @@ fn best_of<'a>(hits: &[&'a Hit]) -> Option<&'a Hit> {
     })
 }
 
-const _: () = assert!(ABOVE + BELOW < MAX_EXCERPT_LINES && KEPT_CHARS <= 500);
+const _: () = assert!(ABOVE + BELOW < MAX_EXCERPT_LINES as u64 && KEPT_CHARS <= 500);
 
 #[cfg(test)]
 mod tests;

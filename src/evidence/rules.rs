@@ -127,6 +127,13 @@ pub struct Meaning {
 }
 
 impl Compiled {
+    /// Rules of the configuration mean what they match.
+    fn heeds_noise(&self, index: usize) -> bool {
+        let user = self.rules.len() - BUILTIN.len();
+        let loud = |rule: &LogRule| builtin::LOUD.contains(&&*rule.name);
+        index >= user && !self.rules.get(index).is_some_and(loud)
+    }
+
     fn step(&self, line: &[u8]) -> Option<Step> {
         if self.cleanup.is_match(line) {
             let last = self.last_cleanup.is_match(line);
@@ -207,7 +214,8 @@ impl LogRules {
             .reduce(|best, next| if next.1 > best.1 { next } else { best });
         Meaning {
             rule: heaviest.map(|(index, _)| index),
-            noise: heaviest.is_some() && compiled.noise.is_match(line),
+            noise: heaviest.is_some_and(|(index, _)| compiled.heeds_noise(index))
+                && compiled.noise.is_match(line),
             step: compiled.step(line),
             retry: is_retry(&compiled.retry, line),
         }
@@ -217,11 +225,6 @@ impl LogRules {
     pub fn is_noise(&self, line: &[u8]) -> bool {
         self.0.noise.is_match(line) || self.0.segment.is_match(line)
     }
-}
-
-/// Whether a rule finds what follows from a failure, not the failure.
-pub(crate) fn is_consequence(rule: &LogRule) -> bool {
-    rule.weight <= builtin::CONSEQUENCE
 }
 
 impl fmt::Debug for LogRules {

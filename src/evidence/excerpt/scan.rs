@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::evidence::{
     clean,
-    rules::{LogRules, Step, is_consequence},
+    rules::{LogRules, Step},
 };
 
 /// Cleaned and searched at once, in bytes.
@@ -139,24 +139,6 @@ impl Scan {
         let at = |step: usize| self.steps.get(step).copied();
         let start = at(hit.step.saturating_sub(1)).unwrap_or(0);
         start..at(hit.step).unwrap_or(u64::MAX)
-    }
-
-    /// The last of the hits that follow one another closely from `hit` on, at most `most` lines below it.
-    pub(super) fn last_together(&self, hit: &Hit, rules: &LogRules, most: u64) -> u64 {
-        let after = self.hits.partition_point(|other| other.line <= hit.line);
-        let mut last = hit.line;
-        for other in self.hits.get(after..).unwrap_or_default() {
-            let counts = rules
-                .rule(other.rule)
-                .is_some_and(|rule| !is_consequence(rule));
-            if other.line > last + 3 || other.line >= hit.line + most {
-                break;
-            }
-            if counts {
-                last = other.line;
-            }
-        }
-        last
     }
 
     /// What is added to the score of a line near the end.

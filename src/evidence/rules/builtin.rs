@@ -9,9 +9,6 @@ use crate::domain::evidence::CauseClass::{
 /// Name, weight, class and pattern of a rule.
 pub type Builtin = (&'static str, u32, CauseClass, &'static str);
 
-/// A rule of at most this weight is a consequence: it says that something failed before it.
-pub(super) const CONSEQUENCE: u32 = 40;
-
 /// In the order of the causes that hide others: what ends a process first, what only reports it last.
 pub const BUILTIN: &[Builtin] = &[
     // What ends any process.
@@ -51,7 +48,13 @@ pub const BUILTIN: &[Builtin] = &[
         "auth",
         94,
         Auth,
-        r"(?i)\b(?:access|requested access to the resource is) denied\b|(?:^|[:\]] )(?:error response from daemon: )?(?:denied|unauthorized|unauthenticated|forbidden)(?::|$)|\bunauthorized: |\bdenied: |\b401 unauthorized\b|\b403 forbidden\b|\b(?:http|status|code|error|returned error)(?: code)?:? ?40[13]\b|\bHTTP/\d(?:\.\d)? 40[13]\b|AccessDenied|AuthFailure|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|InvalidIdentityToken|token (?:included in the request )?(?:is|has) (?:expired|invalid|been revoked)|\bexpired token\b|token has expired|not authorized to perform|no basic auth credentials|unable to locate credentials|could not load credentials|no (?:valid )?credential(?:s| providers?)\b|token exchange failed|could not read (?:username|password)|authentication (?:failed|required|is required)|bad credentials|invalid username or (?:password|token)|incorrect username or password|permission denied \((?:publickey|password)|host key verification failed|resource not accessible by|write access to repository not granted|must have admin rights|you must be logged in|requires? authentication|(?:please run|try running|run).{0,20}\bgh auth login|login attempt .* failed|insufficient[ _](?:scope|permission|privilege)|failed to (?:authorize|authenticate)|failed to fetch (?:anonymous|oauth) token|sso session .* (?:expired|invalid)|is not authorized|permission to \S+ denied|\bPermission '[^']+' denied|E401\b|E403\b|ENEEDAUTH|refusing to allow an? .* (?:without|to create or update workflow)",
+        r"(?i)\b(?:access|requested access to the resource is) denied\b|(?:^|[:\]] )(?:error response from daemon: )?(?:denied|unauthorized|unauthenticated|forbidden)(?::|$)|\bunauthorized: |\bdenied: |\b401 unauthorized\b|\b403 forbidden\b|\b(?:http|status|code|error|returned error)(?: code)?:? ?40[13]\b|\bHTTP/\d(?:\.\d)? 40[13]\b|AccessDenied|AuthFailure|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|InvalidIdentityToken|token (?:included in the request )?(?:is|has) (?:expired|invalid|been revoked)|\bexpired token\b|token has expired|not authorized to perform|no basic auth credentials|unable to locate credentials|could not load credentials|no (?:valid )?credential(?:s| providers?)\b|token exchange failed|could not read (?:username|password)|authentication (?:failed|required|is required)|bad credentials|invalid username or (?:password|token)|incorrect username or password|permission denied \((?:publickey|password)|host key verification failed|resource not accessible by|write access to repository not granted|must have admin rights|you must be logged in|requires? authentication|(?:please run|try running|run).{0,20}\bgh auth login|login attempt .* failed|insufficient[ _](?:scope|permission|privilege)|failed to (?:authorize|authenticate)|failed to fetch (?:anonymous|oauth) token|sso session .* (?:expired|invalid)|is not authorized|permission to \S+ denied|\bPermission '[^']+' denied|refusing to allow an? .* (?:without|to create or update workflow)",
+    ),
+    (
+        "npm-auth",
+        93,
+        Auth,
+        r"^npm (?:ERR!|error) code (?:E401|E403|ENEEDAUTH|EOTP)",
     ),
     (
         "forbidden",
@@ -64,7 +67,7 @@ pub const BUILTIN: &[Builtin] = &[
         "registry",
         93,
         Registry,
-        r"(?i)\bmanifest (?:unknown|invalid|for \S+ not found)|\bname (?:unknown|invalid): |\bno such manifest\b|\bpull access denied\b|repository \S+ (?:not found|does not exist)(?:: | in the registry|$)|(?:image )?tags? (?:'?\S+'? )?(?:already exists?|is immutable|cannot be overwritten|invalid: )|ImageTagAlreadyExists|ImageAlreadyExists|ImageNotFoundException|RepositoryNotFoundException|LayersNotFoundException|TAG_INVALID|MANIFEST_(?:UNKNOWN|INVALID)|NAME_UNKNOWN|BLOB_UPLOAD_(?:UNKNOWN|INVALID)|\bblob (?:unknown|upload (?:unknown|invalid))|because the (?:repository|tag) is immutable|\breading manifest \S+ in \S+: |failed to resolve (?:source metadata|reference)\b.*(?:: not found|does not exist)|chart \S+ (?:version )?\S* ?(?:not found|already exists)|\S+: not found: manifest unknown|failed commit on ref|\bdigest (?:invalid|mismatch)|\bno matching manifest for\b|no image found in (?:manifest list|image index)|requested (?:image|tag)'?s? .*not found|cannot publish over (?:the )?previously published|crate (?:version )?\S+ is already uploaded|already exists on crates\.io|File already exists\. See https://pypi",
+        r"(?i)\b(?:400 bad request|409 conflict)\b.*(?:upload|registry|pypi|/v2/|npmjs|crates)|\bmanifest (?:unknown|invalid|for \S+ not found)|\bname (?:unknown|invalid): |\bno such manifest\b|\bpull access denied\b|repository \S+ (?:not found|does not exist)(?:: | in the registry|$)|(?:image )?tags? (?:'?\S+'? )?(?:already exists?|is immutable|cannot be overwritten|invalid: )|ImageTagAlreadyExists|ImageAlreadyExists|ImageNotFoundException|RepositoryNotFoundException|LayersNotFoundException|TAG_INVALID|MANIFEST_(?:UNKNOWN|INVALID)|NAME_UNKNOWN|BLOB_UPLOAD_(?:UNKNOWN|INVALID)|\bblob (?:unknown|upload (?:unknown|invalid))|because the (?:repository|tag) is immutable|\breading manifest \S+ in \S+: |failed to resolve (?:source metadata|reference)\b.*(?:: not found|does not exist)|chart \S+ (?:version )?\S* ?(?:not found|already exists)|\S+: not found: manifest unknown|failed commit on ref|\bdigest (?:invalid|mismatch)|\bno matching manifest for\b|no image found in (?:manifest list|image index)|requested (?:image|tag)'?s? .*not found|cannot publish over (?:the )?previously published|crate (?:version )?\S+ is already uploaded|already exists on crates\.io|File already exists\. See https://pypi",
     ),
     // What the builds depend on.
     (
@@ -89,13 +92,13 @@ pub const BUILTIN: &[Builtin] = &[
         "pip-dependency",
         92,
         Dependency,
-        r"Could not find a version that satisfies|No matching distribution found|ResolutionImpossible|ERROR: Cannot install |DO NOT MATCH THE HASHES|^(?:E +)?(?:ModuleNotFoundError|ImportError): |dependency conflicts|Could not build wheels|Failed building wheel|because .* depends on .*version solving failed|No solution found when resolving dependencies",
+        r"No matching distribution found|ResolutionImpossible|ERROR: Cannot install |DO NOT MATCH THE HASHES|^(?:E +)?(?:ModuleNotFoundError|ImportError): |dependency conflicts|Could not build wheels|Failed building wheel|because .* depends on .*version solving failed|No solution found when resolving dependencies",
     ),
     (
         "packages",
         90,
         Dependency,
-        r"^E: (?:Unable to locate package|Version .* was not found|Package .* has no installation candidate|Unable to correct problems|Unmet dependencies)|^ERROR: unable to select packages|\(no such package\)|^(?:Error: )?Unable to find a match: |No package \S+ available|nothing provides |Could not find gem |Could not resolve dependencies for project",
+        r"Could not find a version that satisfies|^E: (?:Unable to locate package|Version .* was not found|Package .* has no installation candidate|Unable to correct problems|Unmet dependencies)|^ERROR: unable to select packages|\(no such package\)|^(?:Error: )?Unable to find a match: |No package \S+ available|nothing provides |Could not find gem |Could not resolve dependencies for project",
     ),
     (
         "helm-dependency",
@@ -162,21 +165,21 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "pytest-failure",
-        88,
+        86,
         Test,
         r"^E {2,}[A-Za-z_.]*(?:Error|Exception|Failed|Exit|Timeout)\b|^E {2,}assert ",
     ),
     (
         "test-failure",
-        88,
+        89,
         Test,
-        r"^\s*--- FAIL: \S|^(?:FAILED|ERROR) \S+\.py(?:::| )|^test \S+ (?:- should panic )?\.\.\. FAILED|^(?:FAIL|FAILED):? .*\.(?:test|spec)\.[cm]?[jt]sx?|^\s*\[FAIL(?:ED)?\] |^\s*\xe2\x80\xa2 (?:\[FAILED\]|Failure)|^\s*\xe2\x97\x8f \S|^\s*(?:\xe2\x9c\x95|\xe2\x9c\x97|\xe2\x9c\x98|\xc3\x97) \S|^not ok \d+|^\s+\d+\) (?:\S+ )+failed|<<< (?:FAILURE|ERROR)!|^FAIL(?:ED)?: (?:Test|test|//)|^//\S+\s+FAILED in|^\s*FAIL \[ *\d+\.\d+s\]",
+        r"^\s*--- FAIL: \S|^(?:FAILED|ERROR) \S+\.py(?:::| )|^test \S+ (?:- should panic )?\.\.\. FAILED|^(?:FAIL|FAILED):? .*\.(?:test|spec)\.[cm]?[jt]sx?|^\s*\[FAIL(?:ED)?\] |^\s*\xe2\x80\xa2 (?:\[FAILED\]|Failure)|^\s*(?:\xe2\x9c\x95|\xe2\x9c\x97|\xe2\x9c\x98|\xc3\x97) \S|^not ok \d+|^\s+\d+\) (?:\S+ )+failed|<<< (?:FAILURE|ERROR)!|^FAIL(?:ED)?: (?:Test|test|//)|^//\S+\s+FAILED in|^\s*FAIL \[ *\d+\.\d+s\]",
     ),
     (
         "test-panic",
-        89,
+        86,
         Test,
-        r"^thread '[^']+' (?:\(\d+\) )?panicked at",
+        r"^\s*\xe2\x97\x8f \S.* \xe2\x80\xba |^thread '[^']+' (?:\(\d+\) )?panicked at",
     ),
     (
         "assertion",
@@ -324,9 +327,15 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "image-build",
+        81,
+        ImageBuild,
+        r"(?i)^(?:ERROR: )?failed to (?:solve|build): ",
+    ),
+    (
+        "image-step",
         80,
         ImageBuild,
-        r"(?i)^(?:ERROR: )?failed to (?:solve|build): |executor failed running|^Error: building at STEP|error building at STEP|^error: build error|error building image: |error building stage: |while running runtime: exit status|process \x22[^\x22]+\x22 did not complete successfully|The command '[^']+' returned a non-zero code|^ko: |Error: failed to publish images: |^ ?> \[.*\] (?:RUN|COPY) .*:$",
+        r"(?i)executor failed running|^Error: building at STEP|error building at STEP|^error: build error|error building image: |error building stage: |while running runtime: exit status|process \x22[^\x22]+\x22 did not complete successfully|The command '[^']+' returned a non-zero code|^ko: |Error: failed to publish images: ",
     ),
     // Python's own way of ending.
     (
@@ -339,7 +348,7 @@ pub const BUILTIN: &[Builtin] = &[
         "timeout",
         75,
         Timeout,
-        r"(?i)\btimed[ -]?out\b|\bdeadline (?:has been )?exceeded\b|\bTimeoutError\b|\btimeout: (?:sending signal|the monitored command)",
+        r"(?i)\btimed out\b(?:$|[^/.\w])|\bdeadline (?:has been )?exceeded\b|\bTimeoutError\b|\btimeout: (?:sending signal|the monitored command)",
     ),
     // What only says that something failed.
     (
@@ -386,6 +395,12 @@ pub const BUILTIN: &[Builtin] = &[
         r"^(?:g?make|gnumake)(?:\[\d+\])?: \*\*\* .*(?:Error \d+|Waiting for unfinished jobs\.\.\.\.|Terminated|Stop\.)$",
     ),
     (
+        "interrupted",
+        61,
+        Infrastructure,
+        r"Entrypoint received interrupt",
+    ),
+    (
         "exit-tail",
         10,
         Unclassified,
@@ -395,19 +410,28 @@ pub const BUILTIN: &[Builtin] = &[
         "prow-wrapper",
         8,
         Infrastructure,
-        r#"\x22component\x22: ?\x22(?:entrypoint|sidecar|clonerefs|initupload)\x22|Entrypoint received interrupt|wrapped process failed|error executing test process"#,
+        r#"\x22component\x22: ?\x22(?:entrypoint|sidecar|clonerefs|initupload)\x22|wrapped process failed|error executing test process"#,
     ),
 ];
 
 /// Commands that are echoed, warnings, and good ends: a rule that matches such a line is mistaken.
-pub(super) const NOISE: &str = r"(?i)^\s*(?:\+|\$) |level=(?:info|debug|trace|warn(?:ing)?)\b|\x22(?:level|severity)\x22: ?\x22(?:info|debug|trace|warn(?:ing)?)\x22|^\s*\[?(?:INFO|DEBUG|TRACE|NOTE|HINT|WARN|WARNING)\b|^(?:npm|pip|cargo|npm ERR!)? ?(?:warn|warning|notice)\b|\bWARN(?:ING)?:|\[WARN(?:ING)?\]|^[IW]\d{4} \d\d:|\bdeprecat(?:ed|ion)\b|\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b0 fail|errors?(?:_count)?[=:] ?0\b|fail(?:ed|ures?)?[=:] ?0\b|\bignor(?:ing|ed)\b|\(ignored\)|--(?:ignore|on)-?\w*error|\|\| true|errors\.New|fmt\.Errorf|if err != nil|\bset -e|--fail(?:-fast)?\b|^ok\s+\S+\s|--- (?:PASS|SKIP): |\bPASS(?:ED)?\b|\.\.\. ok$|\bnon-fatal\b|\bnot fatal\b|\bharmless\b|\bas expected\b|\bexpected (?:error|failure)\b|\bcontinuing(?: anyway)?\b|\bskipp(?:ing|ed)\b|\bfalling back\b|\boptional\b|^\s*#(?:[^0-9]|$)|^\s*//|^go: downloading |^\s*Compiling \S*error|^\s*(?:echo|printf) |\bpassed\b|\bsucceeded\b|\bsuccessfully\b";
+pub(super) const NOISE: &str = r"(?i)^\s*(?:\+|\$) |level=(?:info|debug|trace|warn(?:ing)?)\b|\x22(?:level|severity)\x22: ?\x22(?:info|debug|trace|warn(?:ing)?)\x22|^\s*\[?(?:INFO|DEBUG|TRACE|NOTE|HINT|WARN|WARNING)\b|^(?:npm|pip|cargo|npm ERR!)? ?(?:warn|warning|notice)\b|\bWARN(?:ING)?:|\[WARN(?:ING)?\]|^[IW]\d{4} \d\d:|\bdeprecat(?:ed|ion)\b|\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b0 fail|errors?(?:_count)?[=:] ?0\b|fail(?:ed|ures?)?[=:] ?0\b|\bignor(?:ing|ed)\b|\(ignored\)|--(?:ignore|on)-?\w*error|\|\| true|errors\.New|fmt\.Errorf|if err != nil|\bset -e|--fail(?:-fast)?\b|^ok\s+\S+\s|--- (?:PASS|SKIP): |\bPASS(?:ED)?\b|\.\.\. ok$|\bnon-fatal\b|\bnot fatal\b|\bharmless\b|\bas expected\b|\bexpected (?:error|failure)\b|\bcontinuing(?: anyway)?\b|\bskipp(?:ing|ed)\b|\bfalling back\b|\boptional\b|^\s*#(?:[^0-9]|$)|^\s*//|\bunchanged$|^(?:Get|Hit|Ign):\d+ |^(?:Setting up|Unpacking|Preparing to unpack|Selecting previously) |^(?:create|delete) mode \d+|^\s+\S+ +\| +\d+ |^(?:Downloading|Downloaded|Collecting|Installing|Fetching|Copying|Adding|added|adding|copying|creating|inflating:?) |^go: downloading |^\s*Compiling \S*error|^\s*(?:echo|printf) |\bpassed\b|\bsucceeded\b|\bsuccessfully\b";
+
+/// Rules that noise does not weaken: what they match is said in such words.
+pub(super) const LOUD: &[&str] = &[
+    "data-race",
+    "prow-timeout",
+    "interrupted",
+    "out-of-memory",
+    "disk-full",
+];
 
 /// What failed before this line is tried again. The two numbers, where there are, are this try and the last
 /// one.
 pub(super) const RETRY: &str = r"(?i)\bretrying\b|\bwill (?:be )?retr(?:y|ied)\b|\bretry (?:in|after|attempt|#?\d+)|\btrying again\b|\bwill try again|\bbacking off\b|\battempt #?(\d+)(?:/| of |, max )(\d+)|\bsleeping (?:for )?\d+|\bretr(?:y|ies) left\b|\bnot (?:ready|available|published) yet\b|\bstill waiting\b";
 
 /// The first line of a step: an echoed command, a step of an image build, a test, a headline.
-pub(super) const SEGMENT: &str = r"^\++ \S|^\$ \S|^STEP \d+(?:/\d+)?:? |^Step \d+/\d+ : |^#\d+ \[[^\]]+\] |^INFO\[\d+\] (?:RUN|COPY|ADD|FROM|USER|WORKDIR|ENV|Unpacking|Executing|Building|Running)|^=== RUN |^(?:==+>|>>>+|###+|\*\*\*+|-{4,}|={4,}>?) ?\w|^> \S+ \S+$|^## \S|^Run \S+$|^make(?:\[\d+\])?: Entering directory|^go (?:build|test|vet|run|generate) |^(?:docker|buildah|helm|kubectl|git|aws|cargo|npm|gh) [a-z-]+ ";
+pub(super) const SEGMENT: &str = r"^\++ \S|^\$ \S|^STEP \d+(?:/\d+)?:? |^Step \d+/\d+ : |^#\d+ \[[^\]]+\] |^INFO\[\d+\] (?:RUN|COPY|ADD|FROM|USER|WORKDIR|ENV|Unpacking|Executing|Building|Running)|^=== RUN |^(?:==+>|>>>+|###+|\*\*\*+|-{4,}|={4,}>?) ?\w|^> \S+ \S+$|^## \S|^Run \S+$|^make(?:\[\d+\])?: Entering directory|^go (?:build|test|vet|run|generate) |^(?:docker|buildah|helm|kubectl|git|aws|cargo|gh) [a-z-]+ |^npm (?:run|ci|install|publish|test|pack|version|exec)\b|^> \S+@\S+ \S+$";
 
 /// The first line of a step that only tidies up: what fails there has mostly failed before.
 pub(super) const CLEANUP: &str = r"(?i)^\++ (?:\S*/)?(?:rm|rmdir|umount|kill|pkill|docker (?:rm|rmi|stop|kill|logout|network rm|volume rm|system prune)|buildah (?:rm|rmi|logout|umount)|kubectl (?:delete|config unset)|kind delete|helm (?:uninstall|delete|registry logout)|git (?:worktree remove|branch -D|checkout -)|popd|trap|set \+e|(?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|_?finish)(?:_\w+)?)\b|\[CLEANUP\]|^(?:[\w.\]\[ :-]{0,30})?(?:cleaning up|tearing down|running (?:cleanup|exit) (?:trap|handler|function)|==+ ?clean-?up)\b";
