@@ -17,7 +17,7 @@ const MOST_STAMPS: usize = 3;
 static STAMP: LazyLock<Regex> = LazyLock::new(|| {
     let stamps = [
         r"\[?\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[ ]?[-+]\d\d:?\d\d)?\]?",
-        r"\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?",
+        r"\[?\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?\]?",
         r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}\d{1,2} \d\d:\d\d:\d\d(?: [A-Z]{3,4})?(?: \d{4})?",
         r"(?:#\d+ )?\d+\.\d{1,3}",
         r"\[ *\d+(?:\.\d+)?s\]",

@@ -244,6 +244,9 @@ impl Scan {
         let counts = |hit: &&Hit| hit.weight >= DECIDES && !self.was_retried(hit);
         let all: Vec<&Hit> = self.hits().iter().filter(counts).collect();
         let working: Vec<&Hit> = all.iter().filter(|hit| !hit.cleanup).copied().collect();
+        if let Some(end) = all.iter().find(|hit| rules.is_final(hit.rule)) {
+            return Some(**end);
+        }
         // What fails while tidying up counts only when nothing failed before.
         let alive = if working.is_empty() { all } else { working };
         let last = *alive.last()?;

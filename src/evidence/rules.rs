@@ -221,6 +221,15 @@ impl LogRules {
         }
     }
 
+    /// Whether a rule finds what Prow itself says of how it ended a job: then nothing else decides.
+    pub(crate) fn is_final(&self, index: usize) -> bool {
+        let user = self.0.rules.len() - BUILTIN.len();
+        index >= user
+            && self
+                .rule(index)
+                .is_some_and(|rule| builtin::FINAL.contains(&&*rule.name))
+    }
+
     /// Whether a cleaned line is noise: a command, a warning, a good end.
     pub fn is_noise(&self, line: &[u8]) -> bool {
         self.0.noise.is_match(line) || self.0.segment.is_match(line)

@@ -71,6 +71,11 @@ const MASKS: &[(&str, &str)] = &[
         "<IP>",
     ),
     (r"(?:/[\w.@+~-]+){2,}/([\w.@+-]+)", "<DIR>/$1"),
+    // An image of a release, in the registry's one level of names; deeper ones are what it is built from.
+    (
+        r"\b(\w[\w.-]*\.[a-z]{2,}(?::\d+)?/[\w.-]+)/[\w.-]+:v?\d+\.\d+\.\d+[\w.-]*",
+        "$1/<IMAGE>",
+    ),
     (r"(/[\w-]+(?:\.[\w-]+)*):v?\d[\w.-]*", "$1:<TAG>"),
     (
         r"\bv?\d+\.\d+(?:\.\d+)+(?:[-+][0-9A-Za-z][0-9A-Za-z.+-]*[0-9A-Za-z]|[-+][0-9A-Za-z])?",

@@ -61,7 +61,7 @@ fn times_before_a_line_are_dropped() {
         "#12 [build 3/7] RUN make",
         "[INFO] start",
         "2026 was a good year",
-        "12:30 lunch",
+        "12:30, lunch",
         "",
     ] {
         assert_eq!(text_without_stamps(plain), plain);

@@ -16,7 +16,7 @@ pub const BUILTIN: &[Builtin] = &[
         "prow-timeout",
         99,
         Timeout,
-        r"Process did not finish before [0-9a-z.]+ timeout|Process did not exit before [0-9a-z.]+ grace period",
+        r"Process did not finish before [0-9a-z.]+ timeout",
     ),
     (
         "disk-full",
@@ -253,7 +253,7 @@ pub const BUILTIN: &[Builtin] = &[
         "helm",
         88,
         Configuration,
-        r"(?i)^Error: (?:INSTALLATION FAILED|UPGRADE FAILED|chart \x22|chart metadata|Chart\.yaml|template: |parse error|YAML parse error|unable to build kubernetes objects|failed pre-install|failed post-install|failed to parse|execution error at|values don't meet|cannot load|cannot re-use|validation:|non-absolute URLs|\S+ has no deployed releases|repo \S+ not found|rendered manifests|path \x22|plugin \x22|unable to build)|error unmarshaling JSON|error converting YAML to JSON|nil pointer evaluating|wrong type for value; expected|\[ERROR\] (?:templates/|Chart\.yaml|values\.yaml)|values don't meet the specifications|^Error: \d+ chart\(s\) linted, [1-9]\d* chart\(s\) failed|ensure CRDs are installed first",
+        r"(?i)^Error: (?:INSTALLATION FAILED|UPGRADE FAILED|chart \x22|chart metadata|Chart\.yaml|template: |parse error|YAML parse error|unable to build kubernetes objects|failed pre-install|failed post-install|failed to parse|execution error at|values don't meet|cannot load|cannot re-use|validation:|non-absolute URLs|\S+ has no deployed releases|repo \S+ not found|rendered manifests|path \x22|plugin \x22|unable to build)|error unmarshaling JSON|error converting YAML to JSON|nil pointer evaluating|wrong type for value; expected|\[ERROR\] (?:templates/|Chart\.yaml|values\.yaml)|values don't meet the specifications|^Error: \d+ chart\(s\) linted, [1-9]\d* chart\(s\) failed",
     ),
     // What is far away.
     (
@@ -385,7 +385,7 @@ pub const BUILTIN: &[Builtin] = &[
         "failed-to",
         61,
         Unclassified,
-        r"(?i)(?:^|: )(?:failed|unable) to \w+|^(?:could not|cannot|can't) \w+|^\S+ failed(?:[.!:]|$)|^fail(?:ed|ure)?: |\bwas not successful\b|^\S+\.sh: line \d+: |\bFAILED\b",
+        r"(?i)(?:^|: )(?:failed|unable) to \w+|^(?:could not|cannot|can't) \w+|^\S+ failed(?:[.!:]|$)|^fail(?:ed|ure)?: |\bwas not successful\b|^\S+\.sh: line \d+: |\b(?-i:FAILED)\b",
     ),
     // Consequences.
     (
@@ -396,7 +396,7 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "interrupted",
-        61,
+        98,
         Infrastructure,
         r"Entrypoint received interrupt",
     ),
@@ -410,12 +410,12 @@ pub const BUILTIN: &[Builtin] = &[
         "prow-wrapper",
         8,
         Infrastructure,
-        r#"\x22component\x22: ?\x22(?:entrypoint|sidecar|clonerefs|initupload)\x22|wrapped process failed|error executing test process"#,
+        r#"\x22component\x22: ?\x22(?:entrypoint|sidecar|clonerefs|initupload)\x22|Process (?:did not exit|gracefully exited) before [0-9a-z.]+ grace|wrapped process failed|error executing test process"#,
     ),
 ];
 
 /// Commands that are echoed, warnings, and good ends: a rule that matches such a line is mistaken.
-pub(super) const NOISE: &str = r"(?i)^\s*(?:\+|\$) |level=(?:info|debug|trace|warn(?:ing)?)\b|\x22(?:level|severity)\x22: ?\x22(?:info|debug|trace|warn(?:ing)?)\x22|^\s*\[?(?:INFO|DEBUG|TRACE|NOTE|HINT|WARN|WARNING)\b|^(?:npm|pip|cargo|npm ERR!)? ?(?:warn|warning|notice)\b|\bWARN(?:ING)?:|\[WARN(?:ING)?\]|^[IW]\d{4} \d\d:|\bdeprecat(?:ed|ion)\b|\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b0 fail|errors?(?:_count)?[=:] ?0\b|fail(?:ed|ures?)?[=:] ?0\b|\bignor(?:ing|ed)\b|\(ignored\)|--(?:ignore|on)-?\w*error|\|\| true|errors\.New|fmt\.Errorf|if err != nil|\bset -e|--fail(?:-fast)?\b|^ok\s+\S+\s|--- (?:PASS|SKIP): |\bPASS(?:ED)?\b|\.\.\. ok$|\bnon-fatal\b|\bnot fatal\b|\bharmless\b|\bas expected\b|\bexpected (?:error|failure)\b|\bcontinuing(?: anyway)?\b|\bskipp(?:ing|ed)\b|\bfalling back\b|\boptional\b|^\s*#(?:[^0-9]|$)|^\s*//|\bunchanged$|^(?:Get|Hit|Ign):\d+ |^(?:Setting up|Unpacking|Preparing to unpack|Selecting previously) |^(?:create|delete) mode \d+|^\s+\S+ +\| +\d+ |^(?:Downloading|Downloaded|Collecting|Installing|Fetching|Copying|Adding|added|adding|copying|creating|inflating:?) |^go: downloading |^\s*Compiling \S*error|^\s*(?:echo|printf) |\bpassed\b|\bsucceeded\b|\bsuccessfully\b";
+pub(super) const NOISE: &str = r"(?i)^\s*(?:\+|\$) |level=(?:info|debug|trace|warn(?:ing)?)\b|\x22(?:level|severity)\x22: ?\x22(?:info|debug|trace|warn(?:ing)?)\x22|^\s*\[?(?:INFO|DEBUG|TRACE|NOTE|HINT|WARN|WARNING)\b|^(?:npm|pip|cargo|npm ERR!)? ?(?:warn|warning|notice)\b|\bWARN(?:ING)?:|\[WARN(?:ING)?\]|^[IW]\d{4} \d\d:|\bdeprecat(?:ed|ion)\b|\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b0 fail|errors?(?:_count)?[=:] ?0\b|fail(?:ed|ures?)?[=:] ?0\b|\bignor(?:ing|ed)\b|\(ignored\)|--(?:ignore|on)-?\w*error|\|\| true|errors\.New|fmt\.Errorf|if err != nil|\bset -e|--fail(?:-fast)?\b|^ok\s+\S+\s|--- (?:PASS|SKIP): |\bPASS(?:ED)?\b|\.\.\. ok$|\bnon-fatal\b|\bnot fatal\b|\bharmless\b|\bas expected\b|\bexpected (?:error|failure)\b|\bcontinuing(?: anyway)?\b|\bskipp(?:ing|ed)\b|\bfalling back\b|\boptional\b|^\s*#(?:[^0-9]|$)|^\s*//|\bunchanged$|^(?:Get|Hit|Ign):\d+ |^(?:Setting up|Unpacking|Preparing to unpack|Selecting previously) |^(?:create|delete) mode \d+|^\s+\S+ +\| +\d+ |^(?:Downloading|Downloaded|Collecting|Installing|Fetching|Copying|Adding|added|adding|copying|creating|inflating:?) |^go: downloading |^\s*Compiling \S*error|^\s*(?:echo|printf) |\bpassed\b|\bsucceeded\b|\b(?:built|tagged|pushed|installed|completed|finished|created|configured|logged in|uploaded|deployed) successfully|^\W*successfully|\b0 \S+ failed";
 
 /// Rules that noise does not weaken: what they match is said in such words.
 pub(super) const LOUD: &[&str] = &[
@@ -426,15 +426,18 @@ pub(super) const LOUD: &[&str] = &[
     "disk-full",
 ];
 
+/// Prow ended the job; what failed before was not its end, and what failed after is a consequence.
+pub(super) const FINAL: &[&str] = &["prow-timeout", "interrupted"];
+
 /// What failed before this line is tried again. The two numbers, where there are, are this try and the last
 /// one.
 pub(super) const RETRY: &str = r"(?i)\bretrying\b|\bwill (?:be )?retr(?:y|ied)\b|\bretry (?:in|after|attempt|#?\d+)|\btrying again\b|\bwill try again|\bbacking off\b|\battempt #?(\d+)(?:/| of |, max )(\d+)|\bsleeping (?:for )?\d+|\bretr(?:y|ies) left\b|\bnot (?:ready|available|published) yet\b|\bstill waiting\b";
 
 /// The first line of a step: an echoed command, a step of an image build, a test, a headline.
-pub(super) const SEGMENT: &str = r"^\++ \S|^\$ \S|^STEP \d+(?:/\d+)?:? |^Step \d+/\d+ : |^#\d+ \[[^\]]+\] |^INFO\[\d+\] (?:RUN|COPY|ADD|FROM|USER|WORKDIR|ENV|Unpacking|Executing|Building|Running)|^=== RUN |^(?:==+>|>>>+|###+|\*\*\*+|-{4,}|={4,}>?) ?\w|^> \S+ \S+$|^## \S|^Run \S+$|^make(?:\[\d+\])?: Entering directory|^go (?:build|test|vet|run|generate) |^(?:docker|buildah|helm|kubectl|git|aws|cargo|gh) [a-z-]+ |^npm (?:run|ci|install|publish|test|pack|version|exec)\b|^> \S+@\S+ \S+$";
+pub(super) const SEGMENT: &str = r"^\++ \S|^\$ \S|^STEP \d+(?:/\d+)?:? |^Step \d+/\d+ : |^#\d+ \[[^\]]+\] |^INFO\[\d+\] (?:RUN|COPY|ADD|FROM|USER|WORKDIR|ENV|Unpacking|Executing|Building|Running)|^=== RUN |^(?:==+>|>>>+|###+|\*\*\*+|={4,}>?) ?\w|^> \S+ \S+$|^## \S|^Run \S+$|^make(?:\[\d+\])?: Entering directory|^go (?:build|test|vet|run|generate) |^(?:docker|buildah|helm|kubectl|git|aws|cargo|gh) [a-z-]+ |^npm (?:run|ci|install|publish|test|pack|version|exec)\b|^> \S+@\S+ \S+$";
 
 /// The first line of a step that only tidies up: what fails there has mostly failed before.
-pub(super) const CLEANUP: &str = r"(?i)^\++ (?:\S*/)?(?:rm|rmdir|umount|kill|pkill|docker (?:rm|rmi|stop|kill|logout|network rm|volume rm|system prune)|buildah (?:rm|rmi|logout|umount)|kubectl (?:delete|config unset)|kind delete|helm (?:uninstall|delete|registry logout)|git (?:worktree remove|branch -D|checkout -)|popd|trap|set \+e|(?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|_?finish)(?:_\w+)?)\b|\[CLEANUP\]|^(?:[\w.\]\[ :-]{0,30})?(?:cleaning up|tearing down|running (?:cleanup|exit) (?:trap|handler|function)|==+ ?clean-?up)\b";
+pub(super) const CLEANUP: &str = r"(?i)^\++ (?:\S*/)?(?:rm|rmdir|umount|kill|pkill|docker (?:rm|rmi|stop|kill|logout|network rm|volume rm|system prune)|buildah (?:rm|rmi|logout|umount)|kubectl (?:delete|describe|logs|top|config unset|get (?:events|pods|po|all|nodes))|docker (?:ps|logs|inspect)|df|free|ps|dmesg|journalctl|tail|kind delete|helm (?:uninstall|delete|registry logout)|git (?:worktree remove|branch -D|checkout -)|popd|trap|set \+e|(?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|_?finish)(?:_\w+)?)\b|\[CLEANUP\]|^(?:[\w.\]\[ :-]{0,30})?(?:cleaning up|tearing down|running (?:cleanup|exit) (?:trap|handler|function)|==+ ?clean-?up)\b";
 
 /// Tidying up that lasts to the end, whatever steps it has.
 pub(super) const LAST_CLEANUP: &str =
