@@ -9,7 +9,7 @@ use prow_notifier::{
         LogText,
         excerpt::{Reading, read_log},
         rules::LogRules,
-        signature::Signatures,
+        signature::{Signatures, signature},
     },
 };
 use serde::Deserialize;
@@ -32,6 +32,8 @@ struct Outcome {
     case: Case,
     reading: Reading,
     signature: Signature,
+    /// Without grouping.
+    alone: Signature,
 }
 
 impl Outcome {
@@ -56,6 +58,8 @@ struct Figures {
     right_class: f64,
     precision: f64,
     recall: f64,
+    /// Precision and recall of signatures that are not grouped.
+    alone: (f64, f64),
     unclassified: f64,
 }
 
@@ -64,13 +68,15 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} cases: deciding line in the excerpt {:.1} % (and chosen {:.1} %), right class {:.1} %, signatures: precision {:.3}, \
-             recall {:.3}; unclassified {:.1} %",
+             recall {:.3} (ungrouped {:.3}, {:.3}); unclassified {:.1} %",
             self.cases,
             self.in_excerpt * 100.0,
             self.decides * 100.0,
             self.right_class * 100.0,
             self.precision,
             self.recall,
+            self.alone.0,
+            self.alone.1,
             self.unclassified * 100.0
         )
     }
@@ -91,11 +97,13 @@ fn outcomes(half: &str) -> Vec<Outcome> {
         };
         let reading = read_log(&log, &rules).unwrap();
         let line = &reading.lines[reading.deciding].text;
+        let alone = signature(reading.class, line);
         let signature = signatures.canonical(reading.class, line, 0);
         Outcome {
             case,
             reading,
             signature,
+            alone,
         }
     };
     let cases = cases.into_iter().filter(|case| case.half == half);
@@ -107,27 +115,35 @@ fn share(part: usize, whole: usize) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-fn figures(outcomes: &[Outcome]) -> Figures {
-    let count = |is: &dyn Fn(&Outcome) -> bool| {
-        let found = outcomes.iter().filter(|outcome| is(outcome)).count();
-        share(found, outcomes.len())
-    };
+/// Of all pairs of cases: how many that have one signature belong together, and the reverse.
+fn pairs(outcomes: &[Outcome], signature: impl Fn(&Outcome) -> &Signature) -> (f64, f64) {
     let (mut same, mut merged, mut rightly) = (0, 0, 0);
     for (index, a) in outcomes.iter().enumerate() {
         for b in &outcomes[index + 1..] {
-            let (belong, merge) = (a.case.group == b.case.group, a.signature == b.signature);
+            let (belong, merge) = (a.case.group == b.case.group, signature(a) == signature(b));
             same += usize::from(belong);
             merged += usize::from(merge);
             rightly += usize::from(belong && merge);
         }
     }
+    (share(rightly, merged), share(rightly, same))
+}
+
+fn figures(outcomes: &[Outcome]) -> Figures {
+    let count = |is: &dyn Fn(&Outcome) -> bool| {
+        let found = outcomes.iter().filter(|outcome| is(outcome)).count();
+        share(found, outcomes.len())
+    };
+    let (precision, recall) = pairs(outcomes, |outcome| &outcome.signature);
+    let (alone_precision, alone_recall) = pairs(outcomes, |outcome| &outcome.alone);
     Figures {
         cases: outcomes.len(),
         in_excerpt: count(&Outcome::in_excerpt),
         decides: count(&Outcome::decides),
         right_class: count(&Outcome::right_class),
-        precision: share(rightly, merged),
-        recall: share(rightly, same),
+        precision,
+        recall,
+        alone: (alone_precision, alone_recall),
         unclassified: count(&|outcome| outcome.reading.class == CauseClass::Unclassified),
     }
 }
