@@ -25,7 +25,7 @@ const LAST: usize = 15;
 /// Hits further apart than this belong to different steps, also where no step is marked.
 const GAP: u64 = 60;
 /// How far above a vague line its reason is looked for, in lines.
-const REASON_WITHIN: u64 = 200;
+const REASON_WITHIN: u64 = 100;
 /// A network that failed this many lines before something else did has come back.
 const RECOVERED_AFTER: u64 = 12;
 
@@ -271,7 +271,10 @@ impl Scan {
             }
             index = before + 1 - step.len();
         }
-        Some(*best)
+        let class = rules.rule(best.rule).map(|rule| rule.class);
+        // Some error far from the end, of no known kind, did not end anything.
+        let tells = class != Some(CauseClass::Unclassified) || self.below(best) <= REASON_WITHIN;
+        tells.then_some(*best)
     }
 
     fn explains(&self, rules: &LogRules, reason: &Hit, vague: &Hit) -> bool {

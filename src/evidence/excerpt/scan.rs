@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use crate::evidence::{
     clean,
-    rules::{LogRules, Step},
+    rules::{DECIDES, LogRules, Step},
 };
 
+/// The built-in rule whose line follows the one it is about.
+const PLACE: &str = "rustc-place";
 /// Cleaned and searched at once, in bytes.
 const BLOCK: usize = 256 << 10;
 /// Hits that are kept. Of more, those nearest to the end count.
@@ -109,6 +111,10 @@ impl Scan {
         else {
             return;
         };
+        if rule.name == PLACE {
+            self.promote(index, rule.weight);
+            return;
+        }
         let penalty = if meaning.noise { NOISE_PENALTY } else { 0 };
         self.hits.push(Hit {
             line: self.lines,
@@ -119,6 +125,17 @@ impl Scan {
         });
         if self.hits.len() >= 2 * MOST_HITS {
             self.hits.drain(..MOST_HITS);
+        }
+    }
+
+    /// The line before, if it is an error at all, is one of this rule.
+    fn promote(&mut self, rule: usize, weight: u32) {
+        if let Some(error) = self.hits.last_mut()
+            && error.line + 1 == self.lines
+            && error.weight >= DECIDES
+        {
+            error.rule = rule;
+            error.weight = error.weight.max(weight);
         }
     }
 
@@ -141,9 +158,14 @@ impl Scan {
         start..at(hit.step).unwrap_or(u64::MAX)
     }
 
+    /// Lines from a hit to the end.
+    pub(super) fn below(&self, hit: &Hit) -> u64 {
+        self.lines.saturating_sub(hit.line)
+    }
+
     /// What is added to the score of a line near the end.
     pub(super) fn closeness(&self, hit: &Hit) -> u32 {
-        let below = self.lines.saturating_sub(hit.line) / CLOSE_LINES;
+        let below = self.below(hit) / CLOSE_LINES;
         u32::try_from(CLOSENESS.saturating_sub(below)).unwrap_or(0)
     }
 

@@ -22,13 +22,13 @@ pub const BUILTIN: &[Builtin] = &[
         "disk-full",
         98,
         Disk,
-        r"(?i)\bno space left on device\b|\bdisk quota exceeded\b|\bENOSPC\b|\bnot enough (?:free )?(?:disk )?space\b|\bexceed(?:s|ed)? (?:its |the )?(?:local |total )?ephemeral[ -](?:local )?storage|low on resource: ephemeral-storage|\bdisk (?:is )?full\b",
+        r"(?i)\bno space left on device\b|\bdisk quota exceeded\b|\bENOSPC\b|\bnot enough (?:free )?(?:disk )?space\b|\bexceed(?:s|ed)? (?:its |the )?(?:local |total )?ephemeral[ -](?:local )?storage|low on resource: ephemeral-storage|\bdisk (?:is )?full\b|\benough free space\b",
     ),
     (
         "out-of-memory",
         97,
         OutOfMemory,
-        r"\bOOMKilled\b|\b(?i:out of memory)\b|\b(?i:cannot allocate memory)\b|heap out of memory|\bsignal: killed\b|signal: 9, SIGKILL|\bexit(?:ed)?(?: with)?(?: (?:status|code):?)? 137\b|^(?:\S+: )?line \d+: +\d+ Killed\b|^Killed$|Killed signal terminated program|\bMemoryError\b|java\.lang\.OutOfMemoryError|\bENOMEM\b|^make(?:\[\d+\])?: \*\*\* \[.*\] Killed$|[Mm]emory cgroup out of memory",
+        r"\bOOMKilled\b|\b(?i:out of memory)\b|\b(?i:cannot allocate memory)\b|heap out of memory|\bsignal: killed\b|signal: 9, SIGKILL|\bexit(?:ed)?(?: with)?(?: (?:status|code):?)? 137\b|^(?:\S+: )?line \d+: +\d+ Killed\b|^Killed$|Killed signal terminated program|\bMemoryError\b|java\.lang\.OutOfMemoryError|\bENOMEM\b|^make(?:\[\d+\])?: \*\*\* \[.*\] Killed$|[Mm]emory cgroup out of memory|signal 9 \[Killed\]|\bsignal SIGKILL\b|std::bad_alloc",
     ),
     (
         "test-timeout",
@@ -39,16 +39,16 @@ pub const BUILTIN: &[Builtin] = &[
     // Rate limits before permissions: both may answer 403.
     (
         "rate-limit",
-        96,
+        97,
         RateLimit,
-        r"(?i)\btoo ?many ?requests\b|\brate[ -]?limit(?:s|ed|ing)?\b.{0,30}\b(?:exceeded|reached|hit|exhausted)|\b(?:exceeded|reached|hit) (?:\w+ ){0,4}rate[ -]?limit|\bpull rate limit\b|\bsecondary rate limit|\b429\b.*\b(?:request|limit|error|status)|\b(?:status|code|http|error)(?: code)?:? ?429\b|RequestLimitExceeded|\bThrottl(?:ing|ed)(?:Exception)?\b.*(?:rate|request|call|exceed)|\((?:Throttling|ThrottlingException|TooManyRequestsException|SlowDown)\)|ThrottlingException|\b(?:api|request|download) quota exceeded|quota exceeded for quota metric|\bwas submitted too quickly\b|\babuse detection\b",
+        r"(?i)\btoo ?many ?requests\b|\brate[ -]?limit(?:s|ed|ing)?\b.{0,30}\b(?:exceeded|reached|hit|exhausted)|\b(?:exceeded|reached|hit) (?:\w+ ){0,4}rate[ -]?limit|\bpull rate limit\b|\bsecondary rate limit|\b429\b.*\b(?:request|limit|error|status)|\b(?:status|code|http|error)(?: code)?:? ?429\b|RequestLimitExceeded|\bThrottl(?:ing|ed)(?:Exception)?\b.*(?:rate|request|call|exceed)|\((?:Throttling|ThrottlingException|TooManyRequestsException|SlowDown)\)|ThrottlingException|\b(?:api|request|download) quota exceeded|quota exceeded for quota metric|\bwas submitted too quickly\b|\babuse detection\b|\brate exceeded\b",
     ),
     // Credentials and permissions.
     (
         "auth",
-        94,
+        95,
         Auth,
-        r"(?i)\b(?:access|requested access to the resource is) denied\b|(?:^|[:\]] )(?:error response from daemon: )?(?:denied|unauthorized|unauthenticated|forbidden)(?::|$)|\bunauthorized: |\bdenied: |\b401 unauthorized\b|\b403 forbidden\b|\b(?:http|status|code|error|returned error)(?: code)?:? ?40[13]\b|\bHTTP/\d(?:\.\d)? 40[13]\b|AccessDenied|AuthFailure|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|InvalidIdentityToken|token (?:included in the request )?(?:is|has) (?:expired|invalid|been revoked)|\bexpired token\b|token has expired|not authorized to perform|no basic auth credentials|unable to locate credentials|could not load credentials|no (?:valid )?credential(?:s| providers?)\b|token exchange failed|could not read (?:username|password)|authentication (?:failed|required|is required)|bad credentials|invalid username or (?:password|token)|incorrect username or password|permission denied \((?:publickey|password)|host key verification failed|resource not accessible by|write access to repository not granted|must have admin rights|you must be logged in|requires? authentication|(?:please run|try running|run).{0,20}\bgh auth login|login attempt .* failed|insufficient[ _](?:scope|permission|privilege)|failed to (?:authorize|authenticate)|failed to fetch (?:anonymous|oauth) token|sso session .* (?:expired|invalid)|is not authorized|permission to \S+ denied|\bPermission '[^']+' denied|refusing to allow an? .* (?:without|to create or update workflow)",
+        r"(?i)\b(?:access|requested access to the resource is) denied\b|(?:^|[:\]] )(?:error response from daemon: )?(?:denied|unauthorized|unauthenticated|forbidden)(?::|$)|\bunauthorized: |\bdenied: |\b401 unauthorized\b|\b403 forbidden\b|\b(?:http|status|code|error|returned error)(?: code)?:? ?40[13]\b|\bHTTP/\d(?:\.\d)? 40[13]\b|AccessDenied|AuthFailure|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|InvalidIdentityToken|token (?:included in the request )?(?:is|has) (?:expired|invalid|been revoked)|\bexpired token\b|token has expired|not authorized to perform|no basic auth credentials|unable to locate credentials|could not load credentials|no (?:valid )?credential(?:s| providers?)\b|token exchange failed|could not read (?:username|password)|authentication (?:failed|required|is required)|bad credentials|invalid username or (?:password|token)|incorrect username or password|permission denied \((?:publickey|password)|host key verification failed|resource not accessible by|write access to repository not granted|must have admin rights|you must be logged in|requires? authentication|(?:please run|try running|run).{0,20}\bgh auth login|login attempt .* failed|insufficient[ _](?:scope|permission|privilege)|failed to (?:authorize|authenticate)|failed to fetch (?:anonymous|oauth) token|sso session .* (?:expired|invalid)|is not authorized|permission to \S+ denied|\bPermission '[^']+' denied|refusing to allow an? .* (?:without|to create or update workflow)|unauthorized\b: |cannot perform an interactive login|webidentityerr|failed to refresh cached credentials|no EC2 IMDS role found|set the GH_TOKEN environment variable",
     ),
     (
         "npm-auth",
@@ -58,7 +58,7 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "forbidden",
-        95,
+        96,
         Auth,
         r"^(?:error: )?(?:Error )?from server \((?:Forbidden|Unauthorized)\)|\bis forbidden: (?:User|service ?account)|\bcannot (?:get|list|create|patch|update|delete|watch) resource\b|User \S+ cannot ",
     ),
@@ -67,14 +67,14 @@ pub const BUILTIN: &[Builtin] = &[
         "registry",
         93,
         Registry,
-        r"(?i)\b(?:400 bad request|409 conflict)\b.*(?:upload|registry|pypi|/v2/|npmjs|crates)|\bmanifest (?:unknown|invalid|for \S+ not found)|\bname (?:unknown|invalid): |\bno such manifest\b|\bpull access denied\b|repository \S+ (?:not found|does not exist)(?:: | in the registry|$)|(?:image )?tags? (?:'?\S+'? )?(?:already exists?|is immutable|cannot be overwritten|invalid: )|ImageTagAlreadyExists|ImageAlreadyExists|ImageNotFoundException|RepositoryNotFoundException|LayersNotFoundException|TAG_INVALID|MANIFEST_(?:UNKNOWN|INVALID)|NAME_UNKNOWN|BLOB_UPLOAD_(?:UNKNOWN|INVALID)|\bblob (?:unknown|upload (?:unknown|invalid))|because the (?:repository|tag) is immutable|\breading manifest \S+ in \S+: |failed to resolve (?:source metadata|reference)\b.*(?:: not found|does not exist)|chart \S+ (?:version )?\S* ?(?:not found|already exists)|\S+: not found: manifest unknown|failed commit on ref|\bdigest (?:invalid|mismatch)|\bno matching manifest for\b|no image found in (?:manifest list|image index)|requested (?:image|tag)'?s? .*not found|cannot publish over (?:the )?previously published|crate (?:version )?\S+ is already uploaded|already exists on crates\.io|File already exists\. See https://pypi",
+        r"(?i)\b(?:400 bad request|409 conflict)\b.*(?:upload|registry|pypi|/v2/|npmjs|crates)|\bmanifest (?:unknown|invalid|for \S+ not found)|\bname (?:unknown|invalid): |\bno such manifest\b|\bpull access denied\b|repository \S+ (?:not found|does not exist)(?:: | in the registry|$)|(?:image )?tags? (?:'?\S+'? )?(?:already exists?|is immutable|cannot be overwritten|invalid: )|ImageTagAlreadyExists|ImageAlreadyExists|ImageNotFoundException|RepositoryNotFoundException|LayersNotFoundException|TAG_INVALID|MANIFEST_(?:UNKNOWN|INVALID)|NAME_UNKNOWN|BLOB_UPLOAD_(?:UNKNOWN|INVALID)|\bblob (?:unknown|upload (?:unknown|invalid))|because the (?:repository|tag) is immutable|\breading manifest \S+ in \S+: |failed to resolve (?:source metadata|reference)\b.*(?:: not found|does not exist)|chart \S+ (?:version )?\S* ?(?:not found|already exists)|\S+: not found: manifest unknown|failed commit on ref|\bdigest (?:invalid|mismatch)|\bno matching manifest for\b|no image found in (?:manifest list|image index)|requested (?:image|tag)'?s? .*not found|cannot publish over (?:the )?previously published|crate (?:version )?\S+ is already uploaded|already exists on crates\.io|File already exists\. See https://pypi|(?:/v2/|/manifests/|/blobs/)\S*.*\b404\b|\b404\b.*\bmanifest",
     ),
     // What the builds depend on.
     (
         "go-modules",
-        94,
+        93,
         Dependency,
-        r"^go: .*(?:unknown revision|invalid version|missing go\.sum entry|updates to go\.mod needed|not found|no required module|requires go ?(?:>=|@|version)|no matching versions|reading \S+: |is not in (?:std|GOROOT)|cannot find main module|inconsistent vendoring|checksum mismatch|module declares its path|parsing go\.mod)|missing go\.sum entry|updates to go\.(?:mod|sum) needed|no required module provides package|cannot find module providing package|(?:cannot find )?package \S+ is not in (?:std|GOROOT)|is (?:explicitly required|replaced) in (?:go\.mod|vendor/modules\.txt), but|^verifying \S+: checksum mismatch|SECURITY ERROR|cannot find package \x22|inconsistent vendoring|go\.(?:mod|sum) (?:is|are) (?:out of date|not (?:tidy|up to date))|module lookup disabled by",
+        r"^go: .*(?:unknown revision|invalid version|missing go\.sum entry|updates to go\.mod needed|not found|no required module|requires go ?(?:>=|@|version)|no matching versions|reading \S+: (?:404|410)|is not in (?:std|GOROOT)|cannot find main module|inconsistent vendoring|checksum mismatch|module declares its path|parsing go\.mod)|missing go\.sum entry|updates to go\.(?:mod|sum) needed|no required module provides package|cannot find module providing package|(?:cannot find )?package \S+ is not in (?:std|GOROOT)|is (?:explicitly required|replaced) in (?:go\.mod|vendor/modules\.txt), but|^verifying \S+: checksum mismatch|SECURITY ERROR|cannot find package \x22|inconsistent vendoring|go\.(?:mod|sum) (?:is|are) (?:out of date|not (?:tidy|up to date))|module lookup disabled by|\bmodule \S+ found.*but does not contain package",
     ),
     (
         "cargo-dependency",
@@ -86,7 +86,7 @@ pub const BUILTIN: &[Builtin] = &[
         "npm-dependency",
         92,
         Dependency,
-        r"^npm (?:ERR!|error) (?:code (?:ERESOLVE|ETARGET|EINTEGRITY|E404|EUSAGE|EBADENGINE|ENOVERSIONS)|404 |notarget |Could not resolve dependency|Conflicting peer|`npm ci` can only install)|No matching version found for|ERR_PNPM_\w+|Your lockfile needs to be updated|Couldn't find (?:any versions|package)|Cannot find module '|Module not found: ",
+        r"^npm (?:ERR!|error) (?:code (?:ERESOLVE|ETARGET|EINTEGRITY|E404|EUSAGE|EBADENGINE|ENOVERSIONS)|404 |notarget |Could not resolve dependency|Conflicting peer|`npm ci` can only install)|No matching version found for|ERR_PNPM_\w+|Your lockfile needs to be updated|Couldn't find (?:any versions|package)|Cannot find module '",
     ),
     (
         "pip-dependency",
@@ -98,7 +98,7 @@ pub const BUILTIN: &[Builtin] = &[
         "packages",
         90,
         Dependency,
-        r"Could not find a version that satisfies|^E: (?:Unable to locate package|Version .* was not found|Package .* has no installation candidate|Unable to correct problems|Unmet dependencies)|^ERROR: unable to select packages|\(no such package\)|^(?:Error: )?Unable to find a match: |No package \S+ available|nothing provides |Could not find gem |Could not resolve dependencies for project",
+        r"Could not find a version that satisfies|^E: (?:Unable to locate package|Version .* was not found|Package .* has no installation candidate|Unable to correct problems|Unmet dependencies)|^ERROR: unable to select packages|\(no such package\)|^(?:Error: )?Unable to find a match: |No package \S+ available|nothing provides |Could not find gem |Could not resolve dependencies for project|^E: Failed to fetch .*\b404\b",
     ),
     (
         "helm-dependency",
@@ -123,8 +123,10 @@ pub const BUILTIN: &[Builtin] = &[
         "rustc",
         91,
         Compile,
-        r"^error(?:\[E\d{4}\])?: (?:expected|unexpected|cannot find|cannot borrow|mismatched|unused|unresolved|unreachable|this |the trait|macro |proc.macro|no rules|unclosed|unterminated|unknown start|missing|failed to resolve: |aborting due to|use of|borrow|variable|struct|type |method|function|item|associated|lifetime|`\S+` |invalid (?:format|suffix)|could not compile `.*due to)|^error\[E\d{4}\]|^error: custom build command|^error: failed to run custom build command",
+        r"^error(?:\[E\d{4}\])?: (?:expected|unexpected|cannot find|cannot borrow|mismatched|unused|unresolved|unreachable|this |the trait|macro |proc.macro|no rules|unclosed|unterminated|unknown start|missing|failed to resolve: |aborting due to|use of|borrow|variable|struct|type |method|function|item|associated|lifetime|`\S+` |invalid (?:format|suffix)|\S+ is ambiguous)|^error\[E\d{4}\]|^error: custom build command|^error: failed to run custom build command",
     ),
+    // Where a line above it is the error itself; it is that line which counts.
+    ("rustc-place", 91, Compile, r"^ +--> \S+\.rs:\d+:\d+$"),
     (
         "c-compile",
         91,
@@ -135,7 +137,7 @@ pub const BUILTIN: &[Builtin] = &[
         "typescript",
         91,
         Compile,
-        r"\.[cm]?[tj]sx?[(:]\d+[,:]\d+\)?(?: -|:) error TS\d+|\berror TS\d+: |^Failed to compile\.?$",
+        r"\.[cm]?[tj]sx?[(:]\d+[,:]\d+\)?(?: -|:) error TS\d+|\berror TS\d+: |^Failed to compile\.?$|^\s+\d+:\d+\s+error\s+\S|\[ERROR\] (?:Could not resolve|No matching export)|(?:Rollup|vite) failed to resolve import|^Module not found: |^\[vite\]: ",
     ),
     (
         "python-syntax",
@@ -173,7 +175,7 @@ pub const BUILTIN: &[Builtin] = &[
         "test-failure",
         89,
         Test,
-        r"^\s*--- FAIL: \S|^(?:FAILED|ERROR) \S+\.py(?:::| )|^test \S+ (?:- should panic )?\.\.\. FAILED|^(?:FAIL|FAILED):? .*\.(?:test|spec)\.[cm]?[jt]sx?|^\s*\[FAIL(?:ED)?\] |^\s*\xe2\x80\xa2 (?:\[FAILED\]|Failure)|^\s*(?:\xe2\x9c\x95|\xe2\x9c\x97|\xe2\x9c\x98|\xc3\x97) \S|^not ok \d+|^\s+\d+\) (?:\S+ )+failed|<<< (?:FAILURE|ERROR)!|^FAIL(?:ED)?: (?:Test|test|//)|^//\S+\s+FAILED in|^\s*FAIL \[ *\d+\.\d+s\]",
+        r"^\s*--- FAIL: \S|^(?:FAILED|ERROR) \S+\.py(?:::| )|^test \S+ (?:- should panic )?\.\.\. FAILED|^(?:FAIL|FAILED):? .*\.(?:test|spec)\.[cm]?[jt]sx?|^\s*\[FAIL(?:ED)?\] |^\s*(?:\xe2\x9c\x95|\xe2\x9c\x97|\xe2\x9c\x98|\xc3\x97) \S|^not ok \d+|^\s+\d+\) (?:\S+ )+failed|<<< (?:FAILURE|ERROR)!|^FAIL(?:ED)?: (?:Test|test|//)|^//\S+\s+FAILED in|^\s*FAIL \[ *\d+\.\d+s\]|^\{.*\x22Action\x22:\x22fail\x22.*\x22Test\x22:|^\s*\[Fail\] |^ERROR: test\w* \(|^\s+\d+\) \[\w+\] \xe2\x80\xba ",
     ),
     (
         "test-panic",
@@ -216,7 +218,7 @@ pub const BUILTIN: &[Builtin] = &[
         "forge",
         88,
         Git,
-        r"(?i)^(?:gh: )?(?:pull request|release) create failed|GraphQL: |a pull request (?:for branch .*|already exists\b.*)already exists|pull request already exists|No commits between|\bgh: |HTTP (?:404|409|410|422)\b.*(?:api\.)?github\.com|release (?:tag )?\S+ already exists|^HTTP (?:404|409|422): |^could not (?:create|find) (?:any )?(?:pull request|release|label)|validation failed.*(?:github|already_exists)|\balready_exists\b|head sha can't be blank|no pull requests found|failed to create (?:release|pull request)",
+        r"(?i)^(?:gh: )?(?:pull request|release) create failed|GraphQL: |a pull request (?:for branch .*|already exists\b.*)already exists|pull request already exists|No commits between|\bgh: |HTTP (?:404|409|410|422)\b.*(?:api\.)?github\.com|release (?:tag )?\S+ already exists|^HTTP (?:404|409|422): |^could not (?:create|find) (?:any )?(?:pull request|release|label)|validation failed.*(?:github|already_exists)|\balready_exists\b|head sha can't be blank|no pull requests found|failed to create (?:release|pull request)|could not add label|set the GH_TOKEN environment variable|no git remotes found",
     ),
     // Clouds and clusters.
     (
@@ -227,7 +229,7 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "aws-credentials",
-        94,
+        95,
         Auth,
         r"An error occurred \((?:AccessDenied\w*|Unauthorized\w*|Unrecognized\w*|Expired\w*|Invalid(?:ClientTokenId|AccessKeyId|IdentityToken|Signature\w*)|Signature\w*|AuthFailure|OptInRequired|NotAuthorized\w*)\) when calling|Error (?:when )?retrieving credentials",
     ),
@@ -245,15 +247,15 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "wait-timeout",
-        90,
+        89,
         Timeout,
-        r"(?i)timed out waiting for|\btimeout (?:waiting|while waiting|expired|reached|after)|exceeded its progress deadline|\bgave up (?:waiting )?after|\bgiving up (?:waiting )?after \d+ ?(?:s|m|sec|min)|not (?:ready|available|found|published) (?:with)?in \d+ ?(?:s|m|sec|min)|(?:wait(?:ed|ing)?) .{0,60}(?:timed out|too long)|\bhas exceeded (?:the )?(?:maximum execution time|deadline|time ?out)|(?:time|deadline) ?out of \w+ (?:exceeded|reached)|\bdid not (?:become|complete|finish|appear|start)\b.{0,60}\b(?:within|in|after) \d|exit(?:ed)?(?: with)?(?: (?:status|code):?)? 124\b|maximum (?:number of )?(?:wait|polling) (?:time|attempts)",
+        r"(?i)timed out waiting for|\btimeout (?:waiting|while waiting|expired|reached|after)|exceeded its progress deadline|\bgave up (?:waiting )?after|\bgiving up (?:waiting )?after \d+ ?(?:s|m|sec|min)|not (?:ready|available|found|published) (?:with)?in \d+ ?(?:s|m|sec|min)|(?:wait(?:ed|ing)?) .{0,60}(?:timed out|too long)|\bhas exceeded (?:the )?(?:maximum execution time|deadline|time ?out)|(?:time|deadline) ?out of \w+ (?:exceeded|reached)|\bdid not (?:become|complete|finish|appear|start)\b.{0,60}\b(?:within|in|after) \d|exit(?:ed)?(?: with)?(?: (?:status|code):?)? 124\b|maximum (?:number of )?(?:wait|polling) (?:time|attempts)|context deadline exceeded",
     ),
     (
         "helm",
         88,
         Configuration,
-        r"(?i)^Error: (?:INSTALLATION FAILED|UPGRADE FAILED|chart \x22|chart metadata|Chart\.yaml|template: |parse error|YAML parse error|unable to build kubernetes objects|failed pre-install|failed post-install|failed to parse|execution error at|values don't meet|cannot load|cannot re-use|validation:|non-absolute URLs|\S+ has no deployed releases|repo \S+ not found|rendered manifests|path \x22|plugin \x22|unable to build)|error unmarshaling JSON|error converting YAML to JSON|nil pointer evaluating|wrong type for value; expected|\[ERROR\] (?:templates/|Chart\.yaml|values\.yaml)|values don't meet the specifications|^Error: \d+ chart\(s\) linted, [1-9]\d* chart\(s\) failed",
+        r"(?i)^Error: (?:INSTALLATION FAILED|UPGRADE FAILED|chart \x22|chart metadata|Chart\.yaml|template: |parse error|YAML parse error|unable to build kubernetes objects|failed pre-install|failed post-install|failed to parse|execution error at|values don't meet|cannot load|cannot re-use|validation:|non-absolute URLs|\S+ has no deployed releases|repo \S+ not found|rendered manifests|path \x22|plugin \x22|unable to build)|error unmarshaling JSON|error converting YAML to JSON|nil pointer evaluating|wrong type for value; expected|\[ERROR\] (?:templates/|Chart\.yaml|values\.yaml)|values don't meet the specifications|^Error: \d+ chart\(s\) linted, [1-9]\d* chart\(s\) failed|\btemplate: \S+:\d+:\d+: executing|accumulating resources|no matches for Id|error building site|REF_NOT_FOUND|aborted with \d+ warnings|liquid exception|\b(?:CREATE|UPDATE|DELETE)_FAILED\b|ROLLBACK_COMPLETE",
     ),
     // What is far away.
     (
@@ -266,7 +268,7 @@ pub const BUILTIN: &[Builtin] = &[
         "network",
         90,
         Network,
-        r"(?i)\b(?:i/o timeout|TLS handshake (?:timeout|failure)|connection (?:was )?(?:reset|refused|closed|aborted|timed out|timeout)|reset by peer|no such host|(?:temporary failure|failure) in name resolution|name or service not known|unexpected EOF|context deadline exceeded|Client\.Timeout (?:or context cancellation )?exceeded|request canceled while waiting for connection|no route to host|network is (?:unreachable|down)|broken pipe|could ?n[o']t resolve (?:host|proxy)|could ?n[o']t connect to|failed to connect to|unable to connect to|connect timeout|read timed out|max retries exceeded|server misbehaving|ECONNRESET|ECONNREFUSED|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|socket hang up|http2: (?:server|client) (?:sent GOAWAY|connection)|stream error: stream ID|operation timed out|timeout was reached|tls: |x509: |certificate (?:verify failed|has expired|signed by unknown)|ssl certificate problem|SSLError|ssl_error_syscall|SSL: \w+|proxyconnect tcp|server closed (?:the )?connection|unexpectedly closed the connection|transport is closing|error reading from server|transfer closed with|Could not connect to the endpoint URL|Failed to fetch http|spurious network error|net/http: |dial tcp|peer closed connection|hash sum mismatch|Connection broken|IncompleteRead|RemoteDisconnected|NewConnectionError)(?:\b|$|\s)",
+        r"(?i)\b(?:i/o timeout|TLS handshake (?:timeout|failure)|connection (?:was )?(?:reset|refused|closed|aborted|timed out|timeout)|reset by peer|no such host|(?:temporary failure|failure) in name resolution|name or service not known|unexpected EOF|Client\.Timeout (?:or context cancellation )?exceeded|request canceled while waiting for connection|no route to host|network is (?:unreachable|down)|broken pipe|could ?n[o']t resolve (?:host|proxy)|could ?n[o']t connect to|failed to connect to|unable to connect to|connect timeout|read timed out|max retries exceeded|server misbehaving|ECONNRESET|ECONNREFUSED|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|socket hang up|http2: (?:server|client) (?:sent GOAWAY|connection)|stream error: stream ID|operation timed out|timeout was reached|tls: |x509: |certificate (?:verify failed|has expired|signed by unknown)|ssl certificate problem|SSLError|ssl_error_syscall|SSL: \w+|proxyconnect tcp|server closed (?:the )?connection|unexpectedly closed the connection|transport is closing|error reading from server|transfer closed with|Could not connect to the endpoint URL|Failed to fetch http|spurious network error|net/http: |dial tcp|peer closed connection|hash sum mismatch|Connection broken|IncompleteRead|RemoteDisconnected|NewConnectionError)(?:\b|$|\s)|(?:(?:get|post|put|head|patch|delete) \x22?https?:|dial |lookup |pinging ).*context deadline exceeded",
     ),
     (
         "curl",
@@ -285,7 +287,7 @@ pub const BUILTIN: &[Builtin] = &[
         "cluster",
         86,
         Infrastructure,
-        r"(?i)\b(?:ErrImagePull|ImagePullBackOff|CreateContainerConfigError|CreateContainerError|FailedScheduling|FailedMount|FailedCreatePodSandBox)\b|\bnode (?:is )?(?:not ?ready|shutting down|lost)\b|insufficient (?:cpu|memory|pods)\b|^ERROR: failed to create cluster|pod (?:was )?evicted|preempt(?:ed|ion notice)|the node was low on resource|etcdserver: |could not find a log line that matches",
+        r"(?i)\b(?:ErrImagePull|ImagePullBackOff|CreateContainerConfigError|CreateContainerError|FailedScheduling|FailedMount|FailedCreatePodSandBox)\b|\bnode (?:is )?(?:not ?ready|shutting down|lost)\b|insufficient (?:cpu|memory|pods)\b|^ERROR: failed to create cluster|pod (?:was )?evicted|preempt(?:ed|ion notice)|the node was low on resource|etcdserver: |could not find a log line that matches|OCI runtime (?:create|exec) failed|runc (?:run|create) failed|resource temporarily unavailable|too many open files|failed to init node with kubeadm|input/output error",
     ),
     // The job's own settings.
     (
@@ -296,9 +298,9 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "missing-tool",
-        86,
+        90,
         Configuration,
-        r"(?i)\bcommand not found\b|executable file not found in \$?PATH|^(?:/bin/)?(?:ba|da)?sh: (?:\d+: |line \d+: )?\S+: not found$|: \d+: \S+: not found$|exec format error|^env: .*No such file or directory|No such file or directory \(os error 2\)|exec: \x22\S+\x22: stat |bad interpreter|no such (?:sub)?command|is not a (?:docker|git|helm|make|kubectl) command|make: \S+: No such file or directory",
+        r"(?i)\bcommand not found\b|executable file not found in \$?PATH|^(?:/bin/)?(?:ba|da)?sh: (?:\d+: |line \d+: )?\S+: not found$|: \d+: \S+: not found$|exec format error|^env: .*No such file or directory|No such file or directory \(os error 2\)|exec: \x22\S+\x22: stat |bad interpreter|no such (?:sub)?command|is not a (?:docker|git|helm|make|kubectl) command|make: \S+: No such file or directory|fork/exec \S+: no such file|\bbad substitution$|integer expression expected|ambiguous redirect",
     ),
     (
         "usage",
@@ -355,31 +357,31 @@ pub const BUILTIN: &[Builtin] = &[
         "build-failed",
         67,
         Compile,
-        r"^FAIL\t\S+ \[(?:build|setup) failed\]|^error: could not compile|^make: \*\*\* \[\S*(?:lint|vet|fmt|verify)\S*\]|^error: aborting due to|Found \d+ errors? in \d+ file|^ELIFECYCLE|^ERROR: Failed to build|BUILD FAILURE|^# command-line-arguments$",
+        r"^FAIL\t\S+ \[(?:build|setup) failed\]|^error: could not compile|^make: \*\*\* \[\S*(?:lint|vet|fmt|verify)\S*\]|^error: aborting due to|Found \d+ errors? in \d+ file|^ELIFECYCLE|^ERROR: Failed to build|BUILD FAILURE|^# command-line-arguments$|^error during build:|^diff --git a/|^\S+ Build failed in|^make(?:\[\d+\])?: \*\*\* \[\S*(?:generate|compile)\S*\]",
     ),
     (
         "tests-failed",
         66,
         Test,
-        r"^FAIL\t\S+\t|^FAIL(?:\s+\S+/\S+)?\s|^test result: FAILED|^error: test failed, to rerun|^=+ .*\b[1-9]\d* (?:failed|errors?)\b.* in [\d.]+|^Tests?:\s+[1-9]\d* failed|^\s+[1-9]\d* failing$|^FAILED \(|^FAIL!|Summarizing [1-9]\d* Failure|^Test Suites: [1-9]|^Ran \d+ of \d+ Specs.*|There (?:were|are) (?:test )?failures|tests? failed[.!]?$|^error: \d+ targets? failed",
+        r"^FAIL\t\S+\t|^FAIL(?:\s+\S+/\S+)?\s|^test result: FAILED|^error: test failed, to rerun|^=+ .*\b[1-9]\d* (?:failed|errors?)\b.* in [\d.]+|^Tests?:\s+[1-9]\d* failed|^\s+[1-9]\d* failing$|^FAILED \(|^FAIL!|Summarizing [1-9]\d* Failure|^Test Suites: [1-9]|^Ran \d+ of \d+ Specs.*|There (?:were|are) (?:test )?failures|tests? failed[.!]?$|^error: \d+ targets? failed|^\s*\xe2\x80\xa2 (?:\[FAILED\]|Failure)",
     ),
     (
         "package-manager",
-        66,
-        Dependency,
+        50,
+        Unclassified,
         r"^npm (?:ERR!|error) |^error Command failed|^E: |^ERROR: pip's|^gyp ERR!",
     ),
     (
         "error-prefix",
         64,
         Unclassified,
-        r"(?i)^(?:\[?[\w./-]+\]?:? )?(?:error|fatal|critical|failure)(?: \(\w+\))?: |^(?:error|fatal) ",
+        r"(?i)^(?:\[?[\w./-]+\]?:? )?(?:error|fatal|critical|failure)(?: \(\w+\))?: |^(?:error|fatal) |^\xe2\x94\x82 Error: |^\s+(?:\xe2\xa8\xaf|error=)",
     ),
     (
         "error-level",
         62,
         Unclassified,
-        r"(?i)\[(?:ERROR|FATAL|ERR)\]|\bERROR:|\blevel=(?:error|fatal|panic)\b|\x22(?:level|severity)\x22: ?\x22(?:error|fatal|critical)\x22|^[EF]\d{4} \d\d:|\bERRO\[|\bFATA\[|^\S* ?(?:ERROR|FATAL)\b|^\xe2\x9d\x8c|^\xe2\x9c\x97|\x1b\[31m",
+        r"(?i)\[(?:ERROR|FATAL|ERR)\]|\bERROR:|\blevel=(?:error|fatal|panic)\b|\x22(?:level|severity)\x22: ?\x22(?:error|fatal|critical)\x22|^[EF]\d{4} \d\d:|\bERRO\[|\bFATA\[|^\S* ?(?-i:ERROR|FATAL)\b|^\xe2\x9d\x8c|^\xe2\x9c\x97|\x1b\[31m",
     ),
     (
         "failed-to",
@@ -404,7 +406,7 @@ pub const BUILTIN: &[Builtin] = &[
         "exit-tail",
         10,
         Unclassified,
-        r"(?i)^(?:error: )?(?:\S+: )?(?:exit status \d+|exit code:? \d+|process exited with|script returned exit code|process completed with exit code \d+|command failed with exit code|exited with (?:code|status)|command exited|subprocess\.CalledProcessError|ERROR: (?:Job|Build|Command) failed|command terminated with)|Command '.*' returned non-zero exit status|^npm (?:ERR!|error) (?:errno|syscall|path|cwd|command|A complete log|Exit status|Failed at|\s*$)|^npm (?:ERR!|error) code ELIFECYCLE|ELIFECYCLE",
+        r"(?i)^(?:error: )?(?:\S+: )?(?:exit status \d+|exit code:? \d+|process exited with|script returned exit code|process completed with exit code \d+|command failed with exit code|exited with (?:code|status)|command exited|subprocess\.CalledProcessError|ERROR: (?:Job|Build|Command) failed|command terminated with)|Command '.*' returned non-zero exit status|^npm (?:ERR!|error) (?:errno|syscall|path|cwd|command|A complete log|Exit status|Failed at|\s*$)|^npm (?:ERR!|error) code (?:ELIFECYCLE|\d+)|^npm (?:ERR!|error) Lifecycle script|ELIFECYCLE",
     ),
     (
         "prow-wrapper",
@@ -437,11 +439,10 @@ pub(super) const RETRY: &str = r"(?i)\bretrying\b|\bwill (?:be )?retr(?:y|ied)\b
 pub(super) const SEGMENT: &str = r"^\++ \S|^\$ \S|^STEP \d+(?:/\d+)?:? |^Step \d+/\d+ : |^#\d+ \[[^\]]+\] |^INFO\[\d+\] (?:RUN|COPY|ADD|FROM|USER|WORKDIR|ENV|Unpacking|Executing|Building|Running)|^=== RUN |^(?:==+>|>>>+|###+|\*\*\*+|={4,}>?) ?\w|^> \S+ \S+$|^## \S|^Run \S+$|^make(?:\[\d+\])?: Entering directory|^go (?:build|test|vet|run|generate) |^(?:docker|buildah|helm|kubectl|git|aws|cargo|gh) [a-z-]+ |^npm (?:run|ci|install|publish|test|pack|version|exec)\b|^> \S+@\S+ \S+$";
 
 /// The first line of a step that only tidies up: what fails there has mostly failed before.
-pub(super) const CLEANUP: &str = r"(?i)^\++ (?:\S*/)?(?:rm|rmdir|umount|kill|pkill|docker (?:rm|rmi|stop|kill|logout|network rm|volume rm|system prune)|buildah (?:rm|rmi|logout|umount)|kubectl (?:-\S+ (?:[\w./-]+ )?)*?(?:delete|describe|logs|top|config unset|get events)|docker (?:ps|logs|inspect)|df|free|ps|dmesg|journalctl|tail|kind delete|helm (?:uninstall|delete|registry logout)|git (?:worktree remove|branch -D|checkout -)|popd|trap|set \+e|(?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|_?finish)(?:_\w+)?)\b|\[CLEANUP\]|^(?:[\w.\]\[ :-]{0,30})?(?:cleaning up|tearing down|running (?:cleanup|exit) (?:trap|handler|function)|==+ ?clean-?up)\b";
+pub(super) const CLEANUP: &str = r"(?i)^\++ (?:\S*/)?(?:rm|rmdir|umount|kill|pkill|docker (?:rm|rmi|stop|kill|logout|network rm|volume rm|system prune)|buildah (?:rm|rmi|logout|umount)|kubectl (?:-\S+ (?:[\w./-]+ )?)*?(?:delete|describe|logs|top|config unset|get events)|docker (?:ps|logs|inspect)|df|free|ps|dmesg|journalctl|tail|kind delete|helm (?:uninstall|delete|registry logout)|git (?:worktree remove|branch -D|checkout -)|popd|trap|set \+e|(?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|_?finish|dump|collect|gather)(?:_\w+)?)\b|\[CLEANUP\]|^(?:[\w.\]\[ :-]{0,30})?(?:cleaning up|tearing down|running (?:cleanup|exit) (?:trap|handler|function)|==+ ?clean-?up)\b";
 
 /// Tidying up that lasts to the end, whatever steps it has.
-pub(super) const LAST_CLEANUP: &str =
-    r"(?i)^\++ (?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit)(?:_\w+)?\b|\[CLEANUP\]";
+pub(super) const LAST_CLEANUP: &str = r"(?i)^\++ (?:[\w-]*_)?(?:clean-?_?up|tear-?_?down|on_exit|at_exit|dump|collect|gather)(?:_\w+)?\b|\[CLEANUP\]";
 
 /// Whether a line says that there will be no other try.
 pub(super) fn gave_up(line: &[u8]) -> bool {
