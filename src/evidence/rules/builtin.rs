@@ -67,7 +67,7 @@ pub const BUILTIN: &[Builtin] = &[
         "registry",
         93,
         Registry,
-        r"(?i)\b(?:400 bad request|409 conflict)\b.*(?:upload|registry|pypi|/v2/|npmjs|crates)|\bmanifest (?:unknown|invalid|for \S+ not found)|\bname (?:unknown|invalid): |\bno such manifest\b|\bpull access denied\b|repository \S+ (?:not found|does not exist)(?:: | in the registry|$)|(?:image )?tags? (?:'?\S+'? )?(?:already exists?|is immutable|cannot be overwritten|invalid: )|ImageTagAlreadyExists|ImageAlreadyExists|ImageNotFoundException|RepositoryNotFoundException|LayersNotFoundException|TAG_INVALID|MANIFEST_(?:UNKNOWN|INVALID)|NAME_UNKNOWN|BLOB_UPLOAD_(?:UNKNOWN|INVALID)|\bblob (?:unknown|upload (?:unknown|invalid))|because the (?:repository|tag) is immutable|\breading manifest \S+ in \S+: |failed to resolve (?:source metadata|reference)\b.*(?:: not found|does not exist)|chart \S+ (?:version )?\S* ?(?:not found|already exists)|\S+: not found: manifest unknown|failed commit on ref|\bdigest (?:invalid|mismatch)|\bno matching manifest for\b|no image found in (?:manifest list|image index)|requested (?:image|tag)'?s? .*not found|cannot publish over (?:the )?previously published|crate (?:version )?\S+ is already uploaded|already exists on crates\.io|File already exists\. See https://pypi|(?:/v2/|/manifests/|/blobs/)\S*.*\b404\b|\b404\b.*\bmanifest",
+        r"(?i)\b(?:400 bad request|409 conflict)\b.*(?:upload|registry|pypi|/v2/|npmjs|crates)|\bmanifest (?:unknown|invalid|for \S+ not found)|\bname (?:unknown|invalid): |\bno such manifest\b|\bpull access denied\b|repository \S+ (?:not found|does not exist)(?:: | in the registry|$)|image tags? (?:'?\S+'? )?(?:already exists?|is immutable|cannot be overwritten)|tag (?:is immutable|invalid: )|ImageTagAlreadyExists|ImageAlreadyExists|ImageNotFoundException|RepositoryNotFoundException|LayersNotFoundException|TAG_INVALID|MANIFEST_(?:UNKNOWN|INVALID)|NAME_UNKNOWN|BLOB_UPLOAD_(?:UNKNOWN|INVALID)|\bblob (?:unknown|upload (?:unknown|invalid))|because the (?:repository|tag) is immutable|\breading manifest \S+ in \S+: |failed to resolve (?:source metadata|reference)\b.*(?:: not found|does not exist)|chart \S+ (?:version )?\S* ?(?:not found|already exists)|\S+: not found: manifest unknown|failed commit on ref|\bdigest (?:invalid|mismatch)|\bno matching manifest for\b|no image found in (?:manifest list|image index)|requested (?:image|tag)'?s? .*not found|cannot publish over (?:the )?previously published|crate (?:version )?\S+ is already uploaded|already exists on crates\.io|File already exists\. See https://pypi|(?:/v2/|/manifests/|/blobs/)\S*.*\b404\b|\b404\b.*\bmanifest",
     ),
     // What the builds depend on.
     (
@@ -229,7 +229,7 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "aws-credentials",
-        95,
+        96,
         Auth,
         r"An error occurred \((?:AccessDenied\w*|Unauthorized\w*|Unrecognized\w*|Expired\w*|Invalid(?:ClientTokenId|AccessKeyId|IdentityToken|Signature\w*)|Signature\w*|AuthFailure|OptInRequired|NotAuthorized\w*)\) when calling|Error (?:when )?retrieving credentials",
     ),
@@ -375,7 +375,7 @@ pub const BUILTIN: &[Builtin] = &[
         "error-prefix",
         64,
         Unclassified,
-        r"(?i)^(?:\[?[\w./-]+\]?:? )?(?:error|fatal|critical|failure)(?: \(\w+\))?: |^(?:error|fatal) |^\xe2\x94\x82 Error: |^\s+(?:\xe2\xa8\xaf|error=)",
+        r"(?i)^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical|failure)(?: \(\w+\))?: |^(?:error|fatal) |^\xe2\x94\x82 Error: |^\s+(?:\xe2\xa8\xaf|error=)",
     ),
     (
         "error-level",
