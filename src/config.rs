@@ -23,20 +23,22 @@ use self::{
     rules::Rules,
     settings::{Gathered, Layers, Settings},
 };
-use crate::domain::nearest;
+use crate::{domain::nearest, evidence::rules::LogRules};
 
 /// Where configuration is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
 /// Top-level keys that hold lists of rules.
-pub const RULE_SECTIONS: [&str; 4] = ["classify", "pipelines", "receivers", "routes"];
+pub const RULE_SECTIONS: [&str; 5] = ["classify", "pipelines", "receivers", "routes", "log_rules"];
 
 /// A configuration, read and checked as far as that needs no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Settings of the process.
     pub settings: Settings,
-    /// Classification, receivers, routes.
+    /// Classification, receivers, routes, log rules.
     pub rules: Rules,
+    /// The log rules compiled, the built-in ones behind them.
+    pub log_rules: LogRules,
     /// The merged layers, for showing where each value came from.
     pub layers: Layers,
     /// The files it was read from, in order.
@@ -70,12 +72,17 @@ impl Config {
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
+        let log_rules = LogRules::with(rules.log_rules.clone()).map_err(|error| {
+            let what = format!("the log rules cannot be used together: {error}");
+            Problem::general(what, "use fewer or smaller patterns")
+        })?;
         let layers = gathered.merge(environment)?;
         let settings = Settings::read(&layers)?;
         check_receiver_names(&layers, &settings, &rules)?;
         Ok(Self {
             settings,
             rules,
+            log_rules,
             layers,
             files,
             files_hash: hash.finalize().into(),

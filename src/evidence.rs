@@ -1,6 +1,11 @@
 //! Reads the reason for a failure out of what a run left behind. Pure, as the core is: bytes in, one
 //! [`Finding`] out; who fetches the bytes, and from where, is not known here.
 
+pub mod clean;
+pub mod excerpt;
+pub mod rules;
+pub mod signature;
+
 use crate::domain::evidence::Finding;
 
 /// What a run left behind, as far as it could be read.

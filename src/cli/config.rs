@@ -20,6 +20,7 @@ use crate::domain::{
     classify::{Rule, Template},
     route::Route,
 };
+use crate::evidence::rules::LogRule;
 
 /// What to show.
 #[derive(Debug, Subcommand)]
@@ -89,6 +90,20 @@ fn show(config: &Config) {
         config.rules.receivers.iter().map(receiver_line),
     );
     section("routes", config.rules.routes.iter().map(route_line));
+    let log_rules = &config.rules.log_rules;
+    if !log_rules.is_empty() {
+        section("log_rules", log_rules.iter().map(log_rule_line));
+    }
+}
+
+fn log_rule_line(rule: &LogRule) -> String {
+    let LogRule {
+        name,
+        pattern,
+        weight,
+        class,
+    } = rule;
+    format!("{name}: {pattern} -> {class}, weight {weight}")
 }
 
 fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
@@ -196,6 +211,7 @@ fn as_json(config: &Config) -> Value {
         "classify": config.rules.classify.iter().map(rule_line).collect::<Vec<_>>(),
         "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
+        "log_rules": config.rules.log_rules.iter().map(log_rule_line).collect::<Vec<_>>(),
         "files": config.files,
     })
 }

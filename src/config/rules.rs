@@ -1,4 +1,7 @@
-//! The lists of a configuration, joined over the files in order: classification, receivers, routes.
+//! The lists of a configuration, joined over the files in order: classification, receivers, routes, and what
+//! logs say.
+
+mod log;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -7,12 +10,15 @@ use super::{
     pipelines, units,
     yaml::{Kind, Node},
 };
-use crate::domain::{
-    classify::{Assignments, Rule, Severity, Template, VARIABLES},
-    matcher::Matcher,
-    nearest,
-    pipeline::Pipeline,
-    route::Route,
+use crate::{
+    domain::{
+        classify::{Assignments, Rule, Severity, Template, VARIABLES},
+        matcher::Matcher,
+        nearest,
+        pipeline::Pipeline,
+        route::Route,
+    },
+    evidence::rules::LogRule,
 };
 
 /// Keys of a classification rule.
@@ -38,6 +44,9 @@ pub const SLACK_KEYS: [&str; 4] = [
 /// Keys of a route.
 pub const ROUTE_KEYS: [&str; 4] = ["match", "receiver", "digest", "continue"];
 
+/// Keys of a log rule.
+pub const LOG_RULE_KEYS: [&str; 5] = ["name", "pattern", "class", "weight", "example"];
+
 /// The lists of all files.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
@@ -51,6 +60,8 @@ pub struct Rules {
     pub pipelines: Vec<Pipeline>,
     /// Where the names of each pipeline stand.
     pub(super) pipeline_places: Vec<pipelines::Places>,
+    /// What lines of logs mean, before the built-in rules.
+    pub log_rules: Vec<LogRule>,
     /// Where each route names its receiver, for checking it once all files are read.
     route_places: Vec<Place>,
 }
@@ -91,6 +102,9 @@ impl Rules {
                 "classify" => self.read_rule(item),
                 "receivers" => self.read_receiver(item),
                 "pipelines" => self.read_pipeline(item),
+                "log_rules" => {
+                    log::read(item, &self.log_rules).map(|rule| self.log_rules.push(rule))
+                }
                 _ => self.read_route(item),
             };
             if let Err(problem) = read {

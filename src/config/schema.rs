@@ -3,6 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::settings::{Form, SETTINGS};
+use crate::{
+    domain::evidence::CAUSE_CLASSES,
+    evidence::rules::{MAX_WEIGHT, USER_WEIGHT},
+};
 
 /// The schema, for editors and for checking outside.
 pub fn schema() -> Value {
@@ -39,6 +43,14 @@ pub fn schema() -> Value {
         list(
             &route(),
             "In order; the first match wins unless `continue`.",
+        ),
+    );
+    insert(
+        &mut root,
+        &["log_rules"],
+        list(
+            &log_rule(),
+            "What lines of logs mean, before the built-in rules.",
         ),
     );
     let mut root = Value::Object(root);
@@ -198,6 +210,23 @@ fn route() -> Value {
             "receiver": text("Name of a receiver."),
             "digest": leaf(Form::Duration, None, "Collect non-critical incidents for this long."),
             "continue": { "type": "boolean", "default": false, "description": "Ask later routes too." },
+        },
+    })
+}
+
+fn log_rule() -> Value {
+    let classes: Vec<&str> = CAUSE_CLASSES.iter().map(|class| class.as_str()).collect();
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name", "pattern", "class"],
+        "properties": {
+            "name": text("Shown with what it finds; unique."),
+            "pattern": text("Regular expression on one line, without colours and the time before it."),
+            "class": { "enum": classes, "description": "What kind of cause it is." },
+            "weight": {
+                "type": "integer", "minimum": 1, "maximum": MAX_WEIGHT, "default": USER_WEIGHT,
+                "description": "The heaviest rule decides; none below 60 does.",
+            },
+            "example": text("A line that it must match, checked when the configuration is read."),
         },
     })
 }
