@@ -1,6 +1,8 @@
 //! Reads the reason for a failure out of what a run left behind. Pure, as the core is: bytes in, one
 //! [`Finding`] out; who fetches the bytes, and from where, is not known here.
 
+pub mod redact;
+
 use crate::domain::evidence::Finding;
 
 /// What a run left behind, as far as it could be read.
