@@ -1,9 +1,15 @@
 //! Reads the reason for a failure out of what a run left behind. Pure, as the core is: bytes in, one
 //! [`Finding`] out; who fetches the bytes, and from where, is not known here.
 
+mod clone;
+mod clue;
+mod join;
+mod junit;
+mod pod;
 pub mod redact;
+mod structured;
 
-use crate::domain::evidence::Finding;
+pub use join::{Examination, Reading, examine};
 
 /// What a run left behind, as far as it could be read.
 #[derive(Debug, Clone, Default)]
@@ -44,9 +50,4 @@ impl Remains {
             && self.junit.is_empty()
             && self.logs.is_empty()
     }
-}
-
-/// The reason, from the cheapest evidence that explains to the dearest. `None` when nothing does.
-pub fn explain(_remains: &Remains) -> Option<Finding> {
-    None
 }
