@@ -2,6 +2,7 @@
 //! lists joined over the files in order; both may stand in one file.
 
 pub mod error;
+pub mod redact;
 pub mod rules;
 pub mod schema;
 pub mod settings;
@@ -27,14 +28,14 @@ use crate::domain::nearest;
 /// Where configuration is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
 /// Top-level keys that hold lists of rules.
-pub const RULE_SECTIONS: [&str; 3] = ["classify", "receivers", "routes"];
+pub const RULE_SECTIONS: [&str; 4] = ["classify", "receivers", "routes", "redact"];
 
 /// A configuration, read and checked as far as that needs no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Settings of the process.
     pub settings: Settings,
-    /// Classification, receivers, routes.
+    /// Classification, receivers, routes, patterns to redact.
     pub rules: Rules,
     /// The merged layers, for showing where each value came from.
     pub layers: Layers,

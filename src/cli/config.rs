@@ -75,6 +75,14 @@ fn show(config: &Config) {
         config.rules.receivers.iter().map(receiver_line),
     );
     section("routes", config.rules.routes.iter().map(route_line));
+    section(
+        "redact",
+        config
+            .rules
+            .redact
+            .iter()
+            .map(|pattern| pattern.name.clone()),
+    );
 }
 
 fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
@@ -182,6 +190,7 @@ fn as_json(config: &Config) -> Value {
         "classify": config.rules.classify.iter().map(rule_line).collect::<Vec<_>>(),
         "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
+        "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
         "files": config.files,
     })
 }

@@ -1,17 +1,21 @@
-//! The lists of a configuration, joined over the files in order: classification, receivers, routes.
+//! The lists of a configuration, joined over the files in order: classification, receivers, routes, what to
+//! redact.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     error::{Place, Problem},
-    units,
+    redact, units,
     yaml::{Kind, Node},
 };
-use crate::domain::{
-    classify::{Assignments, Rule, Severity, Template, VARIABLES},
-    matcher::Matcher,
-    nearest,
-    route::Route,
+use crate::{
+    domain::{
+        classify::{Assignments, Rule, Severity, Template, VARIABLES},
+        matcher::Matcher,
+        nearest,
+        route::Route,
+    },
+    evidence::redact::OwnPattern,
 };
 
 /// Keys of a classification rule.
@@ -46,6 +50,8 @@ pub struct Rules {
     pub receivers: Vec<Receiver>,
     /// Routes, in order.
     pub routes: Vec<Route>,
+    /// Patterns of the operator's own secrets.
+    pub redact: Vec<OwnPattern>,
     /// Where each route names its receiver, for checking it once all files are read.
     route_places: Vec<Place>,
 }
@@ -85,6 +91,7 @@ impl Rules {
             let read = match section {
                 "classify" => self.read_rule(item),
                 "receivers" => self.read_receiver(item),
+                "redact" => redact::read(item).map(|pattern| self.redact.push(pattern)),
                 _ => self.read_route(item),
             };
             if let Err(problem) = read {

@@ -165,13 +165,11 @@ fn one_line(text: &str) -> String {
 
 /// At most `max` characters, the last of them an ellipsis when something is left out.
 fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        None => text.to_owned(),
-        Some(_) => {
-            let kept: String = text.chars().take(max.saturating_sub(1)).collect();
-            format!("{}…", kept.trim_end())
-        }
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
     }
+    let kept: String = text.chars().take(max.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
 }
 
 /// The line as a terminal shows its characters, so that no escape sequence and nothing invisible stands

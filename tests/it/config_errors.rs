@@ -1,5 +1,6 @@
 //! Every kind of mistake in a configuration: exit code 2, and a message with file, line, column and what to do.
 
+mod redact;
 mod secrets;
 
 use std::{fmt::Write as _, fs, path::Path};

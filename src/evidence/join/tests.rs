@@ -82,7 +82,10 @@ fn clone_failed() -> Vec<u8> {
         .into_bytes()
 }
 
+type Change = fn(&mut Remains);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn the_right_evidence_wins() {
     let all = || Remains {
         description: "Job failed.".to_owned(),
@@ -92,39 +95,39 @@ fn the_right_evidence_wins() {
         logs: vec![log("x\ncompile: undefined")],
         ..Remains::default()
     };
-    let with = |change: &dyn Fn(&mut Remains)| {
+    let with = |change: Change| {
         let mut remains = all();
         change(&mut remains);
         found(&remains)
     };
-    let cases: [(&str, &dyn Fn(&mut Remains), Origin, &str); 11] = [
+    let cases: [(&str, Change, Origin, &str); 11] = [
         (
             "a log that explains",
-            &|_| {},
+            |_| {},
             Origin::Log,
             "compile: undefined",
         ),
         (
             "a pod out of memory beats the log",
-            &|r| r.podinfo = Some(oom()),
+            |r| r.podinfo = Some(oom()),
             Origin::Pod,
             "container test used more memory than it may and was killed (OOMKilled)",
         ),
         (
             "a failed clone beats the log",
-            &|r| r.clone_records = Some(clone_failed()),
+            |r| r.clone_records = Some(clone_failed()),
             Origin::Clone,
             "fatal: no",
         ),
         (
             "a firm description beats all",
-            &|r| r.description = "Pod running timeout.".to_owned(),
+            |r| r.description = "Pod running timeout.".to_owned(),
             Origin::Description,
             "Pod running timeout.",
         ),
         (
             "a description that the pod explains gives way to it",
-            &|r| {
+            |r| {
                 r.description = "Pod pending timeout.".to_owned();
                 r.podinfo = Some(oom());
             },
@@ -133,19 +136,19 @@ fn the_right_evidence_wins() {
         ),
         (
             "a test report beats a log that only says that a test failed",
-            &|r| r.logs = vec![log("test: --- FAIL: TestA")],
+            |r| r.logs = vec![log("test: --- FAIL: TestA")],
             Origin::Junit,
             "TestA: want 1",
         ),
         (
             "a test report beats a log that says nothing",
-            &|r| r.logs = vec![log("exit status 1")],
+            |r| r.logs = vec![log("exit status 1")],
             Origin::Junit,
             "TestA: want 1",
         ),
         (
             "without a report the log's test line stands",
-            &|r| {
+            |r| {
                 r.logs = vec![log("test: --- FAIL: TestA")];
                 r.junit.clear();
             },
@@ -154,7 +157,7 @@ fn the_right_evidence_wins() {
         ),
         (
             "a kill beats a log that says nothing",
-            &|r| {
+            |r| {
                 r.logs = vec![log("exit status 1")];
                 r.junit.clear();
             },
@@ -163,7 +166,7 @@ fn the_right_evidence_wins() {
         ),
         (
             "finished.json comes last",
-            &|r| {
+            |r| {
                 r.logs.clear();
                 r.junit.clear();
                 r.podinfo = None;
@@ -173,7 +176,7 @@ fn the_right_evidence_wins() {
         ),
         (
             "the surest of several logs",
-            &|r| r.logs = vec![log("nothing"), log("auth: denied"), log("network: reset")],
+            |r| r.logs = vec![log("nothing"), log("auth: denied"), log("network: reset")],
             Origin::Log,
             "auth: denied",
         ),
@@ -335,15 +338,15 @@ fn with_line(line: &str, place: usize, before: &str, after: &str) -> Remains {
         }
         4 => {
             remains.clone_records = json(json!([{"failed": true, "commands": [
-            {"command": line, "output": said, "error": line}]}]))
+            {"command": line, "output": said, "error": line}]}]));
         }
         5 => {
             remains.podinfo = json(json!({"pod": {"status": {"containerStatuses": [
-            {"name": "t", "image": line, "state": {"waiting": {"reason": "ErrImagePull", "message": said}}}]}}}))
+            {"name": "t", "image": line, "state": {"waiting": {"reason": "ErrImagePull", "message": said}}}]}}}));
         }
         6 => {
             remains.podinfo = json(json!({"pod": {"status": {"containerStatuses": [
-            {"name": "t", "state": {"terminated": {"exitCode": 1, "message": said}}}]}}}))
+            {"name": "t", "state": {"terminated": {"exitCode": 1, "message": said}}}]}}}));
         }
         _ => remains.finished = json(json!({"metadata": {"error": said}})),
     }

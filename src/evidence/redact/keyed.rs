@@ -334,9 +334,9 @@ fn unquoted(value: &str) -> &str {
         return value;
     }
     let open = value.trim_start_matches('\\');
-    let quote = match open.strip_prefix('$').unwrap_or(open).chars().next() {
-        Some(quote @ ('"' | '\'' | '`')) => quote,
-        _ => return value,
+    let first = open.strip_prefix('$').unwrap_or(open).chars().next();
+    let Some(quote @ ('"' | '\'' | '`')) = first else {
+        return value;
     };
     let inner = open.trim_start_matches('$');
     let inner = inner.strip_prefix(quote).unwrap_or(inner);

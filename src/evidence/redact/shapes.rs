@@ -17,7 +17,7 @@ struct Shape {
 }
 
 /// Short minima on purpose: the window that was read may end within a token.
-const TOKENS: &str = r#"(?x)
+const TOKENS: &str = r"(?x)
     gh[pousr]_[A-Za-z0-9_]{4,} | github_pat_[A-Za-z0-9_]{4,}
   | gl(?:pat|ptt|rt|soat|dt|cbt|ft|imt|agent|oas|ffct)-[A-Za-z0-9_.-]{6,}
   | xox[a-z](?:\.xox[a-z])?-[A-Za-z0-9-]{4,} | xapp-[A-Za-z0-9-]{4,}
@@ -38,7 +38,7 @@ const TOKENS: &str = r#"(?x)
   | \beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_=+/-]*){0,4}[A-Za-z0-9_=+/-]*
   | LS0tLS1CRUdJTi[A-Za-z0-9+/=]*
   | \bPRIVATE\ KEY-----\\n.*
-"#;
+";
 
 const ADDRESS_USER: &str =
     r#"(?i)(?P<keep>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/?\#'"<>`]*|[^\s/:@'"<>`]+:[^\s'"<>`]*)@"#;
@@ -93,7 +93,7 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
         (PARAMETERS, "${keep}[redacted]", plain_parameter),
         (HEADERS, "${keep}[redacted]", plain_header),
         (
-            r#"(?i)(?P<keep>\b(?:bearer|basic|genie-?key)\s+)(?P<value>[A-Za-z0-9._~+/=-]{8,})"#,
+            r"(?i)(?P<keep>\b(?:bearer|basic|genie-?key)\s+)(?P<value>[A-Za-z0-9._~+/=-]{8,})",
             "${keep}[redacted]",
             |found| !looks_random(value(found)) && value(found).len() < 20,
         ),
