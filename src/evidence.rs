@@ -1,15 +1,19 @@
 //! Reads the reason for a failure out of what a run left behind. Pure, as the core is: bytes in, one
 //! [`Finding`] out; who fetches the bytes, and from where, is not known here.
 
+pub mod clean;
 mod clone;
 mod clue;
+pub mod excerpt;
 mod join;
 mod junit;
 mod pod;
 pub mod redact;
+pub mod rules;
+pub mod signature;
 mod structured;
 
-pub use join::{Examination, Reading, examine};
+pub use join::{Examination, examine, explain};
 
 /// What a run left behind, as far as it could be read.
 #[derive(Debug, Clone, Default)]

@@ -75,14 +75,10 @@ fn show(config: &Config) {
         config.rules.receivers.iter().map(receiver_line),
     );
     section("routes", config.rules.routes.iter().map(route_line));
-    section(
-        "redact",
-        config
-            .rules
-            .redact
-            .iter()
-            .map(|pattern| pattern.name.clone()),
-    );
+    let own = &config.rules.redact;
+    if !own.is_empty() {
+        section("redact", own.iter().map(|pattern| pattern.name.clone()));
+    }
 }
 
 fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {

@@ -4,28 +4,14 @@
 use super::{
     LogText, Remains, clone,
     clue::{Clue, Lines},
+    excerpt::{Reading, read_log},
     junit, pod,
     redact::Redactor,
+    rules::LogRules,
+    signature::signature,
     structured,
 };
-use crate::domain::evidence::{CauseClass, Evidence, Finding, LogLine, Origin, Signature};
-
-/// What a log says: the lines around the deciding one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
-    /// What kind of thing.
-    pub class: CauseClass,
-    /// The rule that chose the deciding line; `None` when none did and the last lines are shown.
-    pub rule: Option<String>,
-    /// How sure the rule is; the surest of several logs wins.
-    pub score: i64,
-    /// Name of the log's file.
-    pub file: String,
-    /// The lines, with their numbers in the file.
-    pub lines: Vec<LogLine>,
-    /// Index into [`Self::lines`] of the deciding one.
-    pub deciding: usize,
-}
+use crate::domain::evidence::{CauseClass, Evidence, Excerpt, Finding, Origin, Signature};
 
 /// A finding, and what could not be read on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +22,19 @@ pub struct Examination {
     pub notes: Vec<String>,
 }
 
+/// The reason, from the cheapest evidence that explains to the dearest. Nothing in it is secret.
+pub fn explain(remains: &Remains, rules: &LogRules, redactor: &Redactor) -> Finding {
+    examine(remains, rules, redactor).finding
+}
+
+/// The same, with what could not be read.
+pub fn examine(remains: &Remains, rules: &LogRules, redactor: &Redactor) -> Examination {
+    examine_with(remains, redactor, &|log| read_log(log, rules), &signature)
+}
+
 /// Looks at everything. `read` reads one log, which has no secrets any more; `sign` makes a signature of a
 /// class and a line.
-pub fn examine(
+fn examine_with(
     remains: &Remains,
     redactor: &Redactor,
     read: &dyn Fn(&LogText) -> Option<Reading>,
@@ -187,7 +183,7 @@ impl Join<'_> {
         origin: Origin,
         rule: Option<String>,
         headline: String,
-        excerpt: Option<crate::domain::evidence::Excerpt>,
+        excerpt: Option<Excerpt>,
     ) -> Evidence {
         let headline = if headline.is_empty() {
             class.words().to_owned()

@@ -5,6 +5,7 @@
 mod blocks;
 mod keyed;
 mod shapes;
+mod values;
 
 use std::sync::LazyLock;
 

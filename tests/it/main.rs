@@ -7,6 +7,7 @@ mod config_errors;
 mod config_show;
 mod context;
 mod core_laws;
+mod corpus;
 mod crash;
 mod deck_polling;
 mod delivery;

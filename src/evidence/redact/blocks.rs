@@ -7,7 +7,8 @@ use regex::Regex;
 
 use super::{
     MASK,
-    keyed::{Ahead, ahead, is_plain_value},
+    keyed::{Ahead, ahead},
+    values::is_plain_value,
 };
 
 /// What is to be done with a line.

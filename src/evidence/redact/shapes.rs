@@ -149,7 +149,7 @@ fn plain_header(found: &Captures<'_>) -> bool {
         || value.is_empty()
         || value.starts_with(['[', '$'])
         || value.starts_with("redacted]")
-        || super::keyed::is_plain_value(value)
+        || super::values::is_plain_value(value)
 }
 
 /// The line without what is known by its looks.

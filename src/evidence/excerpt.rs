@@ -1,0 +1,345 @@
+//! Finds the lines of a log that say why a run broke. Rules find candidates; the last step of the job that
+//! failed wins, and in it the first line of the heaviest rule, because errors cascade downwards and steps
+//! that were repeated fail upwards.
+
+mod scan;
+
+use std::ops::Range;
+
+use super::{
+    LogText,
+    clean::{self, KEPT_CHARS},
+    rules::{DECIDES, LogRules, VAGUE},
+};
+use crate::domain::evidence::{CauseClass, LogLine, MAX_EXCERPT_LINES};
+use scan::{Hit, Scan};
+
+/// What is read first, from the end, in bytes: nearly every failure is there.
+const TAIL: usize = 1 << 20;
+/// Lines shown before the deciding one.
+const ABOVE: usize = 3;
+/// Lines shown after the deciding one.
+const BELOW: usize = 10;
+/// Lines shown when no rule decides.
+const LAST: usize = 15;
+/// Hits further apart than this belong to different steps, also where no step is marked.
+const GAP: u64 = 60;
+/// How far above a vague line its reason is looked for, in lines.
+const REASON_WITHIN: u64 = 200;
+/// A network that failed this many lines before something else did has come back.
+const RECOVERED_AFTER: u64 = 12;
+
+/// What a log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// The log.
+    pub file: String,
+    /// What kind of thing went wrong.
+    pub class: CauseClass,
+    /// The rule that decided; `None` for the last lines of a log in which none did.
+    pub rule: Option<String>,
+    /// Weight of the rule and closeness to the end; below [`DECIDES`] when none decided.
+    pub score: u32,
+    /// Index into [`Self::lines`] of the deciding one.
+    pub deciding: usize,
+    /// At most [`MAX_EXCERPT_LINES`], each of at most [`KEPT_CHARS`] characters. Cleaned, **not redacted**.
+    pub lines: Vec<LogLine>,
+}
+
+/// Reads one log; `None` for one without a line.
+pub fn read_log(log: &LogText, rules: &LogRules) -> Option<Reading> {
+    let text = Text::new(log)?;
+    let tail = text.tail();
+    let near = Scan::new(text.bytes, tail.clone(), rules);
+    match near.decide(rules) {
+        Some(hit) if tail.start == text.lines_from || hit.weight > VAGUE => {
+            return Some(text.around(&near, &hit, rules));
+        }
+        None if tail.start == text.lines_from => return text.last_lines(&near, rules),
+        Some(_) | None => {}
+    }
+    let whole = Scan::new(text.bytes, text.lines_from..text.bytes.len(), rules);
+    match whole.decide(rules) {
+        Some(hit) => Some(text.around(&whole, &hit, rules)),
+        None => text.last_lines(&near, rules),
+    }
+}
+
+/// The bytes of a log and how its lines are counted.
+struct Text<'a> {
+    log: &'a LogText,
+    bytes: &'a [u8],
+    /// Where the first whole line begins.
+    lines_from: usize,
+}
+
+impl<'a> Text<'a> {
+    fn new(log: &'a LogText) -> Option<Self> {
+        let bytes = log.bytes.as_slice();
+        let whole = if log.starts_line {
+            0
+        } else {
+            memchr::memchr(b'\n', bytes).map_or(0, |newline| newline + 1)
+        };
+        // The only line there is beats none, even without its beginning.
+        let lines_from = if whole < bytes.len() { whole } else { 0 };
+        bytes
+            .iter()
+            .any(|byte| !byte.is_ascii_whitespace())
+            .then_some(Self {
+                log,
+                bytes,
+                lines_from,
+            })
+    }
+
+    fn tail(&self) -> Range<usize> {
+        let length = self.bytes.len();
+        let start = length.saturating_sub(TAIL);
+        if start <= self.lines_from {
+            return self.lines_from..length;
+        }
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        match memchr::memchr(b'\n', rest) {
+            Some(newline) if start + newline + 1 < length => start + newline + 1..length,
+            Some(_) | None => self.lines_from..length,
+        }
+    }
+
+    /// The number in the file of a line that begins at `offset`.
+    fn number_at(&self, offset: usize) -> Option<u64> {
+        let before = self.bytes.get(..offset)?;
+        let newlines = memchr::memchr_iter(b'\n', before).count();
+        Some(self.log.first_line? + newlines as u64)
+    }
+
+    /// The line at a range, with its number if the first one's is known.
+    fn line(&self, range: Range<usize>, number: Option<u64>) -> LogLine {
+        LogLine {
+            number,
+            text: clean::kept(&self.show(range)),
+        }
+    }
+
+    fn show(&self, range: Range<usize>) -> String {
+        // A line of megabytes is not cleaned to the end for its first 500 characters; what colours take of
+        // it is far less than the rest.
+        let most = range.start + clean::MATCHED_BYTES * 4;
+        let raw = self.bytes.get(range.start..range.end.min(most));
+        let raw = match raw {
+            // A progress bar's end is what counts.
+            Some(raw) if range.end > most => {
+                memchr::memrchr(b'\r', self.bytes.get(range.clone()).unwrap_or_default())
+                    .and_then(|turn| {
+                        self.bytes
+                            .get(range.start + turn..range.end.min(range.start + turn + most))
+                    })
+                    .filter(|last| last.len() > 1)
+                    .or(Some(raw))
+            }
+            raw => raw,
+        };
+        clean::line(raw.unwrap_or_default())
+    }
+
+    /// The deciding line with what is around it in its step.
+    fn around(&self, scan: &Scan, hit: &Hit, rules: &LogRules) -> Reading {
+        let step = scan.step_of(hit);
+        let first = hit.line.saturating_sub(ABOVE as u64).max(step.start);
+        let last_hit = scan.last_together(hit, rules, MAX_EXCERPT_LINES as u64 - ABOVE as u64);
+        let last = (hit.line + BELOW as u64)
+            .max(last_hit)
+            .min(step.end.saturating_sub(1).max(hit.line));
+        let begin = scan.offset_of(self.bytes, first);
+        let number = self.number_at(begin);
+        let mut lines: Vec<LogLine> = Vec::new();
+        let mut deciding = 0;
+        let rest = self.bytes.get(begin..).unwrap_or_default();
+        for (index, range) in (first..=last).zip(clean::line_ranges(rest)) {
+            let range = begin + range.start..begin + range.end;
+            let line = self.line(range, number.map(|number| number + (index - first)));
+            let repeated = lines.last().is_some_and(|before| before.text == line.text);
+            if index == hit.line {
+                if repeated {
+                    lines.pop();
+                }
+                deciding = lines.len();
+            } else if repeated || (line.text.trim().is_empty() && lines.is_empty()) {
+                continue;
+            }
+            lines.push(line);
+            if lines.len() == MAX_EXCERPT_LINES {
+                break;
+            }
+        }
+        while lines.len() > deciding + 1
+            && lines.last().is_some_and(|line| line.text.trim().is_empty())
+        {
+            lines.pop();
+        }
+        let rule = rules.rule(hit.rule);
+        Reading {
+            file: self.log.file.clone(),
+            class: rule.map_or(CauseClass::Unclassified, |rule| rule.class),
+            rule: rule.map(|rule| rule.name.to_string()),
+            score: hit.weight + scan.closeness(hit),
+            deciding,
+            lines,
+        }
+    }
+
+    /// The last lines that are not noise, for a log in which nothing decides.
+    fn last_lines(&self, scan: &Scan, rules: &LogRules) -> Option<Reading> {
+        let mut picked: Vec<(Range<usize>, u32)> = Vec::new();
+        let mut spare: Option<Range<usize>> = None;
+        let mut end = self.bytes.len();
+        let mut before = String::new();
+        while picked.len() < LAST && end > scan.range().start {
+            let body = self.bytes.get(..end)?;
+            let body = body.strip_suffix(b"\n").unwrap_or(body);
+            let start = memchr::memrchr(b'\n', body)
+                .map_or(0, |newline| newline + 1)
+                .max(scan.range().start);
+            let range = start..body.len().max(start);
+            end = start;
+            let text = self.show(range.clone());
+            if text.trim().is_empty() || text == before {
+                continue;
+            }
+            let matched = clean::text_without_stamps(&text).as_bytes();
+            let matched = clean::matched(matched);
+            if rules.is_noise(matched) {
+                spare = spare.or(Some(range));
+                continue;
+            }
+            let weight = rules
+                .meaning(matched)
+                .rule
+                .and_then(|rule| rules.rule(rule));
+            picked.push((range, weight.map_or(DECIDES - 1, |rule| rule.weight)));
+            before = text;
+        }
+        if picked.is_empty() {
+            picked.push((spare?, DECIDES - 1));
+        }
+        picked.reverse();
+        // The last line that is not itself a consequence, else simply the last.
+        let last = picked.len() - 1;
+        let deciding = picked
+            .iter()
+            .rposition(|(_, weight)| *weight >= DECIDES - 1)
+            .unwrap_or(last);
+        let lines = picked
+            .into_iter()
+            .map(|(range, _)| {
+                let number = self.number_at(range.start);
+                self.line(range, number)
+            })
+            .collect();
+        Some(Reading {
+            file: self.log.file.clone(),
+            class: CauseClass::Unclassified,
+            rule: None,
+            score: 0,
+            deciding,
+            lines,
+        })
+    }
+}
+
+impl Scan {
+    /// The line that decides; `None` when no rule does.
+    fn decide(&self, rules: &LogRules) -> Option<Hit> {
+        let counts = |hit: &&Hit| hit.weight >= DECIDES && !self.was_retried(hit);
+        let all: Vec<&Hit> = self.hits().iter().filter(counts).collect();
+        let working: Vec<&Hit> = all.iter().filter(|hit| !hit.cleanup).copied().collect();
+        // What fails while tidying up counts only when nothing failed before.
+        let alive = if working.is_empty() { all } else { working };
+        let last = *alive.last()?;
+        let alive: Vec<&Hit> = alive
+            .iter()
+            .filter(|hit| !has_recovered(rules, hit, last))
+            .copied()
+            .collect();
+        let best = best_of(step_with(&alive, alive.len().checked_sub(1)?))?;
+        if best.weight > VAGUE {
+            return Some(*best);
+        }
+        // A vague line is only the echo of one above it, if there is one that says more.
+        let mut index = alive.partition_point(|hit| hit.line < best.line);
+        while let Some(before) = index.checked_sub(1) {
+            let step = step_with(&alive, before);
+            let reason = best_of(step).filter(|reason| reason.weight > VAGUE);
+            if let Some(reason) = reason
+                && self.explains(rules, reason, best)
+            {
+                return Some(*reason);
+            }
+            index = before + 1 - step.len();
+        }
+        Some(*best)
+    }
+
+    fn explains(&self, rules: &LogRules, reason: &Hit, vague: &Hit) -> bool {
+        let class = |hit: &Hit| rules.rule(hit.rule).map(|rule| rule.class);
+        let same = class(vague).is_some_and(|class| class != CauseClass::Unclassified)
+            && class(vague) == class(reason);
+        same || vague.line - reason.line <= REASON_WITHIN
+    }
+
+    /// Whether what failed was tried again right after.
+    fn was_retried(&self, hit: &Hit) -> bool {
+        let retries = self.retries();
+        let next = retries.partition_point(|&line| line < hit.line);
+        retries.get(next).is_some_and(|&line| line <= hit.line + 2)
+    }
+}
+
+/// What a network or a rate limit refused may have been granted later: when something of another kind fails
+/// well after it, that is the reason.
+fn has_recovered(rules: &LogRules, hit: &Hit, last: &Hit) -> bool {
+    let passing = rules.rule(hit.rule).is_some_and(|rule| {
+        matches!(
+            rule.class,
+            CauseClass::Network | CauseClass::RateLimit | CauseClass::Timeout
+        )
+    });
+    passing
+        && hit.rule != last.rule
+        && last.step != hit.step
+        && last.line > hit.line + RECOVERED_AFTER
+}
+
+/// The hits of one step, of which the one at `index` is the last.
+fn step_with<'a>(hits: &'a [&'a Hit], index: usize) -> &'a [&'a Hit] {
+    let upto = hits.get(..=index).unwrap_or_default();
+    let Some(last) = upto.last() else {
+        return upto;
+    };
+    let mut start = index;
+    let mut line = last.line;
+    for (place, hit) in upto.iter().enumerate().rev() {
+        if hit.step != last.step || line - hit.line > GAP {
+            break;
+        }
+        start = place;
+        line = hit.line;
+    }
+    upto.get(start..).unwrap_or_default()
+}
+
+/// Of the heaviest, the first.
+fn best_of<'a>(hits: &[&'a Hit]) -> Option<&'a Hit> {
+    hits.iter().copied().reduce(|best, next| {
+        if next.weight > best.weight {
+            next
+        } else {
+            best
+        }
+    })
+}
+
+const _: () = assert!(ABOVE + BELOW < MAX_EXCERPT_LINES && KEPT_CHARS <= 500);
+
+#[cfg(test)]
+mod tests;
