@@ -48,7 +48,7 @@ pub struct Redacted {
 /// A line without any of these has nothing for the built-in patterns.
 static TRIGGER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
-        r"(?i)://|key|token|secret|pass|pwd|auth|cred|bearer|basic|sig|cookie|[?&;]|hmac|dsn|webhook|hooks|gh[pousr]_|github_pat|gl[a-z]+-|xox|xapp|aiza|ya29|1//0|gocspx|akia|asia|iqojb3|fwogz|fqogz|npm_|pypi-|rubygems|oy2|hv[sbr]\.|[sb]\.[a-z0-9]{24}|[srp]k_|sk[-0-9a-f]|sg\.|xkeysib|do[opr]_v1|atlasv1|sq[upa]_|cmvmd|dckr_|dapi|hf_|gl[sc]a?_|nrak|shp|whsec|akcp|age-sec|lin_api|pmak|sntry|atatt|atbb|[0-9]{8}:|\.[a-z0-9_-]{6}\.|eyj|ls0t|-----|login|curl|wget|-u|-p|user|_pin|_pat|session|name|machine|account|telegram|discord|slack|office|zapier",
+        r"(?i)://|key|token|secret|pass|pwd|auth|cred|bearer|basic|sig|cookie|[?&;]|hmac|dsn|webhook|hooks|gh[pousr]_|github_pat|gl[a-z]+-|xox|xapp|aiza|ya29|1//0|gocspx|akia|asia|iqojb3|fwogz|fqogz|npm_|pypi-|rubygems|oy2|hv[sbr]\.|[sb]\.[a-z0-9]{24}|[srp]k_|sk[-0-9a-f]|sg\.|xkeysib|do[opr]_v1|atlasv1|sq[upa]_|dckr_|dapi|hf_|gl[sc]a?_|nrak|shp|whsec|akc|cmvm|[a-z0-9_-]{32}|age-sec|lin_api|pmak|sntry|atatt|atbb|[0-9]{8}:|\.[a-z0-9_-]{6}\.|eyj|ls0t|-----|login|curl|wget|-u|-p|user|_pin|_pat|session|name|machine|account|telegram|discord|slack|office|zapier",
     )
     .ok()
 });

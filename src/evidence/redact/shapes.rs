@@ -29,16 +29,19 @@ const TOKENS: &str = r"(?x)
   | [srp]k_(?:live|test)_[A-Za-z0-9]{4,} | whsec_[A-Za-z0-9+/=]{4,}
   | \bSG\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)? | \bSK[0-9a-f]{16,} | xkeysib-[A-Za-z0-9-]{6,} | \bkey-[0-9a-f]{16,}
   | do[opr]_v1_[0-9a-f]{4,} | \bsk-(?:ant|proj|svcacct|or)-[A-Za-z0-9_-]{6,} | \bsk-[A-Za-z0-9]{20,}
-  | [A-Za-z0-9]{10,}\.atlasv1\.[A-Za-z0-9_-]* | \bsq[upa]_[0-9a-f]{8,} | \bAKCp[A-Za-z0-9]{8,} | \bcmVmdGtu[A-Za-z0-9]{8,}
+  | [A-Za-z0-9]{10,}\.atlasv1\.[A-Za-z0-9_-]* | \bsq[upa]_[0-9a-f]{8,} | \bAKC[A-Za-z0-9]{16,} | \bcmVm[A-Za-z0-9]{24,}
   | dckr_[a-z]{3}_[A-Za-z0-9_-]{6,} | \bdapi[0-9a-f]{16,} | \bhf_[A-Za-z0-9]{16,} | glsa_[A-Za-z0-9_]{6,} | \bglc_[A-Za-z0-9+/=]{10,}
   | NRAK-[A-Z0-9]{6,} | shp(?:at|ss|ca|pa)_[0-9a-f]{6,} | lin_api_[A-Za-z0-9]{6,} | PMAK-[0-9a-f-]{10,}
   | sntry[su]_[A-Za-z0-9_=+/-]{6,} | ATATT3[A-Za-z0-9_=-]{6,} | ATBB[A-Za-z0-9]{20,} | secret_[A-Za-z0-9]{40,}
   | AGE-SECRET-KEY-1[A-Z0-9]* | \b[0-9]{8,10}:[A-Za-z0-9_-]{35}
-  | \b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20,}
+  | \b[MNO][A-Za-z0-9_-]{16,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20,}
   | \beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_=+/-]*){0,4}[A-Za-z0-9_=+/-]*
   | LS0tLS1CRUdJTi[A-Za-z0-9+/=]*
   | \bPRIVATE\ KEY-----\\n.*
 ";
+
+/// Long words, which are judged by themselves, and checksums, so that their parts are not taken for such.
+const RANDOM: &str = r"\b(?:h1:|sha[0-9]+[-:])[A-Za-z0-9+/=]+|[A-Za-z0-9_-]{32,}";
 
 const ADDRESS_USER: &str =
     r#"(?i)(?P<keep>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s/?\#'"<>`]*|[^\s/:@'"<>`]+:[^\s'"<>`]*)@"#;
@@ -74,7 +77,7 @@ const PARAMETERS: &str = r#"(?ix)
 
 const HEADERS: &str = r#"(?ix)
     (?P<keep> \b (?: (?:proxy-)?authorization | (?:set-)?cookie | x-[a-z-]*(?:token|key|secret|auth|signature)[a-z0-9-]*
-        | private-token | job-token | deploy-token | circle-token | dd-api-key | dd-application-key | api-key | apikey )
+        | x-[a-z-]*-api | fastly-key | private-token | job-token | deploy-token | circle-token | dd-api-key | dd-application-key | api-key | apikey )
       (?: \\*["'] )? \s* [:=] \s* (?: \\*["'\[] )*
       (?: (?:bearer|basic|token|negotiate|digest|apikey|genie-?key|splunk|sso-key|bot|aws4-hmac-sha256) \s+ )? )
     (?P<value> [^\s"'\\\[\]][^"'\\]* ) "#;
@@ -103,6 +106,10 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
             never,
         ),
         (TOKENS, MASK, never),
+        (RANDOM, MASK, |found| {
+            let word = found.get(0).map_or("", |word| word.as_str());
+            word.contains(':') || word.starts_with("sha") || !is_jumbled(word)
+        }),
     ]
     .into_iter()
     .filter_map(|(pattern, replacement, innocent)| {
@@ -134,6 +141,25 @@ fn plain_user(found: &Captures<'_>) -> bool {
 fn plain_parameter(found: &Captures<'_>) -> bool {
     let value = value(found);
     value.starts_with('[') || value.starts_with('$')
+}
+
+/// Whether capitals, small letters and digits follow each other as in no name that people or programs give.
+fn is_jumbled(word: &str) -> bool {
+    let kind = |c: char| {
+        (
+            c.is_ascii_uppercase(),
+            c.is_ascii_lowercase(),
+            c.is_ascii_digit(),
+        )
+    };
+    let kinds: Vec<_> = word.chars().map(kind).collect();
+    let changes = kinds
+        .windows(2)
+        .filter(|pair| pair.first() != pair.last())
+        .count();
+    let has = |wanted| kinds.contains(&wanted);
+    let all = has((true, false, false)) && has((false, true, false)) && has((false, false, true));
+    all && changes * 5 >= word.len() * 2
 }
 
 /// `Authorization: failed` is prose, and so is a header named without its value.
@@ -180,6 +206,6 @@ mod tests {
 
     #[test]
     fn every_shape_compiles() {
-        assert_eq!(SHAPES.len(), 8);
+        assert_eq!(SHAPES.len(), 9);
     }
 }
