@@ -152,7 +152,14 @@ fn group<'t>(found: &Captures<'t>, name: &str) -> &'t str {
 fn is_keyed_secret(line: &str, found: &Captures<'_>) -> bool {
     let (key, sep, raw) = (group(found, "key"), group(found, "sep"), value(found));
     let inner = unquoted(raw);
-    if speaks_about(key) || is_plain_value(inner) || is_code(sep, raw) || is_plain_for(key, inner) {
+    // `google-auth==2.38.0`, as pip writes it.
+    let pinned = raw.strip_prefix('=').is_some_and(is_version_or_number);
+    if pinned
+        || speaks_about(key)
+        || is_plain_value(inner)
+        || is_code(sep, raw)
+        || is_plain_for(key, inner)
+    {
         return false;
     }
     if !sep.contains(':') || sep.contains('=') {

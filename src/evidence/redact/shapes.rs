@@ -152,7 +152,11 @@ fn is_jumbled(word: &str) -> bool {
             c.is_ascii_digit(),
         )
     };
-    let kinds: Vec<_> = word.chars().map(kind).collect();
+    let kinds: Vec<_> = word
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(kind)
+        .collect();
     let changes = kinds
         .windows(2)
         .filter(|pair| pair.first() != pair.last())

@@ -105,6 +105,26 @@ fn none_of_the_kinds_that_others_planted_leaves() {
 }
 
 #[test]
+fn the_deciding_lines_of_the_corpus_stay_readable() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/corpus");
+    let cases = std::fs::read_to_string(format!("{folder}/cases.json")).unwrap();
+    let cases: Vec<serde_json::Value> = serde_json::from_str(&cases).unwrap();
+    let mut changed = Vec::new();
+    for case in &cases {
+        let file = case["file"].as_str().unwrap();
+        let text = std::fs::read(format!("{folder}/{file}")).unwrap();
+        let redacted = Redactor::default().text(&String::from_utf8_lossy(&text));
+        let number = case["deciding_line"].as_u64().unwrap();
+        let line = &redacted.lines()[usize::try_from(number).unwrap() - 1];
+        if line.contains(MASK) {
+            changed.push(format!("{file}:{number}: {line}"));
+        }
+    }
+    assert!(cases.len() >= 60, "{}", cases.len());
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
+
+#[test]
 fn what_is_no_secret_stays_as_it_is() {
     let mut seen = 0;
     let mut changed = Vec::new();

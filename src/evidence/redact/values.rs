@@ -236,8 +236,11 @@ pub(super) fn is_plain_value(value: &str) -> bool {
     PLAIN.as_ref().is_some_and(|regex| regex.is_match(value))
 }
 
-/// `1000:1000` and `root:root` are users, not a password.
+/// `1000:1000` and `root:root` are users, and `date -u +%H:%M` takes a format; none is a password.
 pub(super) fn is_ids(value: &str) -> bool {
+    if unquoted(value).starts_with("+%") {
+        return true;
+    }
     unquoted(value)
         .split_once(':')
         .is_some_and(|(user, group)| {
