@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod pipelines;
+pub mod redact;
 pub mod rules;
 pub mod schema;
 pub mod settings;
@@ -28,14 +29,21 @@ use crate::{domain::nearest, evidence::rules::LogRules};
 /// Where configuration is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
 /// Top-level keys that hold lists of rules.
-pub const RULE_SECTIONS: [&str; 5] = ["classify", "pipelines", "receivers", "routes", "log_rules"];
+pub const RULE_SECTIONS: [&str; 6] = [
+    "classify",
+    "pipelines",
+    "receivers",
+    "routes",
+    "log_rules",
+    "redact",
+];
 
 /// A configuration, read and checked as far as that needs no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Settings of the process.
     pub settings: Settings,
-    /// Classification, receivers, routes, log rules.
+    /// The lists.
     pub rules: Rules,
     /// The log rules compiled, the built-in ones behind them.
     pub log_rules: LogRules,

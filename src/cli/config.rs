@@ -94,6 +94,10 @@ fn show(config: &Config) {
     if !log_rules.is_empty() {
         section("log_rules", log_rules.iter().map(log_rule_line));
     }
+    let own = &config.rules.redact;
+    if !own.is_empty() {
+        section("redact", own.iter().map(|pattern| pattern.name.clone()));
+    }
 }
 
 fn log_rule_line(rule: &LogRule) -> String {
@@ -212,6 +216,7 @@ fn as_json(config: &Config) -> Value {
         "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
         "log_rules": config.rules.log_rules.iter().map(log_rule_line).collect::<Vec<_>>(),
+        "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
         "files": config.files,
     })
 }

@@ -1,5 +1,5 @@
-//! The lists of a configuration, joined over the files in order: classification, receivers, routes, and what
-//! logs say.
+//! The lists of a configuration, joined over the files in order: classification, pipelines, receivers, routes,
+//! what logs say, and what to take out of them.
 
 mod log;
 
@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     error::{Place, Problem},
-    pipelines, units,
+    pipelines, redact, units,
     yaml::{Kind, Node},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         pipeline::Pipeline,
         route::Route,
     },
-    evidence::rules::LogRule,
+    evidence::{redact::OwnPattern, rules::LogRule},
 };
 
 /// Keys of a classification rule.
@@ -62,6 +62,8 @@ pub struct Rules {
     pub(super) pipeline_places: Vec<pipelines::Places>,
     /// What lines of logs mean, before the built-in rules.
     pub log_rules: Vec<LogRule>,
+    /// Patterns of the operator's own secrets.
+    pub redact: Vec<OwnPattern>,
     /// Where each route names its receiver, for checking it once all files are read.
     route_places: Vec<Place>,
 }
@@ -105,6 +107,7 @@ impl Rules {
                 "log_rules" => {
                     log::read(item, &self.log_rules).map(|rule| self.log_rules.push(rule))
                 }
+                "redact" => redact::read(item).map(|pattern| self.redact.push(pattern)),
                 _ => self.read_route(item),
             };
             if let Err(problem) = read {

@@ -53,6 +53,14 @@ pub fn schema() -> Value {
             "What lines of logs mean, before the built-in rules.",
         ),
     );
+    insert(
+        &mut root,
+        &["redact"],
+        list(
+            &redact(),
+            "Regular expressions of secrets; what they match is taken out of logs before anything is kept.",
+        ),
+    );
     let mut root = Value::Object(root);
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root
@@ -199,6 +207,21 @@ fn receiver() -> Value {
                 },
             },
         },
+    })
+}
+
+fn redact() -> Value {
+    json!({
+        "oneOf": [
+            { "type": "string" },
+            {
+                "type": "object", "additionalProperties": false, "required": ["pattern"],
+                "properties": {
+                    "pattern": text("Regular expression; looked for in each line."),
+                    "name": text("For people; by default the pattern itself."),
+                },
+            },
+        ],
     })
 }
 

@@ -16,9 +16,12 @@ use super::{
     error::{ConfigError, Place, Problem},
     rules::{Receiver, SecretSource},
 };
-use crate::domain::{
-    policy::Policy,
-    route::{Reach, Routing},
+use crate::{
+    domain::{
+        policy::Policy,
+        route::{Reach, Routing},
+    },
+    evidence::redact::Redactor,
 };
 
 /// A concrete receiver with its secret.
@@ -39,6 +42,8 @@ pub struct Snapshot {
     pub config: Config,
     /// Its deciding part.
     pub policy: Policy,
+    /// Takes secrets out of logs.
+    pub redactor: Redactor,
     /// Concrete receivers by name: `platform`, `by-service/s3`.
     pub destinations: BTreeMap<String, Destination>,
     /// Of files and secrets; equal means nothing changed.
@@ -84,6 +89,11 @@ impl Config {
         }
     }
 
+    /// What takes secrets out of logs: the built-in patterns and those of the list `redact`.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.rules.redact.clone())
+    }
+
     /// Reads the secrets and checks what only a daemon needs: a default receiver, readable secret files.
     pub fn snapshot(
         self,
@@ -112,6 +122,7 @@ impl Config {
         }
         let policy = self.policy(receivers, first_start);
         Ok(Snapshot {
+            redactor: self.redactor(),
             config: self,
             policy,
             destinations,

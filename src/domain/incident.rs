@@ -322,6 +322,9 @@ impl Incident {
             }),
             ask: latest.ask.clone(),
             links: self.links(),
+            evidence: None,
+            evidence_note: None,
+            log_link: None,
         }
     }
 

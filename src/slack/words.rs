@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     blocks::{Look, Room},
+    reason,
     text::{code, date, inline, link, percent_encode, utc},
 };
 use crate::domain::{
@@ -180,7 +181,7 @@ pub(super) fn sentence(notification: &Notification) -> String {
         return [headline, names].join(": ");
     };
     let story = single_story(notification.event, item, utc);
-    let what = inline(&item.what, 300);
+    let what = inline(&reason::in_words(item), 300);
     if notification.event == Event::Recovered || what.is_empty() {
         format!("{headline}. {story}.")
     } else {
@@ -329,7 +330,7 @@ pub(super) fn line(
         parts.push(format!("({} new)", item.new_failures));
     }
     parts.extend(first_link(item, look, room));
-    let what = inline(&item.what, room.line_what);
+    let what = inline(&reason::in_words(item), room.line_what);
     if with_what && healed.is_none() && !what.is_empty() {
         parts.push(format!("– {what}"));
     }
@@ -346,8 +347,11 @@ fn first_link(item: &Item, look: &Look, room: &Room) -> Option<String> {
 
 /// All links of one item, in their order.
 pub(super) fn links(item: &Item, look: &Look, room: &Room) -> Vec<String> {
-    item.links
+    let (first, others) = item.links.split_at(item.links.len().min(1));
+    first
         .iter()
+        .chain(&item.log_link)
+        .chain(others)
         .take(room.links)
         .filter_map(|one| link(&one.url, &one.label, room.url))
         .chain(why(item, look, room))

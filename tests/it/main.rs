@@ -19,6 +19,7 @@ mod inside;
 mod limits;
 mod preview;
 mod program;
+mod redaction;
 mod reload;
 mod shipped_configs;
 mod storm;
