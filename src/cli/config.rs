@@ -75,6 +75,15 @@ fn show(config: &Config) {
         config.rules.receivers.iter().map(receiver_line),
     );
     section("routes", config.rules.routes.iter().map(route_line));
+    let artifacts = &config.artifacts;
+    section(
+        "artifacts.defaults",
+        artifacts.defaults.iter().map(ToString::to_string),
+    );
+    section(
+        "artifacts.endpoints",
+        artifacts.endpoints.iter().map(ToString::to_string),
+    );
 }
 
 fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
@@ -182,6 +191,8 @@ fn as_json(config: &Config) -> Value {
         "classify": config.rules.classify.iter().map(rule_line).collect::<Vec<_>>(),
         "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
+        "artifacts.defaults": config.artifacts.defaults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "artifacts.endpoints": config.artifacts.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "files": config.files,
     })
 }

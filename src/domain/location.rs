@@ -197,6 +197,15 @@ pub enum Strategy {
 pub const STRATEGIES: [&str; 3] = ["explicit", "legacy", "single"];
 
 impl Strategy {
+    /// The word used by Prow.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Explicit => "explicit",
+            Self::Legacy => "legacy",
+            Self::Single => "single",
+        }
+    }
+
     /// The strategy of a word.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
@@ -258,7 +267,7 @@ mod tests {
     #[test]
     fn every_strategy_is_found_by_its_word() {
         for word in STRATEGIES {
-            assert!(Strategy::parse(word).is_some(), "{word}");
+            assert_eq!(Strategy::parse(word).map(Strategy::as_str), Some(word));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use config::{ConfigError as LayerError, Source, Value, ValueKind};
 
-use super::table::{EXTENDED, Form, SETTINGS, Setting, children, read_form};
+use super::table::{EXTENDED, Form, LISTS, SETTINGS, Setting, children, read_form};
 use crate::{
     config::{
         error::{ConfigError, Place, Problem},
@@ -77,7 +77,7 @@ impl Gathered {
             }
             return;
         }
-        if matches!(node.kind, Kind::Null) {
+        if matches!(node.kind, Kind::Null) || LISTS.contains(&key) {
             return;
         }
         let below = children(key);
@@ -139,6 +139,22 @@ impl Gathered {
             places: self.places,
         })
     }
+}
+
+/// The lists of [`LISTS`] that stand directly below a section.
+pub fn lists_below<'a>(
+    section: &'a str,
+    node: &'a Node,
+) -> impl Iterator<Item = (&'static str, &'a Node)> {
+    let entries: &[(String, Place, Node)] = match &node.kind {
+        Kind::Map(entries) => entries,
+        Kind::Null | Kind::Text(_) | Kind::List(_) => &[],
+    };
+    entries.iter().filter_map(move |(key, _, value)| {
+        let whole = format!("{section}.{key}");
+        let list = LISTS.into_iter().find(|list| *list == whole)?;
+        Some((list, value))
+    })
 }
 
 /// Adds to a list, once.

@@ -39,6 +39,7 @@ pub(crate) struct Metadata<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names are Prow's")]
 pub(crate) struct Spec<'a> {
     #[serde(borrow)]
     pub(crate) r#type: Text<'a>,

@@ -38,6 +38,7 @@ struct Metadata {
 }
 
 #[derive(Deserialize, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Prow's")]
 struct Spec {
     r#type: Option<String>,
     agent: Option<String>,

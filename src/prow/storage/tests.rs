@@ -281,8 +281,8 @@ fn logs_are_named_after_the_containers_when_there_are_several() {
     let logs_of = |decorated, containers: &[&str]| {
         let containers = containers.iter().map(|name| (*name).to_owned()).collect();
         logs(&Artifacts {
-            decorated,
             containers,
+            decorated,
             ..Artifacts::default()
         })
         .unwrap()
