@@ -2,13 +2,14 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
+use http_body_util::BodyExt as _;
 use object_store::{
     ClientOptions,
     client::{
         HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
     },
 };
-use reqwest::{Client, header};
+use reqwest::{Client, StatusCode, header};
 
 use crate::http::{Http, HttpError as SetupError, Trust, is_public};
 
@@ -22,6 +23,18 @@ pub(super) enum Refusal {
     #[error("an HTML page came, most likely of a login or of a failing proxy")]
     Html,
 }
+
+/// An answer that is no object. Typed here because the object store makes text of it.
+#[derive(Debug, thiserror::Error)]
+#[error("it answered {status} {code}")]
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    /// The word for the error in S3's and GCS's XML; empty without one.
+    pub(super) code: String,
+}
+
+/// Length of an error's body that is looked at, in bytes.
+const MAX_ERROR: usize = 8192;
 
 /// Makes [`Guarded`] clients for an object store and its credentials.
 #[derive(Debug, Clone)]
@@ -100,8 +113,34 @@ impl Guarded {
         if is_html && response.status().is_success() {
             return Err(refused(Refusal::Html));
         }
-        Ok(response)
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(answered(response).await)
     }
+}
+
+/// Makes an error of an answer that is no object; one that may pass is tried again at once.
+async fn answered(response: HttpResponse) -> HttpError {
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut text = Vec::new();
+    while text.len() < MAX_ERROR
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    let text = String::from_utf8_lossy(&text);
+    let code = text.split_once("<Code>");
+    let code = code.and_then(|(_, rest)| Some(rest.split_once("</Code>")?.0));
+    let plain = |code: &&str| code.len() < 60 && code.chars().all(|c| c.is_ascii_alphanumeric());
+    let kind = if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        HttpErrorKind::Request
+    } else {
+        HttpErrorKind::Unknown
+    };
+    let code = code.filter(plain).unwrap_or_default().to_owned();
+    HttpError::new(kind, Answered { status, code })
 }
 
 impl HttpService for Guarded {

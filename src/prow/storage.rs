@@ -174,6 +174,16 @@ fn logs(artifacts: &Artifacts) -> Result<Logs, Refused> {
 const MAX_CONTAINERS: usize = 20;
 
 impl Layout {
+    /// A bucket in which pull requests' folders always name org and repository.
+    pub fn explicit(root: Location) -> Self {
+        Self {
+            root,
+            strategy: Strategy::Explicit,
+            default_org: String::new(),
+            default_repo: String::new(),
+        }
+    }
+
     /// The layout that a run carries itself.
     fn of_run(artifacts: &Artifacts) -> Result<Option<Self>, Refused> {
         let Some(bucket) = &artifacts.bucket else {
