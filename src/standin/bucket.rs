@@ -179,8 +179,7 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    // Clients may write the slashes of a key either way.
-    let path = uri.path().trim_start_matches('/').replace("%2F", "/");
+    let path = decoded(uri.path().trim_start_matches('/'));
     let (object, fault, listing) = {
         let mut shared = lock(&shared);
         shared.requests.push(format!("{method} {path}"));
@@ -209,6 +208,18 @@ async fn answer(
         return error(404, "NoSuchKey");
     };
     serve(&object, &method, &headers, drip)
+}
+
+/// A path as it was before a client encoded it.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.extend(code);
+        bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn error(status: u16, code: &str) -> Response {
