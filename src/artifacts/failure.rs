@@ -62,7 +62,7 @@ pub(super) fn sort(error: &object_store::Error) -> Option<Failure> {
     if let Some(refusal) = chain().find_map(|error| error.downcast_ref::<Refusal>()) {
         return Some(Failure::of_endpoint(refusal.to_string()));
     }
-    if chain().any(|error| error.is::<WrongAddress>()) {
+    if chain().any(<dyn Error>::is::<WrongAddress>) {
         return Some(Failure::of_endpoint(
             "its host resolves to no public address and no entry of artifacts.endpoints names it",
         ));
@@ -92,7 +92,7 @@ pub(super) fn sort(error: &object_store::Error) -> Option<Failure> {
         Failure::of_endpoint(format!(
             "no connection ({innermost}); check the address, DNS and the network policy"
         ))
-    } else if chain().any(|error| error.is::<reqwest::Error>()) {
+    } else if chain().any(<dyn Error>::is::<reqwest::Error>) {
         Failure::of_endpoint(format!("the answer broke off ({innermost})"))
     } else {
         Failure::of_endpoint(format!("the answer makes no sense ({innermost})"))

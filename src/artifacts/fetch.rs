@@ -182,8 +182,7 @@ impl Folder<'_> {
         let mut stream = self.get(path, options).await.ok()??.into_stream();
         let mut count = 0;
         while let Some(chunk) = stream.next().await {
-            let ends = chunk.ok()?.iter().filter(|byte| **byte == b'\n').count();
-            count += ends as u64;
+            count += memchr::memchr_iter(b'\n', &chunk.ok()?).count() as u64;
         }
         Some(count)
     }

@@ -122,19 +122,16 @@ impl Namespaces {
             let text = fs::read_to_string(file)
                 .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
             let node = parse(file, text)?;
-            match field(&node, "data") {
+            if let Some(entries) = field(&node, "data") {
                 // A manifest: the ConfigMap as it is applied.
-                Some(entries) => {
-                    named = default_key(&node);
-                    for (key, text) in texts(entries, file)? {
-                        data.insert(key, (file.clone(), parse(file, text)?));
-                    }
+                named = default_key(&node);
+                for (key, text) in texts(entries, file)? {
+                    data.insert(key, (file.clone(), parse(file, text)?));
                 }
+            } else {
                 // A file of a mounted ConfigMap, which is named by its key.
-                None => {
-                    let name = file.file_name().unwrap_or_default();
-                    data.insert(name.to_string_lossy().into_owned(), (file.clone(), node));
-                }
+                let name = file.file_name().unwrap_or_default();
+                data.insert(name.to_string_lossy().into_owned(), (file.clone(), node));
             }
         }
         let (key, (file, node)) = self.choose(folder, &data, named)?;

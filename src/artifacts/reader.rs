@@ -1,5 +1,7 @@
 //! Puts together what one run left behind.
 
+mod pod;
+
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
@@ -20,7 +22,6 @@ use super::{
     failure::Failure,
     fetch::Folder,
     namespaces::Namespaces,
-    text::{Bounds, LogSink},
 };
 use crate::{
     clock::Clock,
@@ -32,7 +33,7 @@ use crate::{
     evidence::{LogText, Remains},
     http::Http,
     prow::{
-        deck::{self, DeckUrl},
+        deck::DeckUrl,
         storage::{self, BUILD_LOG, Layout, Logs, Place, Stored},
     },
 };
@@ -170,8 +171,8 @@ impl Inner {
         let deadline = Instant::now() + self.settings.timeout;
         let mut gathered = match place {
             Place::Nothing(why) => Gathered::nothing(run, why),
-            Place::OnlyDeck(why) => self.from_deck(run, why, deadline).await,
-            Place::Stored(stored) => self.from_storage(run, &stored, deadline).await,
+            Place::OnlyDeck(why) => self.read_deck(run, why, deadline).await,
+            Place::Stored(stored) => self.read_stored(run, &stored, deadline).await,
         };
         gathered.remains.description.clone_from(&run.description);
         gathered.warning = warning;
@@ -236,12 +237,7 @@ impl Inner {
         Ok(bucket)
     }
 
-    async fn from_storage(
-        &self,
-        run: &Observation,
-        stored: &Stored,
-        deadline: Instant,
-    ) -> Gathered {
+    async fn read_stored(&self, run: &Observation, stored: &Stored, deadline: Instant) -> Gathered {
         let location = &stored.folder;
         let endpoint = name_of(location);
         let unreadable = |why: String| Gathered {
@@ -391,100 +387,6 @@ impl Inner {
             }
         }
         read
-    }
-
-    async fn from_deck(&self, run: &Observation, why: String, deadline: Instant) -> Gathered {
-        let Some(deck) = &self.deck else {
-            return Gathered::nothing(run, why);
-        };
-        let endpoint = format!("deck {}", deck.host());
-        let mut haul = Haul::default();
-        self.add_deck_logs(run, &mut haul, deadline).await;
-        let outcome = match haul.failure {
-            _ if !haul.remains.logs.is_empty() => Outcome::Read,
-            Some(failure) => Outcome::Unreadable {
-                why: failure.why,
-                endpoint,
-            },
-            None => Outcome::Nothing(format!("{why}; deck has no log of it either")),
-        };
-        Gathered {
-            remains: haul.remains,
-            ..Gathered::new(outcome)
-        }
-    }
-
-    /// Adds what deck has of the pod's logs, while the pod lives.
-    async fn add_deck_logs(&self, run: &Observation, haul: &mut Haul, deadline: Instant) {
-        let Some(deck) = &self.deck else {
-            return;
-        };
-        let endpoint = format!("deck {}", deck.host());
-        if let Some(why) = self.left_alone(&endpoint) {
-            haul.keep::<()>(Err(Failure::of_endpoint(why)));
-            return;
-        }
-        let several = run
-            .artifacts
-            .containers
-            .iter()
-            .map(|name| Some(name.as_str()));
-        let mut containers: Vec<Option<&str>> = several.collect();
-        if containers.len() < 2 {
-            containers = vec![None];
-        }
-        for container in containers.into_iter().take(20) {
-            let log = within(deadline, self.deck_log(deck, run, container)).await;
-            let failure = log.as_ref().err().filter(|failure| failure.of_endpoint);
-            self.note(&endpoint, failure.map(|failure| failure.why.as_str()));
-            let is_over = failure.is_some();
-            let kept = haul.keep(log);
-            haul.remains.logs.extend(kept);
-            if is_over {
-                break;
-            }
-        }
-    }
-
-    async fn deck_log(
-        &self,
-        deck: &DeckUrl,
-        run: &Observation,
-        container: Option<&str>,
-    ) -> Result<Option<LogText>, Failure> {
-        let time = self.settings.request_timeout;
-        let opened = deck::log(self.http.open(), deck, run, container, time).await;
-        let opened = opened.map_err(|error| Failure::of_endpoint(error.to_string()))?;
-        let Some(mut response) = opened else {
-            return Ok(None);
-        };
-        let bounds = Bounds {
-            whole: self.settings.max_read,
-            tail: self.settings.tail,
-            unpacked: self.settings.max_unpacked,
-        };
-        let mut sink = LogSink::new(bounds);
-        let mut taken = 0;
-        loop {
-            let chunk = response.chunk().await.map_err(|error| {
-                Failure::of_endpoint(format!("deck's answer broke off: {}", error.without_url()))
-            })?;
-            let Some(chunk) = chunk else {
-                break;
-            };
-            taken += chunk.len();
-            if taken > self.settings.max_unpacked {
-                return Err(Failure::of_file(
-                    "the pod's log is longer than artifacts.max_unpacked",
-                ));
-            }
-            sink.push(&chunk)?;
-        }
-        let file = container.map_or_else(
-            || BUILD_LOG.to_owned(),
-            |name| format!("{name}-{BUILD_LOG}"),
-        );
-        Ok(Some(sink.finish(&file)?))
     }
 
     /// Why an endpoint is not asked now, if it is not.

@@ -166,14 +166,12 @@ impl Tail {
     /// Lets go of all but the last bytes.
     fn cut(&mut self, keep: usize) {
         let gone = self.kept.len().saturating_sub(keep);
-        let mut last = None;
-        for byte in self.kept.drain(..gone) {
-            self.lines_before += u64::from(byte == b'\n');
-            last = Some(byte);
+        let lost = self.kept.get(..gone).unwrap_or_default();
+        self.lines_before += memchr::memchr_iter(b'\n', lost).count() as u64;
+        if let Some(last) = lost.last() {
+            self.starts_line = *last == b'\n';
         }
-        if let Some(last) = last {
-            self.starts_line = last == b'\n';
-        }
+        self.kept.drain(..gone);
     }
 
     fn finish(mut self, file: &str) -> LogText {
@@ -218,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_log_is_the_same_packed_or_not_and_in_any_pieces() {
-        let long: String = (1..=300).map(|line| format!("l{line}\n")).collect();
+        let lines: Vec<String> = (1..=300).map(|line| format!("l{line}\n")).collect();
+        let long = lines.concat();
         for text in ["", "a", "a\nb\r\n\x1b[31m\u{fffd}", &long] {
             for piece in [1, 7, 10_000] {
                 let plain = take(text.as_bytes(), piece).unwrap();

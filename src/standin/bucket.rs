@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs, io,
     net::SocketAddr,
     ops::Range,
@@ -84,10 +83,9 @@ impl Object {
                 bytes.slice(at(range.start)..at(range.end))
             }
             Self::Lines(_) => {
-                let (mut text, first) = (String::new(), range.start / 16);
-                for line in first..=range.end / 16 {
-                    drop(writeln!(text, "line {line:010}"));
-                }
+                let first = range.start / 16;
+                let lines = (first..=range.end / 16).map(|line| format!("line {line:010}\n"));
+                let text = lines.collect::<Vec<_>>().concat();
                 let bytes = Bytes::from(text);
                 let at = |place: u64| usize::try_from(place - first * 16).unwrap_or(0);
                 bytes.slice(at(range.start)..at(range.end))
@@ -215,7 +213,9 @@ fn decoded(path: &str) -> String {
     let mut parts = path.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let code = part.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        let code = part
+            .get(..2)
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
         bytes.extend(code);
         bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
     }
@@ -294,19 +294,17 @@ impl Shared {
         let prefix = prefix
             .map(|(_, value)| value.into_owned())
             .unwrap_or_default();
-        let mut xml = String::from("<?xml version='1.0'?><ListBucketResult>");
-        for (path, object) in &self.objects {
-            let key = path
-                .strip_prefix(bucket)
-                .and_then(|key| key.strip_prefix('/'));
-            if let Some(key) = key.filter(|key| key.starts_with(&prefix)) {
-                drop(write!(
-                    xml,
-                    "<Contents><Key>{key}</Key><LastModified>2026-08-20T10:00:00.000Z</LastModified><ETag>\"e\"</ETag><Size>{}</Size></Contents>",
-                    object.len()
-                ));
-            }
-        }
-        xml + "</ListBucketResult>"
+        let entry = |(path, object): (&String, &Object)| {
+            let key = path.strip_prefix(bucket)?.strip_prefix('/')?;
+            let size = object.len();
+            key.starts_with(&prefix).then(|| {
+                format!(
+                    "<Contents><Key>{key}</Key><LastModified>2026-08-20T10:00:00.000Z</LastModified><ETag>e</ETag><Size>{size}</Size></Contents>"
+                )
+            })
+        };
+        let entries: Vec<String> = self.objects.iter().filter_map(entry).collect();
+        let entries = entries.concat();
+        format!("<?xml version='1.0'?><ListBucketResult>{entries}</ListBucketResult>")
     }
 }

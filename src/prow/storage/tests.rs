@@ -1,3 +1,5 @@
+//! Every form of path and address that Prow writes, and those that must be refused.
+
 use jiff::Timestamp;
 
 use super::*;

@@ -4,27 +4,27 @@ use std::{fs, os::unix::fs::symlink};
 
 use prow_notifier::{
     artifacts::Outcome,
-    standin::bucket::{BucketStandin, Object},
+    standin::{
+        bucket::{BucketStandin, Object},
+        prow::{DeckStandin, Fault},
+    },
 };
 use tokio_util::task::TaskTracker;
 
-use super::{as_listed, copy, reader, sample, unreadable};
+use super::{as_listed, copy, reader, reader_with, sample, unreadable};
 use crate::program::repository;
 
 #[tokio::test]
-async fn a_server_inside_is_asked_only_if_the_configuration_names_it() {
+async fn a_run_cannot_name_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = BucketStandin::start(&TaskTracker::new()).await.unwrap();
-    let key = folder.path().join("key.json");
-    // A credential file can name a server too; that is the configuration's word as well.
-    fs::write(&key, "{}").unwrap();
     let config = format!(
         "  endpoints: [{{ for: s3, endpoint: '{}' }}]\n",
         bucket.url()
     );
     let (reader, _) = reader(folder.path(), &config);
     let mut run = sample("24-");
-    // Of GCS, for which nothing is named, with a name that leads to this machine.
+    // A run names buckets, never servers.
     run.artifacts.bucket = Some(bucket.url());
     let gathered = reader.gather(&run).await;
     assert!(
@@ -106,4 +106,32 @@ async fn a_namespace_has_its_own_repository_and_a_bad_one_falls_back_with_a_warn
         assert_eq!(log.as_deref(), Some(expected), "{gathered:?}");
         assert!(gathered.warning.unwrap_or_default().contains(warning));
     }
+}
+
+#[tokio::test]
+async fn deck_is_the_last_resort_while_the_pod_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let deck = DeckStandin::start(&TaskTracker::new()).await.unwrap();
+    let config = format!("sources: {{ deck: {{ url: '{}' }} }}\n", deck.url());
+    let (reader, _) = reader_with(folder.path(), &config);
+    let mut run = as_listed(sample("01-"));
+    // A page that tells no bucket, as that of a job that is not decorated.
+    run.url = Some("https://jobs.example.com/1".to_owned());
+    let gone = reader.gather(&run).await;
+    assert!(
+        matches!(&gone.outcome, Outcome::Nothing(why) if why.contains("deck has no log of it either")),
+        "{gone:?}"
+    );
+    let build_id = run.build_id.clone().unwrap();
+    deck.set_log(&run.job, &build_id, "test", "all is lost\n");
+    let gathered = reader.gather(&run).await;
+    assert_eq!(gathered.outcome, Outcome::Read);
+    assert_eq!(gathered.remains.logs[0].bytes, b"all is lost\n");
+    assert_eq!(gathered.log_page, run.url);
+    deck.set_fault(Some(Fault::Redirect(
+        "https://login.example.com".to_owned(),
+    )));
+    let gathered = reader.gather(&run).await;
+    assert!(unreadable(&gathered).contains("login page"), "{gathered:?}");
+    assert!(reader.health()[0].endpoint.starts_with("deck 127.0.0.1"));
 }
