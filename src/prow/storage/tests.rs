@@ -369,3 +369,26 @@ fn hostile_names_are_refused_with_a_reason() {
     elsewhere.url = Some("https://prow/view/s3/logs-a/logs/other/1".to_owned());
     assert!(reason(&elsewhere).contains("this job"));
 }
+
+proptest::proptest! {
+    /// Whatever a run says of its logs, the folder found is one that reads back as itself.
+    #[test]
+    fn a_folder_never_leads_out_of_its_bucket(
+        bucket in "(s3://|gs://|file://|/|)[a-c./%\\\\]{0,12}",
+        prefix in "[a-c./%\\\\\\x00]{0,8}",
+        job in "[a-c./%]{1,6}",
+        build in "[0-9./%]{1,6}",
+        url in proptest::option::of("https://p/(view/)?(s3|gs|file|x)/[a-c./%?#]{0,16}"),
+    ) {
+        let mut run = run(JobType::Postsubmit, &job, &build);
+        run.url = url;
+        run.artifacts.bucket = (bucket.len() % 3 > 0).then_some(bucket);
+        run.artifacts.path_prefix = Some(prefix);
+        if let Place::Stored(stored) = place(&run, None) {
+            let folder = stored.folder;
+            proptest::prop_assert_eq!(Location::parse(&folder.to_string()), Ok(folder.clone()));
+            proptest::prop_assert!(!folder.path.split('/').any(|part| matches!(part, "." | "..")));
+            proptest::prop_assert!(!folder.path.contains(['%', '\\', '\0']));
+        }
+    }
+}
