@@ -1,6 +1,7 @@
 //! Configuration: files and environment to one immutable value. *Settings* come in layers, *rules* are
 //! lists joined over the files in order; both may stand in one file.
 
+pub mod artifacts;
 pub mod error;
 pub mod pipelines;
 pub mod redact;
@@ -20,6 +21,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use self::{
+    artifacts::Artifacts,
     error::{ConfigError, Problem},
     rules::Rules,
     settings::{Gathered, Layers, Settings},
@@ -47,6 +49,8 @@ pub struct Config {
     pub rules: Rules,
     /// The log rules compiled, the built-in ones behind them.
     pub log_rules: LogRules,
+    /// Where logs are and how they are reached.
+    pub artifacts: Artifacts,
     /// The merged layers, for showing where each value came from.
     pub layers: Layers,
     /// The files it was read from, in order.
@@ -65,12 +69,14 @@ impl Config {
         let mut problems = Vec::new();
         let mut gathered = Gathered::default();
         let mut rules = Rules::default();
+        let mut artifacts = Artifacts::default();
         let mut hash = Sha256::new();
         for file in &files {
             let read = read_text(file).and_then(|text| {
                 hash.update(file.to_string_lossy().as_bytes());
                 hash.update(Sha256::digest(&text));
-                read_file(file, text, &mut gathered, &mut rules, &mut problems)
+                let into = (&mut gathered, &mut rules, &mut artifacts);
+                read_file(file, text, into, &mut problems)
             });
             if let Err(problem) = read {
                 problems.push(problem);
@@ -91,6 +97,7 @@ impl Config {
             settings,
             rules,
             log_rules,
+            artifacts,
             layers,
             files,
             files_hash: hash.finalize().into(),
@@ -110,8 +117,7 @@ fn read_text(file: &Path) -> Result<String, Problem> {
 fn read_file(
     file: &Path,
     text: String,
-    gathered: &mut Gathered,
-    rules: &mut Rules,
+    (gathered, rules, artifacts): (&mut Gathered, &mut Rules, &mut Artifacts),
     problems: &mut Vec<Problem>,
 ) -> Result<(), Problem> {
     let root = yaml::parse(file, text)?;
@@ -126,6 +132,11 @@ fn read_file(
         .partition(|(key, _)| RULE_SECTIONS.contains(key));
     for (key, node) in lists {
         rules.read(key, node, problems);
+    }
+    for (key, node) in &values {
+        for (list, node) in settings::lists_below(key, node) {
+            artifacts.read(list, node, problems);
+        }
     }
     gathered.add_file(values.into_iter(), problems);
     Ok(())

@@ -9,6 +9,7 @@ pub mod flush;
 pub mod fold;
 pub mod incident;
 pub mod job;
+pub mod location;
 pub mod matcher;
 pub mod nearest;
 pub mod notification;

@@ -5,3 +5,4 @@ pub mod deck;
 pub mod parse;
 pub mod signature;
 pub mod status;
+pub mod storage;

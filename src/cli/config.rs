@@ -98,6 +98,15 @@ fn show(config: &Config) {
     if !own.is_empty() {
         section("redact", own.iter().map(|pattern| pattern.name.clone()));
     }
+    let artifacts = &config.artifacts;
+    section(
+        "artifacts.defaults",
+        artifacts.defaults.iter().map(ToString::to_string),
+    );
+    section(
+        "artifacts.endpoints",
+        artifacts.endpoints.iter().map(ToString::to_string),
+    );
 }
 
 fn log_rule_line(rule: &LogRule) -> String {
@@ -217,6 +226,8 @@ fn as_json(config: &Config) -> Value {
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
         "log_rules": config.rules.log_rules.iter().map(log_rule_line).collect::<Vec<_>>(),
         "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
+        "artifacts.defaults": config.artifacts.defaults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "artifacts.endpoints": config.artifacts.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "files": config.files,
     })
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::settings::{Form, SETTINGS};
+use crate::domain::location::STRATEGIES;
 use crate::{
     domain::evidence::CAUSE_CLASSES,
     evidence::rules::{MAX_WEIGHT, USER_WEIGHT},
@@ -55,11 +56,24 @@ pub fn schema() -> Value {
     );
     insert(
         &mut root,
+        &["artifacts", "defaults"],
+        list(
+            &default_location(),
+            "Where logs are when neither the run nor its page tells; the narrowest one whose conditions hold, of equals the last.",
+        ),
+    );
+    insert(
+        &mut root,
         &["redact"],
         list(
             &redact(),
             "Regular expressions of secrets; what they match is taken out of logs before anything is kept.",
         ),
+    );
+    insert(
+        &mut root,
+        &["artifacts", "endpoints"],
+        list(&endpoint(), "How buckets are reached."),
     );
     let mut root = Value::Object(root);
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
@@ -250,6 +264,40 @@ fn log_rule() -> Value {
                 "description": "The heaviest rule decides; none below 60 does.",
             },
             "example": text("A line that it must match, checked when the configuration is read."),
+        },
+    })
+}
+
+fn default_location() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["location"],
+        "properties": {
+            "org": text("Only for this org."),
+            "repo": text("Only for this repository of the org."),
+            "cluster": text("Only for this build cluster."),
+            "namespace": text("Only for pods in this namespace."),
+            "location": text("s3://bucket, gs://bucket/prefix or file:///folder."),
+            "path_prefix": text("Prow's path_prefix."),
+            "path_strategy": { "enum": STRATEGIES, "default": "explicit", "description": "Prow's path_strategy." },
+            "default_org": text("Prow's default_org; needed unless explicit."),
+            "default_repo": text("Prow's default_repo; needed unless explicit."),
+        },
+    })
+}
+
+fn endpoint() -> Value {
+    let flag = |doc: &str| json!({ "type": "boolean", "default": false, "description": doc });
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["for"],
+        "properties": {
+            "for": text("s3 or gs for all buckets of it, or one bucket such as s3://bucket."),
+            "endpoint": text("Address of the server, such as https://minio.example.com:9000; the provider's own by default."),
+            "region": text("Region of S3; by default from the environment, else us-east-1."),
+            "path_style": { "type": "boolean", "description": "Whether the bucket stands in the path; by default so for an endpoint of one's own." },
+            "credentials_file": text("File with credentials: Prow's JSON for S3, a service account for GCS."),
+            "ca_file": text("File with the certificate (PEM) of the authority that signed the server's."),
+            "anonymous": flag("Do not sign requests."),
+            "instance_credentials": flag("Ask the cloud's metadata service for credentials."),
         },
     })
 }

@@ -139,6 +139,10 @@ impl Config {
             hash.update(fs::read(path).map_or([0; 32], |bytes| Sha256::digest(&bytes).into()));
         };
         self.settings.hmac_file.iter().for_each(|file| add(file));
+        for endpoint in &self.artifacts.endpoints {
+            let files = [&endpoint.credentials_file, &endpoint.ca_file];
+            files.into_iter().flatten().for_each(|file| add(file));
+        }
         for receiver in &self.rules.receivers {
             match &receiver.secret {
                 SecretSource::File(file) => add(file),

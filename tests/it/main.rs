@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod architecture;
+mod artifacts;
 mod config_errors;
 mod config_show;
 mod context;

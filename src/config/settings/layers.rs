@@ -8,7 +8,7 @@ use std::{
 
 use config::{ConfigError as LayerError, Source, Value, ValueKind};
 
-use super::table::{EXTENDED, Form, SETTINGS, Setting, children, read_form};
+use super::table::{EXTENDED, Form, LISTS, SETTINGS, Setting, children, read_form};
 use crate::{
     config::{
         error::{ConfigError, Place, Problem},
@@ -88,7 +88,7 @@ impl Gathered {
             }
             return;
         }
-        if matches!(node.kind, Kind::Null) {
+        if matches!(node.kind, Kind::Null) || LISTS.contains(&key) {
             return;
         }
         let below = children(key);
@@ -153,6 +153,22 @@ fn defaults() -> Layer {
         layer.0.insert(setting.key.to_owned(), value);
     }
     layer
+}
+
+/// The lists of [`LISTS`] that stand directly below a section.
+pub fn lists_below<'a>(
+    section: &'a str,
+    node: &'a Node,
+) -> impl Iterator<Item = (&'static str, &'a Node)> {
+    let entries: &[(String, Place, Node)] = match &node.kind {
+        Kind::Map(entries) => entries,
+        Kind::Null | Kind::Text(_) | Kind::List(_) => &[],
+    };
+    entries.iter().filter_map(move |(key, _, value)| {
+        let whole = format!("{section}.{key}");
+        let list = LISTS.into_iter().find(|list| *list == whole)?;
+        Some((list, value))
+    })
 }
 
 /// Adds to a list, once.
