@@ -3,6 +3,7 @@
 
 mod bucket;
 mod places;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +23,10 @@ use prow_notifier::{
     http::Http,
     prow::parse,
 };
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s::{
+    auth::SimpleAuth,
+    service::{S3Service, S3ServiceBuilder},
+};
 use tokio::net::TcpListener;
 
 use crate::program::repository;
@@ -81,12 +85,17 @@ fn unreadable(gathered: &Gathered) -> &str {
 
 const KEYS: &str = r#""access_key":"notifier","secret_key":"hunter2","region":"us-east-1""#;
 
-/// Starts an S3 server with the samples' buckets that knows one key.
-async fn s3_server(root: &Path) -> SocketAddr {
+/// An S3 server with the samples' buckets that knows one key.
+fn s3_service(root: &Path) -> S3Service {
     copy(&repository("tests/data/storage/s3"), root);
     let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root).unwrap());
     builder.set_auth(SimpleAuth::from_single("notifier", "hunter2"));
-    let service = builder.build();
+    builder.build()
+}
+
+/// Starts it.
+async fn s3_server(root: &Path) -> SocketAddr {
+    let service = s3_service(root);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]

@@ -219,6 +219,9 @@ routes:
     receiver: team
     digest: 90m
     continue: true
+artifacts:
+  defaults: [{ org: o, repo: r, location: "gs://o-logs/ci", path_strategy: legacy, default_org: o, default_repo: k }]
+  endpoints: [{ for: "s3://logs", endpoint: "https://minio:9000/", region: eu, credentials_file: /secrets/s3.json }]
 "#,
     )]);
     let text = show(&home, &["--config", "c.yaml"]).run().ok();
@@ -232,6 +235,12 @@ routes:
 
     routes (1)
       service!="" → team, digest 1h30m, continue
+
+    artifacts.defaults (1)
+      org=o repo=r → gs://o-logs/ci, legacy for o/k
+
+    artifacts.endpoints (1)
+      s3://logs → https://minio:9000, region eu, credentials in file /secrets/s3.json
     "#);
 }
 
