@@ -54,6 +54,9 @@ pub struct Run {
     pub alias: Option<String>,
     /// Whether only a GitHub status told us of it.
     pub inferred: bool,
+    /// Whether only a command inside its job told us of its end.
+    #[serde(default)]
+    pub provisional: bool,
     /// Of a bad run: what a message says of it.
     pub facts: Option<Box<Facts>>,
 }
@@ -159,6 +162,7 @@ impl Run {
             url: run.url.clone(),
             alias: alias(run),
             inferred: run.inferred,
+            provisional: run.provisional && run.is_finished(),
             facts: None,
         }
     }

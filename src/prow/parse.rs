@@ -178,6 +178,8 @@ impl raw::ProwJob<'_> {
             inferred: false,
             artifacts: Artifacts::default(),
             initial: false,
+            provisional: false,
+            log_tail: None,
         })
     }
 }
