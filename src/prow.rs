@@ -4,4 +4,5 @@
 pub mod deck;
 pub mod parse;
 pub mod signature;
+pub mod stage;
 pub mod status;

@@ -10,7 +10,8 @@ use tracing::error;
 
 use super::{Shared, worker::sleep};
 use crate::{
-    domain::{backoff, evidence::Finding, fold::to_signed},
+    domain::{backoff, evidence::Finding, fold::to_signed, observation::Observation},
+    evidence::{self, LogText, Remains},
     store::{DueRead, Learned, StoreError},
 };
 
@@ -92,7 +93,8 @@ async fn learn(shared: &Shared, read: &DueRead) -> Learned {
     let live = shared.live();
     let begun = shared.clock.now();
     let _ = live;
-    let finding = Finding::Nothing("not built yet".to_owned());
+    let finding = reported(&read.run)
+        .unwrap_or_else(|| Finding::Nothing("not built yet".to_owned()));
     Learned {
         run: read.run.run.clone(),
         again_at: again_at(shared, read, &finding),
@@ -100,6 +102,21 @@ async fn learn(shared: &Shared, read: &DueRead) -> Learned {
         location: None,
         at: begun,
     }
+}
+
+/// The reason in what a command inside the job printed, which is at hand before Prow has stored anything.
+fn reported(run: &Observation) -> Option<Finding> {
+    let tail = run.log_tail.as_ref()?;
+    let log = LogText {
+        file: "output of the command".to_owned(),
+        bytes: tail.clone().into_bytes(),
+        first_line: None,
+        starts_line: false,
+    };
+    evidence::explain(&Remains {
+        logs: vec![log],
+        ..Remains::default()
+    })
 }
 
 /// When to try again: soon while Prow may still be storing what the run left, then ever more rarely, and not at
