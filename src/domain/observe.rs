@@ -187,7 +187,9 @@ impl State {
                 .get(&id)
                 .map_or_else(Vec::new, Incident::receivers);
             let reason = if reported.is_some() {
-                format!("passed in the end, though one of its commands failed: closes incident {id}")
+                format!(
+                    "passed in the end, though one of its commands failed: closes incident {id}"
+                )
             } else {
                 format!("closes incident {id}")
             };

@@ -93,8 +93,8 @@ async fn learn(shared: &Shared, read: &DueRead) -> Learned {
     let live = shared.live();
     let begun = shared.clock.now();
     let _ = live;
-    let finding = reported(&read.run)
-        .unwrap_or_else(|| Finding::Nothing("not built yet".to_owned()));
+    let finding =
+        reported(&read.run).unwrap_or_else(|| Finding::Nothing("not built yet".to_owned()));
     Learned {
         run: read.run.run.clone(),
         again_at: again_at(shared, read, &finding),

@@ -358,7 +358,16 @@ mod tests {
     #[test]
     fn what_is_no_report_is_refused_and_what_is_too_long_is_cut() {
         let long = format!(r#"{{"id":"1","stage":"{}"}}"#, "a".repeat(254));
-        for wrong in ["", "{", "[]", "null", "{}", r#"{"id":"1"}"#, r#"{"id":"1","stage":""}"#, &long] {
+        for wrong in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "{}",
+            r#"{"id":"1"}"#,
+            r#"{"id":"1","stage":""}"#,
+            &long,
+        ] {
             assert!(report(wrong.as_bytes(), None, now()).is_err(), "{wrong}");
         }
         let run = sent(&Report {

@@ -54,8 +54,7 @@ impl Jobs {
     pub(super) fn note(&mut self, job: i64, run: &Run) {
         // A run whose end was only reported may get another end.
         let moved = self.last.peek(&job).is_some_and(|last| {
-            last.name == run.name
-                && (last.finished_at != run.finished_at || !run.verdict.counts())
+            last.name == run.name && (last.finished_at != run.finished_at || !run.verdict.counts())
         });
         if moved {
             self.last.pop(&job);

@@ -201,10 +201,7 @@ fn unset() -> Answer {
 }
 
 fn refused(error: &Unauthorized) -> Answer {
-    debug!(
-        error = error as &dyn std::error::Error,
-        "Refused a webhook"
-    );
+    debug!(error = error as &dyn std::error::Error, "Refused a webhook");
     Answer::Unauthorized
 }
 

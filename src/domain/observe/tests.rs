@@ -157,7 +157,10 @@ fn a_run_that_passes_in_the_end_takes_its_report_back() {
         core.see(&seen("b", ProwState::Failure, 40)).decision,
         Decision::Deduplicated
     );
-    assert_eq!(core.see(&seen("c", ProwState::Success, 50)).decision, Decision::Recovered);
+    assert_eq!(
+        core.see(&seen("c", ProwState::Success, 50)).decision,
+        Decision::Recovered
+    );
 }
 
 #[test]

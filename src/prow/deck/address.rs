@@ -49,7 +49,8 @@ impl DeckUrl {
     pub fn run(&self, job: &str, build_id: &str) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["view", "prowjob", job, build_id]);
+            path.pop_if_empty()
+                .extend(["view", "prowjob", job, build_id]);
         }
         url
     }

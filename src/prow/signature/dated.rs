@@ -18,7 +18,9 @@ const LONGEST_ID: usize = 64;
 pub fn sign_dated(token: &str, at: Timestamp, id: &str, body: &[u8]) -> String {
     let seconds = at.as_second();
     let mac = Hmac::<Sha256>::new_from_slice(token.as_bytes()).expect("any length will do");
-    let mac = mac.chain_update(signed_head(seconds, id)).chain_update(body);
+    let mac = mac
+        .chain_update(signed_head(seconds, id))
+        .chain_update(body);
     let digits = hex::encode(mac.finalize().into_bytes());
     format!("t={seconds},id={id},v1={digits}")
 }
@@ -133,9 +135,17 @@ mod tests {
         }
         let tokens = TokenFile::parse(b"{org: [{value: secret}]}", Path::new("hmac")).unwrap();
         let nobody = RepositoryKeys::default();
-        assert!(tokens.verify_dated(BODY, Some(&good), &nobody, now()).is_err());
+        assert!(
+            tokens
+                .verify_dated(BODY, Some(&good), &nobody, now())
+                .is_err()
+        );
         let owner = RepositoryKeys(BTreeSet::from([("org".to_owned(), "repo".to_owned())]));
-        assert!(tokens.verify_dated(BODY, Some(&good), &owner, now()).is_ok());
+        assert!(
+            tokens
+                .verify_dated(BODY, Some(&good), &owner, now())
+                .is_ok()
+        );
         assert!(tokens.verify_dated(BODY, None, &owner, now()).is_err());
     }
 }
