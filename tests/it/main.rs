@@ -11,6 +11,7 @@ mod crash;
 mod deck_polling;
 mod delivery;
 mod docs;
+mod exec;
 mod explain;
 mod github_status;
 mod hostile;
