@@ -523,7 +523,8 @@ async fn a_provisional_failure_and_its_end_survive_a_restart() {
         let end = failed("s3", 0);
         inside(ctx, &end, "exit 1").await;
         ctx.messages(2).await;
-        ctx.kill().await;
+        ctx.settle().await;
+        ctx.stop().await;
         ctx.start().await;
         let pass = end
             .clone()
