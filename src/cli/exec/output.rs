@@ -275,12 +275,12 @@ mod tests {
     fn the_tail_keeps_the_end_and_no_more() {
         let tail = Tail::default();
         tail.push(b"begin ");
-        tail.push(&[b'x'; LONGEST_TAIL - 4]);
+        tail.push(&vec![b'x'; LONGEST_TAIL - 4]);
         tail.push(b"end");
         let text = tail.text();
         assert_eq!(text.len(), LONGEST_TAIL);
         assert!(text.starts_with(" x") && text.ends_with("xend"));
-        tail.push(&[b'y'; 2 * LONGEST_TAIL]);
+        tail.push(&vec![b'y'; 2 * LONGEST_TAIL]);
         assert_eq!(tail.text(), "y".repeat(LONGEST_TAIL));
     }
 
