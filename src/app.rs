@@ -17,8 +17,13 @@ use crate::{
     http::Http,
     metrics::{Metrics, SourceLabel},
     pipeline::{
-        Origin, Shared, live::Live, poller::Poller, reading::Reader, reload::Reloader,
-        sender::Sender, worker::Worker,
+        Origin, Shared,
+        live::Live,
+        poller::Poller,
+        reading::{Library, Reader},
+        reload::Reloader,
+        sender::Sender,
+        worker::Worker,
     },
     priority,
     store::Store,
@@ -76,6 +81,7 @@ impl App {
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
             reports: Arc::default(),
+            library: Arc::new(Library::new(origin.environment.clone())),
             reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
         };

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod exec;
 pub mod explain;
 pub mod out;
 pub mod preview;
@@ -44,6 +45,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Show what became of one run or one notification, and why
     Explain(explain::Args),
+    /// Run a command inside a job and report its failure at once, before Prow knows of it
+    Exec(exec::Args),
     /// Send one clearly marked test message
     SendTest(send_test::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
@@ -67,6 +70,8 @@ pub enum Outcome {
     Done,
     /// The answer is "no".
     No,
+    /// As the command that was run.
+    Code(u8),
 }
 
 /// An error of usage or configuration, exit code 2.
@@ -85,7 +90,10 @@ pub fn run(cli: Cli) -> ExitCode {
     } else {
         "error"
     };
-    crate::telemetry::start(level);
+    // The output of `exec` is its command's; nothing of ours is logged into it.
+    if !matches!(cli.command, Command::Exec(_)) {
+        crate::telemetry::start(level);
+    }
     let ended = match cli.command {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
         Command::Check => check::run(&cli.config, &environment),
@@ -93,11 +101,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve => serve::run(cli.config, environment),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args, &cli.config, &environment),
+        Command::Exec(args) => exec::run(&args, &environment),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
         Err(error) => {
             out::error(&error);
             let usage = error.is::<UsageError>() || error.is::<crate::config::error::ConfigError>();

@@ -20,6 +20,7 @@ use crate::{
     metrics::Metrics, store::Store,
 };
 use live::Live;
+use reading::Library;
 use reports::Reports;
 
 /// What every part of the running process shares. Cheap to clone.
@@ -41,6 +42,8 @@ pub struct Shared {
     pub outbox_bell: Arc<Notify>,
     /// What other parts report to the worker.
     pub reports: Arc<Reports>,
+    /// Where logs are read.
+    pub library: Arc<Library>,
     /// Rung when there are runs whose reason is to be read.
     pub reads_bell: Arc<Notify>,
     /// Rung when a fresh list of deck is wanted at once.

@@ -54,6 +54,9 @@ pub struct Web {
     pub shared: Shared,
     /// GitHub delivery ids that were accepted.
     deliveries: Mutex<LruCache<String, ()>>,
+    /// Ids of signed reports that were accepted. Apart, so that GitHub's many do not drive them out while their
+    /// signatures still hold. After a restart a repeated report is found by its run.
+    reports: Mutex<LruCache<String, ()>>,
     inbound: DefaultKeyedRateLimiter<IpAddr>,
     /// Set when the process is about to stop.
     stopping: CancellationToken,
@@ -69,25 +72,10 @@ impl Web {
         Self {
             shared,
             deliveries: Mutex::new(LruCache::new(DELIVERIES)),
+            reports: Mutex::new(LruCache::new(DELIVERIES)),
             inbound: RateLimiter::keyed(quota),
             stopping,
         }
-    }
-
-    /// Whether a delivery id was accepted before; a retry of it changes nothing.
-    fn is_repeated(&self, delivery: &str) -> bool {
-        self.deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(delivery)
-            .is_some()
-    }
-
-    fn remember(&self, delivery: String) {
-        self.deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .put(delivery, ());
     }
 
     /// All routes.
@@ -97,6 +85,7 @@ impl Web {
         let hooks = Router::new()
             .route("/hooks/prowjob", post(hooks::prowjob))
             .route("/hooks/github", post(hooks::github))
+            .route("/hooks/stage", post(hooks::stage))
             .layer(middleware::from_fn_with_state(Arc::clone(&web), limit_rate));
         Router::new()
             .merge(hooks)
@@ -107,6 +96,22 @@ impl Web {
             .layer(middleware::from_fn(harden))
             .with_state(web)
     }
+}
+
+/// Whether an id was accepted before; a retry of it changes nothing.
+fn is_repeated(known: &Mutex<LruCache<String, ()>>, id: &str) -> bool {
+    known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(id)
+        .is_some()
+}
+
+fn remember(known: &Mutex<LruCache<String, ()>>, id: String) {
+    known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .put(id, ());
 }
 
 /// Each address has its share; who sends more is told when to come back.

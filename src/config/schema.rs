@@ -116,6 +116,7 @@ fn leaf(form: Form, default: Option<&str>, doc: &str) -> Value {
         }
         Form::Size => json!({ "type": ["string", "integer"], "examples": ["4MiB"] }),
         Form::Number => json!({ "type": "integer", "minimum": 1 }),
+        Form::Flag => json!({ "type": "boolean" }),
         Form::List => json!({ "type": "array", "items": { "type": "string" } }),
     };
     value["description"] = json!(doc);
@@ -123,6 +124,7 @@ fn leaf(form: Form, default: Option<&str>, doc: &str) -> Value {
         (Form::List, Some(default)) => {
             value["default"] = json!(default.split(',').collect::<Vec<_>>());
         }
+        (Form::Flag, Some(default)) => value["default"] = json!(default == "true"),
         (Form::Number, Some(default)) => {
             value["default"] = json!(default.parse::<u32>().unwrap_or(1));
         }

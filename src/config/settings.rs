@@ -92,6 +92,7 @@ impl fmt::Debug for DeckSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table of settings says what each means")]
 pub struct ArtifactSettings {
+    pub enabled: bool,
     pub request_timeout: Duration,
     pub timeout: Duration,
     pub max_read: usize,
@@ -227,6 +228,7 @@ impl Reader<'_> {
         // A time of nothing would read nothing.
         let time = |key: &str| self.duration(key).max(Duration::from_millis(10));
         ArtifactSettings {
+            enabled: self.text("artifacts.enabled").as_deref() != Some("false"),
             request_timeout: time("artifacts.request_timeout"),
             timeout: time("artifacts.timeout"),
             max_read: self.size("artifacts.max_read"),

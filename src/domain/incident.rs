@@ -11,7 +11,7 @@ use super::{
     evidence::Finding,
     fold::CauseKey,
     job::{JobKey, is_tag},
-    notification::{Item, LastGood, Link, Recovery},
+    notification::{Item, LastGood, Link, Recovery, log_link},
     observation::{Observation, RunName},
     pipeline,
     verdict::{Judgement, Verdict},
@@ -55,6 +55,9 @@ pub struct Run {
     pub alias: Option<String>,
     /// Whether only a GitHub status told us of it.
     pub inferred: bool,
+    /// Whether only a command inside its job told us of its end.
+    #[serde(default)]
+    pub provisional: bool,
     /// Of a bad run: what a message says of it.
     pub facts: Option<Box<Facts>>,
 }
@@ -182,6 +185,7 @@ impl Run {
             url: run.url.clone(),
             alias: alias(run),
             inferred: run.inferred,
+            provisional: run.provisional && run.is_finished(),
             facts: None,
         }
     }
@@ -297,6 +301,18 @@ impl Incident {
     /// As a message tells it.
     pub fn item(&self) -> Item {
         let latest = &self.latest;
+        let (evidence, evidence_note) = match latest.finding.as_deref() {
+            Some(Finding::Found(evidence)) => (Some(evidence.clone()), None),
+            Some(Finding::Nothing(why)) => (None, Some(why.clone())),
+            Some(Finding::Unreadable(why)) => {
+                (None, Some(format!("the log could not be read: {why}")))
+            }
+            Some(Finding::Green(_)) | None => (None, None),
+        };
+        let log_link = evidence
+            .as_ref()
+            .zip(latest.url.as_deref())
+            .and_then(|(evidence, url)| log_link(url, evidence));
         Item {
             class: latest.class.clone(),
             job: latest.job.clone(),
@@ -322,9 +338,9 @@ impl Incident {
             }),
             ask: latest.ask.clone(),
             links: self.links(),
-            evidence: None,
-            evidence_note: None,
-            log_link: None,
+            evidence,
+            evidence_note,
+            log_link,
         }
     }
 

@@ -17,6 +17,9 @@ use super::{
     verdict::{Judgement, Verdict, judge},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What became of one observation, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -137,8 +140,11 @@ impl State {
             job: JobKey::of(run),
             now,
         };
-        let (decision, reason) = match self.known(run) {
-            Some(reason) => (Decision::Deduplicated, reason),
+        let (decision, reason) = match self.known(&case) {
+            Some(reason) => {
+                self.confirm(run);
+                (Decision::Deduplicated, reason)
+            }
             None => match unwatched(policy, &case) {
                 Some(reason) => (Decision::Ignored, reason),
                 None => {
@@ -154,8 +160,13 @@ impl State {
     }
 
     /// Why an observation tells nothing new, if it does not.
-    fn known(&self, run: &Observation) -> Option<String> {
-        if let Some(known) = self.runs.get(&run.run) {
+    fn known(&self, case: &Case<'_>) -> Option<String> {
+        let run = case.run;
+        let known = self.runs.get(&run.run);
+        if let Some(reported) = known.filter(|known| known.provisional) {
+            return reported.stands_against(case);
+        }
+        if let Some(known) = known {
             if known.finished_at.is_some() {
                 return Some("this run's end is known already".to_owned());
             }
@@ -170,7 +181,10 @@ impl State {
             .iter()
             .filter_map(|name| self.runs.get(name));
         let twin = twins.find(|twin| {
-            twin.name != run.run && twin.finished_at.is_some() && (twin.inferred || run.inferred)
+            twin.name != run.run
+                && twin.finished_at.is_some()
+                && (twin.inferred || run.inferred)
+                && (!twin.provisional || twin.stands_against(case).is_some())
         })?;
         Some(format!(
             "the same run as {}, known from another source",
@@ -178,7 +192,34 @@ impl State {
         ))
     }
 
+    /// Notes that the run's end has come, which a command inside its job had told before. The run keeps its place
+    /// among the others of its job.
+    fn confirm(&mut self, run: &Observation) {
+        if run.provisional || !run.is_finished() {
+            return;
+        }
+        if let Some(known) = self.runs.get_mut(&run.run)
+            && known.provisional
+        {
+            known.provisional = false;
+            run.state.as_str().clone_into(&mut known.state);
+            known.url = known.url.take().or_else(|| run.url.clone());
+            self.changed.runs.insert(run.run.clone());
+        }
+    }
+
+    /// Takes back what a command inside the job had told of the run's end. Returns the incident that it was counted in.
+    fn take_back(&mut self, run: &Observation) -> Option<IncidentId> {
+        let reported = self.runs.get(&run.run).filter(|run| run.provisional)?;
+        let at = reported.finished_at?;
+        if let Some(line) = self.timelines.get_mut(&reported.job) {
+            line.remove(&(at, reported.name.clone()));
+        }
+        reported.incident
+    }
+
     fn apply(&mut self, policy: &Policy, case: &Case<'_>, spot: Option<Spot<'_>>) -> Outcome {
+        let reported = self.take_back(case.run);
         let record = Run::new(case.run, case.job.clone(), &case.judged);
         let finished_at = record.finished_at;
         self.changed.runs.insert(record.name.clone());
@@ -188,12 +229,13 @@ impl State {
         };
         match case.judged.verdict {
             Verdict::Pass => {
-                let outcome = self.good_run(case, at);
+                let outcome = self.good_run(case, at, reported);
                 match spot.filter(|spot| spot.stage.shared) {
                     Some(spot) => self.heal_shared(case, spot, at, outcome),
                     None => outcome,
                 }
             }
+            Verdict::NoOp if reported.is_some() => self.good_run(case, at, reported),
             Verdict::Fail | Verdict::Infra | Verdict::SoftFail => {
                 let outcome = self.bad_run(policy, case, spot, at);
                 let healed = spot
@@ -218,7 +260,13 @@ impl State {
         }
     }
 
-    fn good_run(&mut self, case: &Case<'_>, at: Timestamp) -> Outcome {
+    /// `reported` is the incident of an earlier report that this very run had failed.
+    fn good_run(
+        &mut self,
+        case: &Case<'_>,
+        at: Timestamp,
+        reported: Option<IncidentId>,
+    ) -> Outcome {
         let key = (at, case.run.run.clone());
         let (before, after) = self.neighbours(&case.job, &key);
         let Some(good) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
@@ -228,7 +276,8 @@ impl State {
         if let Some(id) = after_incident {
             self.set_last_good(id, &good);
         }
-        let Some(id) = before.and_then(|run| self.incident_of(&run)) else {
+        let broken = before.and_then(|run| self.incident_of(&run));
+        let Some(id) = broken.or(reported) else {
             return case.outcome(Decision::NotFailed, "passed".to_owned());
         };
         if after_incident == Some(id) {
@@ -240,8 +289,14 @@ impl State {
                 .incidents
                 .get(&id)
                 .map_or_else(Vec::new, Incident::receivers);
-            case.outcome(Decision::Recovered, format!("closes incident {id}"))
-                .to(receivers)
+            let reason = if reported.is_some() {
+                format!(
+                    "passed in the end, though one of its commands failed: closes incident {id}"
+                )
+            } else {
+                format!("closes incident {id}")
+            };
+            case.outcome(Decision::Recovered, reason).to(receivers)
         } else {
             case.outcome(
                 Decision::NotFailed,
@@ -319,6 +374,22 @@ impl State {
 
 fn healed_key(case: &Case<'_>, spot: Spot<'_>) -> String {
     format!("{}|{}", case.run.org(), spot.stage.name)
+}
+
+impl Run {
+    /// Why a sighting changes nothing of the failure that a command inside this run's job reported. `None` when it
+    /// does: the run ended well in the end.
+    fn stands_against(&self, case: &Case<'_>) -> Option<String> {
+        if case.run.provisional {
+            return Some("a command in this job was reported as failed already".to_owned());
+        }
+        if !case.run.is_finished() {
+            return Some("still running, after one of its commands failed".to_owned());
+        }
+        let name = &self.name;
+        let ended_well = matches!(case.judged.verdict, Verdict::Pass | Verdict::NoOp);
+        (!ended_well).then(|| format!("the failure that a command in {name} reported already"))
+    }
 }
 
 impl Case<'_> {

@@ -113,6 +113,9 @@ pub fn judge(run: &Observation) -> Judgement {
         State::Failure if text.contains("running timeout") && run.inferred => {
             verdict(Verdict::Fail, TIMEOUT)
         }
+        State::Failure if run.provisional && !run.description.is_empty() => {
+            verdict(Verdict::Fail, &run.description)
+        }
         State::Failure => Judgement {
             verdict: Verdict::Fail,
             what: failure_words(run, &text),

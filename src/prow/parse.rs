@@ -180,13 +180,15 @@ impl raw::ProwJob<'_> {
             inferred: false,
             artifacts,
             initial: false,
+            provisional: false,
+            log_tail: None,
         })
     }
 }
 
 impl raw::Refs<'_> {
     /// The refs, unless they name no repository (deck prints empty ones for periodics).
-    fn checked(self) -> Option<Refs> {
+    pub(crate) fn checked(self) -> Option<Refs> {
         if self.org.get().is_none() && self.repo.get().is_none() {
             return None;
         }

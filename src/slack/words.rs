@@ -191,6 +191,11 @@ pub(super) fn sentence(notification: &Notification) -> String {
 
 fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> String {
     match (&item.recovered, event) {
+        // Reported from inside the job, whose script then put up with it.
+        (Some(good), Event::Recovered) if good.run == item.run => format!(
+            "The same run passed in the end, at {}, though one of its commands had failed",
+            moment(good.at)
+        ),
         (Some(good), Event::Recovered) => format!(
             "It passed at {}, {} and {} after it first broke",
             moment(good.at),

@@ -260,13 +260,14 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, 
         run.alias.as_deref().map(build_id),
         run.inferred,
         run.facts.as_deref().map(body),
+        run.provisional,
         run.name.0,
     ];
     let new = conn
         .prepare_cached(
             "INSERT INTO runs (job_id, state, verdict, counts, started_at, finished_at, incident, \
-             base_ref, base_sha, url, alias, build_id, inferred, facts, name) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+             base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, name) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
              ON CONFLICT (name) DO NOTHING",
         )?
         .execute(values)?;
@@ -276,7 +277,7 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, 
     conn.prepare_cached(
         "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, finished_at = $6, \
          incident = $7, base_ref = $8, base_sha = $9, url = $10, alias = $11, build_id = $12, inferred = $13, \
-         facts = $14 WHERE name = $15 RETURNING id",
+         facts = $14, provisional = $15 WHERE name = $16 RETURNING id",
     )?
     .query_row(values, |row| row.get(0))
     .map(|id| (id, false))

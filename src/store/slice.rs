@@ -76,7 +76,7 @@ pub struct Wanted {
 pub struct KnownRun {
     /// Prow's state.
     pub state: String,
-    /// Whether it is over.
+    /// Whether it is over, and not only by the word of a command inside its job.
     pub finished: bool,
 }
 
@@ -211,7 +211,9 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlit
     }
     for sighting in &wanted.sightings {
         let known = by_name(&session.conn, &sighting.run)?;
-        let ended = known.as_ref().is_some_and(|run| run.finished_at.is_some());
+        let ended = known
+            .as_ref()
+            .is_some_and(|run| run.finished_at.is_some() && !run.provisional);
         if let Some(run) = known {
             slice.keep(run);
         }
@@ -386,14 +388,14 @@ pub(super) fn incident(conn: &Connection, id: IncidentId) -> rusqlite::Result<Op
 
 fn known(conn: &Connection, names: Vec<RunName>) -> rusqlite::Result<Vec<(RunName, KnownRun)>> {
     let mut statement =
-        conn.prepare_cached("SELECT state, finished_at FROM runs WHERE name = $1")?;
+        conn.prepare_cached("SELECT state, finished_at, provisional FROM runs WHERE name = $1")?;
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         let seen = statement
             .query_row([&name.0], |row| {
                 Ok(KnownRun {
                     state: row.get(0)?,
-                    finished: time_or_none(row, 1)?.is_some(),
+                    finished: time_or_none(row, 1)?.is_some() && !row.get::<_, bool>(2)?,
                 })
             })
             .optional()?;

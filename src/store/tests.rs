@@ -64,6 +64,8 @@ fn pending(name: &str, service: &str) -> Observation {
         inferred: false,
         artifacts: Artifacts::default(),
         initial: false,
+        provisional: false,
+        log_tail: None,
     }
 }
 

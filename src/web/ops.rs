@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::Web;
-use crate::domain::fold::to_signed;
+use crate::{artifacts::breaker, domain::fold::to_signed};
 
 /// `GET /healthz`: the process answers.
 pub async fn healthz() -> &'static str {
@@ -34,6 +34,14 @@ pub async fn readyz(State(web): State<Arc<Web>>) -> Response {
             .collect(),
         Err(_) => Value::Null,
     };
+    let logs: Value = web
+        .shared
+        .library
+        .health()
+        .into_iter()
+        .filter(|health| health.state != breaker::State::Working)
+        .map(|health| json!({ "endpoint": health.endpoint, "since": health.since, "why": health.why }))
+        .collect();
     let detail = json!({
         "ready": ready,
         "stopping": stopping,
@@ -41,6 +49,7 @@ pub async fn readyz(State(web): State<Arc<Web>>) -> Response {
         "config": if metrics.config_last_reload_successful.get() == 1 { "ok" } else { "the files on disk are bad, an older configuration is in force" },
         "source": source,
         "receivers": receivers,
+        "logs": logs,
     });
     let status = if ready {
         StatusCode::OK

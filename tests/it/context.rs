@@ -443,6 +443,7 @@ routes:
     continue: true
   - receiver: platform
 default_receiver: platform
+artifacts: {{ enabled: false }}
 fallback_receiver: platform
 "#,
         show("state.db"),

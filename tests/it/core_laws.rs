@@ -51,6 +51,8 @@ fn run(name: &str, service: &str, state: ProwState, end: i64) -> Observation {
         inferred: false,
         artifacts: Artifacts::default(),
         initial: false,
+        provisional: false,
+        log_tail: None,
     }
 }
 

@@ -219,7 +219,7 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, Co
                     .for_each(|item| add(&mut list, &origin, item.trim()));
                 ValueKind::Array(with_standing(setting.key, list))
             }
-            Form::Text | Form::Duration | Form::Size | Form::Number => {
+            Form::Text | Form::Duration | Form::Size | Form::Number | Form::Flag => {
                 ValueKind::String(text.clone())
             }
         };

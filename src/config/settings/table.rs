@@ -26,6 +26,8 @@ pub enum Form {
     Size,
     /// A whole number from 1.
     Number,
+    /// `true` or `false`.
+    Flag,
     /// A list of texts; lists of several files are joined.
     List,
 }
@@ -163,6 +165,12 @@ settings![
         Duration,
         Some("24h"),
         "A message that could not be sent for this long becomes a dead letter."
+    ),
+    (
+        "artifacts.enabled",
+        Flag,
+        Some("true"),
+        "Whether logs are read: why a run broke, and whether a green one did its work."
     ),
     (
         "artifacts.request_timeout",
@@ -317,5 +325,8 @@ pub(super) fn read_form(form: Form, text: &str) -> Result<(), &'static str> {
             .filter(|number| *number > 0)
             .map(drop)
             .ok_or("write a whole number from 1"),
+        Form::Flag => matches!(text, "true" | "false")
+            .then_some(())
+            .ok_or("write true or false"),
     }
 }

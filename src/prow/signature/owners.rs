@@ -134,6 +134,15 @@ fn pair(org: Text<'_>, repo: Text<'_>) -> Option<(String, String)> {
     ))
 }
 
+/// The owner of a report from inside a job: its refs, else its first extra ref.
+pub fn stage_repositories(body: &[u8]) -> Result<RepositoryKeys, OwnersError> {
+    let report: Maybe<Spec<'_>> = serde_json::from_slice(body).map_err(unreadable)?;
+    let report = report.0.unwrap_or_default();
+    let refs = report.refs.0.and_then(Refs::pair);
+    let owner = refs.or_else(|| report.extra_refs.0.and_then(Refs::pair));
+    Ok(RepositoryKeys(owner.into_iter().collect()))
+}
+
 /// The owner of a GitHub event: `repository.full_name`, else `organization.login`.
 pub fn github_repositories(body: &[u8]) -> Result<RepositoryKeys, OwnersError> {
     let event: Maybe<GithubEvent<'_>> = serde_json::from_slice(body).map_err(unreadable)?;

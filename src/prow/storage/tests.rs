@@ -33,6 +33,8 @@ fn run(job_type: JobType, job: &str, build_id: &str) -> Observation {
         inferred: false,
         artifacts: Artifacts::default(),
         initial: false,
+        log_tail: None,
+        provisional: false,
     }
 }
 

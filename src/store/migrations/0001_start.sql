@@ -37,6 +37,8 @@ CREATE TABLE runs (
     alias       text,
     build_id    text,
     inferred    bigint NOT NULL,
+    -- Whether only a command inside the run's job told of its end, so that Prow's own word is still to come.
+    provisional bigint NOT NULL,
     facts       text
 );
 -- The timeline of a job.
