@@ -1,5 +1,6 @@
 //! The command line: types here, one command per file below.
 
+pub mod backtest;
 pub mod check;
 pub mod config;
 pub mod demo;
@@ -38,6 +39,8 @@ pub enum Command {
     Serve,
     /// Show what would be posted for recorded runs, and why; sends nothing
     Preview(preview::Args),
+    /// Replay recorded runs through the configuration, or show what a second one changes
+    Backtest(backtest::Args),
     /// Validate the configuration: file, line and a hint for each error
     Check,
     /// See the whole system work, without network, configuration or account
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> ExitCode {
     crate::telemetry::start(level);
     let ended = match cli.command {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
+        Command::Backtest(args) => backtest::run(&args, &cli.config, &environment),
         Command::Check => check::run(&cli.config, &environment),
         Command::Config(command) => config::run(&command, &cli.config, &environment),
         Command::Serve => serve::run(cli.config, environment),
