@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod architecture;
+mod backtest;
 mod config_errors;
 mod config_show;
 mod context;
@@ -14,6 +15,7 @@ mod docs;
 mod explain;
 mod github_status;
 mod hostile;
+mod init;
 mod inside;
 mod limits;
 mod preview;

@@ -44,18 +44,18 @@ impl Drive {
         let seen = feed(&mut self.replay, &self.policy, sighting, log);
         // Nobody asks here what changed since when.
         drop(self.replay.state.take_changes());
-        self.tell(seen.earlier, each)?;
-        self.tell(seen.told, each)?;
+        self.tell(&seen.earlier, each)?;
+        self.tell(&seen.told, each)?;
         Ok(seen.outcome)
     }
 
     /// Lets what is owed fall due.
     pub(super) fn finish(&mut self, each: &mut impl FnMut(Message) -> Result<()>) -> Result<()> {
         let told = self.replay.finish(&self.policy);
-        self.tell(told, each)
+        self.tell(&told, each)
     }
 
-    fn tell(&self, told: Vec<Told>, each: &mut impl FnMut(Message) -> Result<()>) -> Result<()> {
+    fn tell(&self, told: &[Told], each: &mut impl FnMut(Message) -> Result<()>) -> Result<()> {
         told.iter()
             .try_for_each(|told| each(Message::new(&self.config, &self.replay.state, told)))
     }

@@ -175,7 +175,8 @@ impl History {
             }
             if run.is_finished() && seen_at(&run) > begun {
                 each(first_sighting(&run, begun))?;
-                running.insert((seen_at(&run), run.run.clone(), index), run);
+                let key = (seen_at(&run), run.run.clone(), index);
+                running.insert(key, run);
             } else {
                 each(last_sighting(run))?;
             }
@@ -200,12 +201,11 @@ impl History {
                 source.part(offset, length as usize, bytes)?;
                 let read =
                     parse::observation(bytes, observation::Source::File, Timestamp::UNIX_EPOCH);
-                Ok(read
-                    .map_err(|error| {
-                        self.problems
-                            .add(format!("{}:{line}: {error}", source.name))
-                    })
-                    .ok())
+                if let Err(error) = &read {
+                    let problem = format!("{}:{line}: {error}", source.name);
+                    self.problems.add(problem);
+                }
+                Ok(read.ok())
             }
             Some(Place::Held(index)) => Ok(usize::try_from(index)
                 .ok()

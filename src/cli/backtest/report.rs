@@ -112,7 +112,7 @@ impl Report {
             return;
         }
         let weeks = self.last_weeks();
-        let mut rows = vec![self.receivers_head(&weeks)];
+        let mut rows = vec![receivers_head(&weeks)];
         for (name, heard) in receivers.iter().take(LISTED) {
             rows.push(self.receiver_row(name, heard, &weeks));
         }
@@ -138,18 +138,6 @@ impl Report {
             weeks.clear();
         }
         weeks
-    }
-
-    fn receivers_head(&self, weeks: &[&str]) -> Vec<String> {
-        let columns = [
-            "receiver",
-            "all",
-            "a week",
-            "most in a week",
-            "most in an hour",
-        ];
-        let columns = columns.into_iter().chain(weeks.iter().copied());
-        columns.map(str::to_owned).collect()
     }
 
     fn receiver_row(&self, name: &str, heard: &Heard, weeks: &[&str]) -> Vec<String> {
@@ -207,6 +195,18 @@ impl Report {
             out::line(&format!("  and {} more", jobs.len() - LISTED));
         }
     }
+}
+
+fn receivers_head(weeks: &[&str]) -> Vec<String> {
+    let columns = [
+        "receiver",
+        "all",
+        "a week",
+        "most in a week",
+        "most in an hour",
+    ];
+    let columns = columns.into_iter().chain(weeks.iter().copied());
+    columns.map(str::to_owned).collect()
 }
 
 fn print_score(score: &Score) {

@@ -50,12 +50,11 @@ impl Source {
             unpacked(Box::new(io::stdin().lock())).map_err(failed)?
         } else {
             let mut file = File::open(path).map_err(failed)?;
-            if !file.metadata().map_err(failed)?.is_file() {
-                unpacked(Box::new(file)).map_err(failed)?
-            } else if starts_packed(&mut file).map_err(failed)? {
-                unpacked(Box::new(file)).map_err(failed)?
-            } else {
+            let seekable = file.metadata().map_err(failed)?.is_file();
+            if seekable && !starts_packed(&mut file).map_err(failed)? {
                 file
+            } else {
+                unpacked(Box::new(file)).map_err(failed)?
             }
         };
         let size = file.metadata().map_err(failed)?.len();
