@@ -18,10 +18,14 @@ use crate::program::{Program, program, repository};
 const RECEIVERS: &str = "tests/data/history/receivers.yaml";
 
 fn backtest(args: &[&str]) -> Program {
-    program(&["backtest"])
-        .args(args)
-        .config("config/ack.yaml")
-        .config(RECEIVERS)
+    program(&[
+        "--config",
+        "config/ack.yaml",
+        "--config",
+        RECEIVERS,
+        "backtest",
+    ])
+    .args(args)
 }
 
 fn read(lines: &str) -> Vec<Value> {
@@ -37,15 +41,17 @@ fn at(clock: &str) -> Timestamp {
 
 /// A publishing run of a service.
 fn run(service: &str, state: &str, from: &str, to: &str) -> Value {
-    let mut job = Job::new(
+    let job = Job::new(
         &format!("{service}-controller"),
         &format!("{service}-post-submit"),
         "v1.2.3",
         at(from),
     );
-    state.clone_into(&mut job.state);
-    job.completed = Some(at(to));
-    job.to_json()
+    let description = match state {
+        "success" => "Job succeeded.",
+        _ => "Job failed.",
+    };
+    job.ended(state, description, Some(at(to))).to_json()
 }
 
 /// Breaks at ten, again at half past ten, passes at a quarter past eleven; another service breaks at noon.
@@ -92,7 +98,16 @@ fn said(lines: &str) -> String {
 #[test]
 fn each_message_goes_out_at_its_own_time() {
     let ran = backtest(&["--format", "ndjson", "--history", "-"]).input(lines(&storyline()));
-    assert_snapshot!(said(&ran.run().ok()), @"");
+    assert_snapshot!(said(&ran.run().ok()), @r"
+    2024-03-01T10:00:00Z opened by-service/s3
+    2024-03-01T10:00:00Z opened platform
+    2024-03-01T11:00:00Z still-failing by-service/s3
+    2024-03-01T11:00:00Z still-failing platform
+    2024-03-01T11:15:00Z recovered by-service/s3
+    2024-03-01T11:15:00Z recovered platform
+    2024-03-01T12:00:00Z opened by-service/sqs
+    2024-03-01T12:00:00Z opened platform
+    ");
 }
 
 #[test]
@@ -111,7 +126,7 @@ fn a_line_has_all_that_a_reader_needs_in_a_fixed_order() {
         .fold(recovered.to_owned(), |line, (name, word)| {
             line.replace(name, word)
         });
-    assert_snapshot!(recovered, @"");
+    assert_snapshot!(recovered, @r#"{"at":"2024-03-01T11:15:00Z","event":"recovered","incident":"1-7d6a4ebf","severity":"critical","stage":"publish","services":["s3"],"receiver":"by-service/s3","runs":["BAD","GOOD"],"text":"✅ s3 v1.2.3: publish recovered. It passed at 2024-03-01 11:15 UTC, 1h 15m and 2 failed runs after it first broke."}"#);
 }
 
 #[test]
@@ -200,7 +215,25 @@ fn the_summary_is_a_table_for_people() {
     foreign["metadata"]["name"] = json!("new");
     runs.push(foreign);
     let out = backtest(&["--history", "-"]).input(lines(&runs)).run().ok();
-    assert_snapshot!(out, @"");
+    assert_snapshot!(out, @r"
+    5 runs from 2024-03-01 to 2024-03-01: 9 messages to 3 receivers
+
+    Messages per receiver and week
+      receiver        all  a week  most in a week  most in an hour        2024-W09
+      platform        5    5.0     5 in 2024-W09   2 at 2024-03-01 10:00  5
+      by-service/s3   3    3.0     3 in 2024-W09   2 at 2024-03-01 11:00  3
+      by-service/sqs  1    1.0     1 in 2024-W09   1 at 2024-03-01 12:00  1
+
+    What became of the runs
+      notify        2
+      recovered     1
+      deduplicated  1
+      unmatched     1
+
+    Jobs that no rule knows
+      job                                              runs  bad
+      aws-controllers-k8s/s3-controller something-new  1     1
+    ");
 }
 
 /// The storyline's truth: one incident found, one that nobody saw.
@@ -260,18 +293,23 @@ fn a_second_configuration_shows_only_what_it_changes() {
     let same = against(&[rules, Path::new(RECEIVERS)], "text");
     assert_eq!(
         (same.code, same.stdout.as_str()),
-        (0, "0 messages less, 0 more, 0 moved\n")
+        (0, "messages: 0 fewer, 0 more, 0 moved\n")
     );
     let less = against(&[rules, &quiet], "text");
     assert_eq!(less.code, 1);
-    assert_snapshot!(less.stdout, @"");
+    assert_snapshot!(less.stdout, @r"
+    - 2024-03-01T12:00:00Z  opened platform: 🔴 sqs v1.2.3: publish failed: the job failed. First failure at 2024-03-01 12:00 UTC.
+    messages: 1 fewer, 0 more, 0 moved
+    ");
     let later = against(&[rules, Path::new(RECEIVERS), &slow], "ndjson");
     assert_eq!(later.code, 1);
-    let changes: Vec<(String, String)> = read(&later.stdout)
+    let changes: Vec<String> = read(&later.stdout)
         .iter()
-        .map(|line| (line["change"].to_string(), line["event"].to_string()))
+        .map(|line| format!("{} {} {}", line["change"], line["event"], line["receiver"]))
         .collect();
-    assert_eq!(changes, []);
+    // Within two hours it recovers, so nobody is reminded.
+    let reminder = |receiver| format!(r#""only-config" "still-failing" "{receiver}""#);
+    assert_eq!(changes, ["by-service/s3", "platform"].map(reminder));
 }
 
 #[test]

@@ -109,3 +109,63 @@ fn pair(config: Vec<Message>, against: Vec<Message>, within: SignedDuration) -> 
     right.extend(against);
     (left, right, pairs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::classify::Severity;
+
+    fn messages(times: &[&str]) -> Vec<Message> {
+        let message = |clock: &&str| Message {
+            at: format!("2024-03-01T{clock}Z").parse().unwrap(),
+            event: "opened",
+            incident: String::new(),
+            severity: Severity::Critical,
+            stage: None,
+            services: Vec::new(),
+            receiver: "platform".to_owned(),
+            runs: Vec::new(),
+            text: String::new(),
+            owners: vec!["s3".to_owned()],
+        };
+        times.iter().map(message).collect()
+    }
+
+    fn changes(config: &[&str], against: &[&str]) -> Vec<(Change, String)> {
+        let found = differences(messages(config), messages(against));
+        let short = |difference: Difference| {
+            let at = difference.moved_to.unwrap_or(difference.message.at);
+            (difference.change, at.strftime("%H:%M:%S").to_string())
+        };
+        found.into_iter().map(short).collect()
+    }
+
+    fn change(change: Change, at: &str) -> (Change, String) {
+        (change, at.to_owned())
+    }
+
+    #[test]
+    fn a_message_within_a_minute_is_the_same_and_beyond_it_has_moved() {
+        assert_eq!(changes(&["10:00:00"], &["10:01:00"]), []);
+        assert_eq!(
+            changes(&["10:00:00"], &["10:01:01"]),
+            [change(Change::Moved, "10:01:01")]
+        );
+        assert_eq!(
+            changes(&["10:00:00"], &["09:00:00"]),
+            [change(Change::Moved, "09:00:00")]
+        );
+    }
+
+    #[test]
+    fn what_is_the_same_is_paired_before_what_has_moved() {
+        assert_eq!(
+            changes(&["10:00:00", "11:00:00"], &["11:00:30"]),
+            [change(Change::OnlyConfig, "10:00:00")]
+        );
+        assert_eq!(
+            changes(&["10:00:00"], &["08:00:00", "10:00:00"]),
+            [change(Change::OnlyAgainst, "08:00:00")]
+        );
+    }
+}

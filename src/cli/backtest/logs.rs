@@ -90,3 +90,34 @@ fn hash(name: &str) -> u64 {
     name.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_last_log_of_a_run_counts_and_bad_lines_are_told() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("logs.ndjson");
+        let lines = [
+            r#"{"run":"a","log":"first"}"#,
+            "",
+            r#"{"run":"b"}"#,
+            r#"{"log":"line 1\nline 2","run":"c","more":1}"#,
+            r#"{"run":"a","log":"second"}"#,
+        ];
+        fs::write(&file, lines.join("\n")).unwrap();
+        let mut problems = Problems::default();
+        let mut logs = Logs::read(&file, &mut problems).unwrap();
+        let mut log = |run: &str| {
+            let log = logs.of(&RunName(run.to_owned())).unwrap();
+            log.map(|log| String::from_utf8(log.bytes).unwrap())
+        };
+        let found = ["a", "b", "c", "d"].map(&mut log);
+        let expected = [Some("second"), None, Some("line 1\nline 2"), None];
+        assert_eq!(found, expected.map(|text| text.map(str::to_owned)));
+        assert_eq!(problems.count, 1);
+    }
+}

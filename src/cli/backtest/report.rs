@@ -297,7 +297,7 @@ pub(super) fn print_differences(differences: &[Difference]) {
             .count()
     };
     out::line(&format!(
-        "{} messages less, {} more, {} moved",
+        "messages: {} fewer, {} more, {} moved",
         count(Change::OnlyConfig),
         count(Change::OnlyAgainst),
         count(Change::Moved)

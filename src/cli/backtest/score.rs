@@ -347,3 +347,133 @@ impl Delays {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::classify::Severity;
+
+    fn truth() -> Truth {
+        let truth = json!({
+            "incidents": [
+                {"kind": "failed", "stage": "publish", "services": ["s3", "sqs"],
+                 "broke_at": "2024-03-01T10:00:00Z", "restored_at": "2024-03-01T12:00:00Z"},
+                {"kind": "stalled", "stage": "publish", "services": ["ec2"],
+                 "broke_at": "2024-03-02T10:00:00Z", "restored_at": null},
+            ],
+            "quiet_days": ["2024-03-03"],
+        });
+        serde_json::from_value(truth).unwrap()
+    }
+
+    fn message(at: &str, event: &'static str, services: &[&str], receiver: &str) -> Message {
+        Message {
+            at: at.parse().unwrap(),
+            event,
+            incident: String::new(),
+            severity: Severity::Critical,
+            stage: Some("publish".to_owned()),
+            services: services.iter().map(|&name| name.to_owned()).collect(),
+            receiver: receiver.to_owned(),
+            runs: Vec::new(),
+            text: String::new(),
+            owners: Vec::new(),
+        }
+    }
+
+    fn score(messages: &[Message]) -> Score {
+        let mut marker = Marker::new(truth());
+        for message in messages {
+            marker.message(message);
+        }
+        marker.score()
+    }
+
+    #[test]
+    fn an_incident_is_found_by_the_first_alarm_that_counts() {
+        let marks = score(&[
+            // Two of three services were well.
+            message(
+                "2024-03-01T10:00:30Z",
+                "shared-cause",
+                &["s3", "a", "b"],
+                "platform",
+            ),
+            message(
+                "2024-03-01T10:01:00Z",
+                "shared-cause",
+                &["s3", "a"],
+                "platform",
+            ),
+            message("2024-03-01T10:02:00Z", "opened", &["s3"], "by-service/s3"),
+            message("2024-03-01T12:10:00Z", "recovered", &["s3"], "platform"),
+        ]);
+        assert_eq!((marks.detected, marks.missed.len()), (1, 1));
+        assert_eq!(marks.mttd_s.median, Some(60.0));
+        assert_eq!((marks.own_receiver_missing, marks.recovery_missing), (2, 0));
+        assert_eq!((marks.false_alarms, marks.messages), (1, 4));
+        // Four messages to the two receivers that heard of it, all but one to one of them.
+        assert!((marks.messages_per_owed - 2.0).abs() < 1e-9);
+        assert_eq!(marks.busiest_hour, 2);
+    }
+
+    #[test]
+    fn what_comes_after_the_end_finds_nothing_and_closes_only_for_a_while() {
+        let marks = score(&[
+            message("2024-03-01T11:00:00Z", "opened", &["s3"], "by-service/s3"),
+            message("2024-03-01T12:05:00Z", "opened", &["sqs"], "by-service/sqs"),
+            message(
+                "2024-03-01T12:16:00Z",
+                "recovered",
+                &["s3"],
+                "by-service/s3",
+            ),
+        ]);
+        assert_eq!((marks.own_receiver_missing, marks.recovery_missing), (2, 1));
+        assert_eq!(
+            marks.unclosed,
+            ["failed publish s3,sqs 2024-03-01T12:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn stalled_incidents_have_delays_of_their_own_and_need_no_end() {
+        let marks = score(&[message(
+            "2024-03-02T10:30:00Z",
+            "stalled",
+            &["ec2"],
+            "by-service/ec2",
+        )]);
+        assert_eq!(marks.mttd_stalled_s.p95, Some(1800.0));
+        assert_eq!(marks.mttd_s.median, None);
+        assert_eq!(marks.recovery_missing, 0);
+    }
+
+    #[test]
+    fn alarms_on_quiet_days_are_false_and_other_stages_are_left_out() {
+        let mut elsewhere = message("2024-03-01T10:00:30Z", "opened", &["s3"], "platform");
+        elsewhere.stage = Some("docs".to_owned());
+        // An incident that never ends still stands on that day.
+        let marks = score(&[
+            elsewhere,
+            message(
+                "2024-03-03T08:00:00Z",
+                "still-failing",
+                &["ec2"],
+                "platform",
+            ),
+        ]);
+        assert_eq!((marks.messages, marks.false_alarms), (1, 1));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_delays() {
+        let delays = Delays::of((0..40).rev().map(f64::from).collect());
+        assert_eq!(
+            (delays.median, delays.p95, delays.max),
+            (Some(19.5), Some(37.0), Some(39.0))
+        );
+    }
+}
