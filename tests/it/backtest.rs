@@ -65,7 +65,8 @@ fn storyline() -> Vec<Value> {
 }
 
 fn lines(runs: &[Value]) -> String {
-    runs.iter().map(|run| format!("{run}\n")).collect()
+    let lines: Vec<String> = runs.iter().map(Value::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 fn packed(text: &str) -> Vec<u8> {
@@ -82,17 +83,12 @@ fn file(home: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
 
 /// What was said, in short.
 fn said(lines: &str) -> String {
-    let mut text = String::new();
-    for line in read(lines) {
-        let word = |key: &str| line[key].as_str().unwrap().to_owned();
-        text.push_str(&format!(
-            "{} {} {}\n",
-            word("at"),
-            word("event"),
-            word("receiver")
-        ));
-    }
-    text
+    let short = |line: Value| {
+        let words = ["at", "event", "receiver"].map(|key| line[key].as_str().unwrap().to_owned());
+        words.join(" ")
+    };
+    let said: Vec<String> = read(lines).into_iter().map(short).collect();
+    said.join("\n")
 }
 
 #[test]

@@ -81,7 +81,7 @@ async fn the_jobs_of_a_fleet_become_services_and_stages() {
     for (name, (run, class)) in classes(&output, &jobs) {
         let watched = ["postsubmit", "periodic"].contains(&run.job_type.as_str());
         assert_eq!(class.rule.is_some(), watched, "{name}");
-        let by_hand = &shipped.get(&name).unwrap().1;
+        let by_hand = &shipped[&name].1;
         if watched && by_hand.service.is_some() {
             controllers += 1;
             right += usize::from(class.service == by_hand.service);
