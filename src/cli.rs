@@ -1,10 +1,12 @@
 //! The command line: types here, one command per file below.
 
+pub mod backtest;
 pub mod check;
 pub mod config;
 pub mod demo;
 pub mod exec;
 pub mod explain;
+pub mod init;
 pub mod out;
 pub mod preview;
 pub mod send_test;
@@ -39,6 +41,10 @@ pub enum Command {
     Serve,
     /// Show what would be posted for recorded runs, and why; sends nothing
     Preview(preview::Args),
+    /// Replay recorded runs through the configuration, or show what a second one changes
+    Backtest(backtest::Args),
+    /// Write a first configuration from what a deck lists
+    Init(init::Args),
     /// Validate the configuration: file, line and a hint for each error
     Check,
     /// See the whole system work, without network, configuration or account
@@ -96,6 +102,8 @@ pub fn run(cli: Cli) -> ExitCode {
     }
     let ended = match cli.command {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
+        Command::Backtest(args) => backtest::run(&args, &cli.config, &environment),
+        Command::Init(args) => init::run(&args),
         Command::Check => check::run(&cli.config, &environment),
         Command::Config(command) => config::run(&command, &cli.config, &environment),
         Command::Serve => serve::run(cli.config, environment),

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::{
+    evidence::Finding,
     flush::Told,
     observation::Observation,
     observe::{Outcome, Reading},
@@ -47,18 +48,28 @@ impl Default for Replay {
 impl Replay {
     /// Sees one run. Runs are to be given by [`seen_at`]; the clock never goes back.
     pub fn see(&mut self, policy: &Policy, run: &Observation) -> Seen {
-        self.see_with_log(policy, run, None)
+        self.see_at(policy, run, seen_at(run), None, None)
     }
 
-    /// Sees one run and its log, as far as there is one.
-    pub fn see_with_log(&mut self, policy: &Policy, run: &Observation, log: Option<&str>) -> Seen {
-        let earlier = self.advance(policy, seen_at(run));
+    /// Sees one run at a moment, with its log and what that says of a failure, as far as they are known.
+    pub fn see_at(
+        &mut self,
+        policy: &Policy,
+        run: &Observation,
+        at: Timestamp,
+        log: Option<&str>,
+        finding: Option<&Finding>,
+    ) -> Seen {
+        let earlier = self.advance(policy, at);
         let mut reading = Reading::of(policy, run, None);
         if let Some(log) = log.filter(|_| reading.asks_for_log(policy)) {
             let said = reading.spot(policy).map(|spot| spot.stage.signs.read(log));
             reading = Reading::of(policy, run, said);
         }
         let outcome = self.state.observe_read(policy, run, reading, self.now);
+        if let Some(finding) = finding {
+            self.state.learn(&run.run, &finding.brief(), false);
+        }
         let told = self.state.flush(policy, self.now, false);
         Seen {
             outcome,

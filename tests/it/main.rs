@@ -4,6 +4,7 @@
 
 mod architecture;
 mod artifacts;
+mod backtest;
 mod config_errors;
 mod config_show;
 mod context;
@@ -17,6 +18,7 @@ mod exec;
 mod explain;
 mod github_status;
 mod hostile;
+mod init;
 mod inside;
 mod limits;
 mod preview;

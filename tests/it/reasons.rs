@@ -10,7 +10,7 @@ use prow_notifier::{
         notification::Event,
         observation::{Observation, RunName, Source},
         policy::Policy,
-        route::Routing,
+        route::{Reach, Routing},
         state::State,
     },
     prow::parse,
@@ -53,6 +53,7 @@ impl Core {
                 reads_evidence: true,
                 group_wait: Duration::from_secs(group_wait),
                 routing: Routing {
+                    receivers: vec![("platform".to_owned(), Reach::Single)],
                     default_receiver: Some("platform".to_owned()),
                     ..Routing::default()
                 },
