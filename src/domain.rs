@@ -20,6 +20,7 @@ pub mod policy;
 pub mod prowjob;
 pub mod release;
 pub mod replay;
+pub mod root;
 pub mod route;
 pub mod state;
 mod telling;

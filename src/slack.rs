@@ -1,6 +1,7 @@
 //! Slack: rendering, sending, sorting its answers.
 
 pub mod blocks;
+mod chain;
 pub mod client;
 pub mod hosts;
 pub mod limits;

@@ -31,8 +31,15 @@ impl State {
         self.end_windows(now);
         self.end_deadlines(policy, now, more_to_come);
         let mut told = Vec::new();
-        for key in self.folds.keys().cloned().collect::<Vec<_>>() {
+        for key in self.owing.iter().cloned().collect::<Vec<_>>() {
             self.flush_fold(policy, &key, now, more_to_come, &mut told);
+            if self
+                .folds
+                .get(&key)
+                .is_none_or(|fold| fold.waiting.is_empty())
+            {
+                self.owing.remove(&key);
+            }
         }
         for key in self.digests.keys().cloned().collect::<Vec<_>>() {
             self.flush_digest(&key, now, more_to_come, &mut told);
@@ -120,14 +127,21 @@ impl State {
         now: Timestamp,
         more_to_come: bool,
     ) -> Option<Vec<Owed>> {
-        let cause = self.causes.get(&key.0).cloned().unwrap_or_default();
         let fold = self.folds.get_mut(key)?;
+        let may_go = |owed: &Owed| {
+            owed.news == news
+                && owed
+                    .behind
+                    .as_ref()
+                    .is_none_or(|behind| behind.until <= now)
+        };
         let oldest = fold
             .waiting
             .iter()
-            .filter(|owed| owed.news == news)
+            .filter(|owed| may_go(owed))
             .map(|owed| owed.since)
             .min()?;
+        let cause = self.causes.get(&key.0).cloned().unwrap_or_default();
         let siblings = more_to_come && now.duration_since(oldest) < to_signed(policy.group_wait);
         let reading = fold.held_until(news).is_some_and(|until| until > now);
         // The opening of an incident is never overtaken by its end.
@@ -145,7 +159,7 @@ impl State {
         }
         let (due, rest) = std::mem::take(&mut fold.waiting)
             .into_iter()
-            .partition(|owed| owed.news == news);
+            .partition(may_go);
         fold.waiting = rest;
         Some(due)
     }

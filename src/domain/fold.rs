@@ -118,6 +118,15 @@ pub struct Fold {
     pub told_owners: Vec<String>,
 }
 
+/// What explains a piece of news to whoever was told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// The incident at the root.
+    pub root: IncidentId,
+    /// Told then all the same.
+    pub until: Timestamp,
+}
+
 /// A piece of news that is owed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
@@ -127,6 +136,9 @@ pub struct Owed {
     pub news: News,
     /// Since when it is owed.
     pub since: Timestamp,
+    /// Set while what broke further upstream explains it to this receiver: told then, if it is still open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
     /// Set while the reason is still being read: how long that may hold the news back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_for: Option<Duration>,
@@ -144,17 +156,45 @@ impl Fold {
                 incident,
                 news,
                 since: now,
+                behind: None,
                 held_for: None,
             });
         }
+    }
+
+    /// Holds the opening of an incident back behind its root, or no longer.
+    pub fn hold_back(&mut self, incident: IncidentId, behind: Option<&Behind>) {
+        let opening = |owed: &&mut Owed| owed.incident == incident && owed.news == News::Opened;
+        for owed in self.waiting.iter_mut().filter(opening) {
+            owed.behind = behind.cloned();
+        }
+    }
+
+    /// What the root explained is told soon, if it is still broken then. Returns whether there was any.
+    pub fn release(&mut self, root: IncidentId, until: Timestamp) -> bool {
+        let mut any = false;
+        for behind in self
+            .waiting
+            .iter_mut()
+            .filter_map(|owed| owed.behind.as_mut())
+        {
+            if behind.root == root && behind.until > until {
+                behind.until = until;
+                any = true;
+            }
+        }
+        any
     }
 
     /// Takes back what was never said of an incident that is over; returns whether there was anything. News of a
     /// shared cause that waits for its turn is not worth telling once it is old.
     pub fn drop_untold(&mut self, incident: IncidentId) -> bool {
         let told_before = self.told_at.contains_key(&News::Opened);
-        let is_untold = |owed: &Owed| owed.incident == incident && owed.news == News::Opened;
-        let untold = told_before && self.waiting.iter().any(is_untold);
+        let is_untold = |owed: &Owed| {
+            let explained = told_before || owed.behind.is_some();
+            owed.incident == incident && owed.news == News::Opened && explained
+        };
+        let untold = self.waiting.iter().any(is_untold);
         if untold {
             self.waiting.retain(|owed| owed.incident != incident);
         }
@@ -202,8 +242,11 @@ impl Fold {
             .map(|owed| {
                 let free = self.free_at(cause, owed.news);
                 let held = self.held_until(owed.news);
-                owed.since
-                    .max(free.into_iter().chain(held).max().unwrap_or(owed.since))
+                let later = free
+                    .into_iter()
+                    .chain(held)
+                    .chain(owed.behind.as_ref().map(|behind| behind.until));
+                owed.since.max(later.max().unwrap_or(owed.since))
             })
             .min()
     }

@@ -14,6 +14,7 @@ use super::{
     notification::{Item, LastGood, Link, Recovery, log_link},
     observation::{Observation, RunName},
     pipeline,
+    root::Root,
     verdict::{Judgement, Verdict},
 };
 
@@ -133,6 +134,12 @@ pub struct Incident {
     pub kind: Kind,
     /// The job identity, which is the incident's fingerprint; of other kinds what takes its place.
     pub job: JobKey,
+    /// What knocked it over; it is folded behind that for whoever was told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
+    /// Stages that cannot do their work while it is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<String>,
     /// What it may share with others.
     pub cause: CauseKey,
     /// Whether its stage is one that all services share.
@@ -338,6 +345,8 @@ impl Incident {
             }),
             ask: latest.ask.clone(),
             links: self.links(),
+            root: self.root.clone(),
+            blocks: self.blocks.clone(),
             evidence,
             evidence_note,
             log_link,

@@ -7,6 +7,7 @@ use super::{
     classify::{Classification, Severity},
     evidence::Evidence,
     observation::RunName,
+    root::Root,
     verdict::Verdict,
 };
 
@@ -133,6 +134,12 @@ pub struct Item {
     pub ask: Option<String>,
     /// Where to look, in the order to show: run, history, commit, compare, runbook.
     pub links: Vec<Link>,
+    /// What broke further upstream and knocked it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Root>,
+    /// Stages that cannot do their work while it is broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<String>,
     /// Why the run broke; `None` while nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,

@@ -325,6 +325,22 @@ impl State {
             run.facts = Some(Box::new(facts));
         }
         let mut outcome = self.tell_bad(policy, case, at, id);
+        let is_new = matches!(outcome.decision, Decision::Notify | Decision::Folded);
+        if let Some(spot) = spot.filter(|_| is_new)
+            && self.find_root(case, spot, id)
+        {
+            let root = self
+                .incidents
+                .get(&id)
+                .and_then(|incident| incident.root.clone());
+            if let Some(root) = root {
+                outcome.decision = Decision::Folded;
+                outcome.reason = format!(
+                    "knocked over by incident {}: {} of {} has failed since {}",
+                    root.incident, root.stage, root.owner, root.since
+                );
+            }
+        }
         outcome.incident = Some(id);
         outcome.to_read = policy.reads_evidence
             && !matches!(outcome.decision, Decision::Stale | Decision::Ignored);

@@ -36,6 +36,8 @@ pub struct State {
     pub causes: BTreeMap<CauseKey, Cause>,
     /// What is owed per cause and receiver; always complete.
     pub folds: BTreeMap<FoldKey, Fold>,
+    /// Folds in which something waits.
+    pub owing: BTreeSet<FoldKey>,
     /// Digests being collected; always complete.
     pub digests: BTreeMap<DigestKey, Digest>,
     /// Releases by pipeline, service and version.
@@ -97,6 +99,21 @@ impl State {
         self.incidents.insert(incident.id, incident);
     }
 
+    /// Takes in a stored fold, without marking it as changed.
+    pub fn load_fold(&mut self, key: FoldKey, fold: Fold) {
+        if !fold.waiting.is_empty() {
+            self.owing.insert(key.clone());
+        }
+        self.folds.insert(key, fold);
+    }
+
+    /// Folds in which something waits.
+    fn owing_folds(&self) -> impl Iterator<Item = (&FoldKey, &Fold)> {
+        self.owing
+            .iter()
+            .filter_map(|key| Some((key, self.folds.get(key)?)))
+    }
+
     /// What was touched since the last call.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changed)
@@ -115,8 +132,7 @@ impl State {
     /// Incidents whose news may go out by `now`; a store loads them before [`State::flush`].
     pub fn missing(&self, now: Timestamp) -> Vec<IncidentId> {
         let folds = self
-            .folds
-            .iter()
+            .owing_folds()
             .filter(|((cause, _), fold)| {
                 self.causes
                     .get(cause)
@@ -157,8 +173,7 @@ impl State {
     /// When news that is owed already may go out.
     pub fn next_owed(&self) -> Option<Timestamp> {
         let folds = self
-            .folds
-            .iter()
+            .owing_folds()
             .filter_map(|((cause, _), fold)| fold.due_at(self.causes.get(cause)?));
         let digests = self.digests.values().map(|digest| digest.due_at);
         folds.chain(digests).min()

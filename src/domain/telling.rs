@@ -15,6 +15,7 @@ use super::{
     observation::{Observation, RunName},
     observe::{Case, Outcome},
     policy::{FIRST_START_GRACE, Policy, SHARED_FROM, WINDOW_CAP},
+    root,
     route::{Destination, targets},
     state::State,
 };
@@ -272,10 +273,15 @@ impl State {
             return;
         };
         incident.learn(run, finding);
+        let alone =
+            matches!(finding, Finding::Found(evidence) if root::stands_alone(evidence.class));
         let is_latest = incident.latest.run == *run;
         self.changed.incidents.insert(id);
         if is_latest && !more_soon {
             self.set_hold(id, None);
+        }
+        if alone {
+            root::unfold(self, id);
         }
     }
 
@@ -332,6 +338,7 @@ impl State {
                 if news != News::Recovered || !fold.drop_untold(id) {
                     fold.owe(id, news, now);
                 }
+                self.owing.insert(key.clone());
                 self.changed.folds.insert(key);
             }
         }

@@ -64,6 +64,8 @@ impl State {
             id,
             kind: Kind::default(),
             job,
+            root: None,
+            blocks: Vec::new(),
             cause,
             shared_stage: false,
             first,
@@ -101,6 +103,7 @@ impl State {
                 self.changed.causes.insert(cause);
             }
             self.owe(id, News::Recovered, now);
+            self.release_behind(id, now);
         }
         announced && was_open
     }

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    chain,
     limits::{ALL_BLOCKS, HEADER, SECTION, TEXT, blocks_units},
     reason,
     text::{date, fit, inline, units},
@@ -176,6 +177,7 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
     if let Some(item) = words::single(notification) {
         notes.extend(words::story(notification, item));
         notes.extend(what_and_why(notification.event, item, room));
+        notes.extend(chain::notes(notification.event, item));
         if item.class.rule.is_none() {
             notes.push("*Unclassified:* no rule knows this job".to_owned());
         }

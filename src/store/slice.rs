@@ -171,7 +171,7 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         Ok(((CauseKey(row.get(0)?), row.get(1)?), json(row, 2)?))
     })? {
         let (key, fold) = row?;
-        state.folds.insert(key, fold);
+        state.load_fold(key, fold);
     }
     let mut digests = conn.prepare_cached("SELECT receiver, first_start, body FROM digests")?;
     for row in digests.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), json(row, 2)?)))? {

@@ -317,7 +317,21 @@ fn the_recorded_history_of_a_fleet_is_replayed_whole() {
         .run()
         .ok();
     let summary: Value = serde_json::from_str(&out).unwrap();
-    println!("{:#}", summary["score"]);
+    let score = &summary["score"];
+    println!("{score:#}");
+    assert_eq!(score["detected"], score["incidents"], "{}", score["missed"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert!(number(&score["mttd_s"]["median"]) < 60.0 && number(&score["mttd_s"]["p95"]) < 900.0);
+    assert!(number(&score["mttd_stalled_s"]["p95"]) < 2_100.0);
+    assert_eq!(score["own_receiver_missing"], 0);
+    assert!(number(&score["messages_per_owed"]) <= 2.5);
+    assert!(
+        number(&score["recovery_missing"]) <= 2.0,
+        "{}",
+        score["unclosed"]
+    );
+    assert!(number(&score["busiest_hour"]) <= 8.0);
+    assert_eq!(score["false_alarms"], 0);
     assert_eq!(summary["runs"], summary["score"]["runs"]);
     assert_eq!(summary["unclassified"], json!([]));
     assert_eq!(summary["unreadable"], 0);

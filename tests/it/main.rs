@@ -26,6 +26,7 @@ mod program;
 mod reasons;
 mod redaction;
 mod reload;
+mod roots;
 mod shipped_configs;
 mod storm;
 mod webhook;

@@ -57,6 +57,8 @@ fn item(service: &str, version: &str) -> Item {
             base_ref: "v1.4.3".to_owned(),
         }),
         recovered: None,
+        root: None,
+        blocks: Vec::new(),
         ask: Some("jo<e>".to_owned()),
         links: vec![
             link("Run", &format!("{deck}/view/gs/b/logs/{service}/1")),

@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::evidence::{CAUSE_CLASSES, Evidence, Excerpt, LogLine, Origin};
+use crate::domain::{
+    evidence::{CAUSE_CLASSES, Evidence, Excerpt, LogLine, Origin},
+    incident::IncidentId,
+    root::Root,
+};
 
 /// Made of few strategies: tens of thousands of texts are made up per run of this test.
 fn hostile_text() -> impl Strategy<Value = String> {
@@ -97,6 +101,9 @@ prop_compose! {
         recovered in prop::option::of(any_recovery()),
         ask in prop::option::of(hostile_text()),
         links in any_links(),
+        (root, blocks) in (
+            prop::option::of((hostile_text(), hostile_text(), any_time())), prop::collection::vec(hostile_text(), 0..9)
+        ),
         (evidence, evidence_note) in (prop::option::weighted(0.3, any_evidence()), prop::option::of(hostile_text())),
     ) -> Item {
         Item {
@@ -105,6 +112,8 @@ prop_compose! {
             latest: since,
             new_failures: failures,
             last_good: last_good.map(|(at, base_ref)| LastGood { at, base_ref }),
+            root: root.map(|(owner, stage, since)| Root { incident: IncidentId(1), owner, stage, since }),
+            blocks,
             log_link: links.first().cloned(),
             links,
             evidence,

@@ -1,0 +1,199 @@
+//! What broke further upstream explains what breaks behind it: whoever was told of the root is not told of each
+//! thing it knocks over, before or after it, unless that outlives the root, or it takes too long.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    evidence::CauseClass,
+    fold::{Behind, News},
+    incident::{Incident, IncidentId},
+    observe::Case,
+    pipeline::{Pipeline, Spot},
+    state::State,
+    verdict::Verdict,
+};
+
+/// Nothing is folded behind a root for longer.
+pub const ROOT_LIMIT: Duration = Duration::from_secs(6 * 3600);
+/// What a root knocked over has this long to come right after it did.
+pub const ROOT_GRACE: SignedDuration = SignedDuration::from_mins(15);
+
+/// What knocked an incident over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// Its incident.
+    pub incident: IncidentId,
+    /// Whose it is.
+    pub owner: String,
+    /// The stage that is broken.
+    pub stage: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Whether a cause of this kind stands for itself, whatever is broken upstream.
+pub(super) fn stands_alone(class: CauseClass) -> bool {
+    matches!(
+        class,
+        CauseClass::Network
+            | CauseClass::RateLimit
+            | CauseClass::Disk
+            | CauseClass::OutOfMemory
+            | CauseClass::Timeout
+            | CauseClass::Infrastructure
+    )
+}
+
+impl State {
+    /// Notes what knocked an incident over, and what it knocked over itself. Returns whether everybody who would
+    /// be told of it at once has been told of its root.
+    pub(super) fn find_root(&mut self, case: &Case<'_>, spot: Spot<'_>, id: IncidentId) -> bool {
+        let Some(incident) = self.incidents.get_mut(&id) else {
+            return false;
+        };
+        let pipeline = spot.pipeline;
+        incident.blocks = pipeline
+            .downstream(&spot.stage.name)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        self.explain_earlier(pipeline, case, spot, id);
+        // What the cluster did to a run has no root among releases.
+        if case.judged.verdict == Verdict::Infra {
+            return false;
+        }
+        let Some(root) = self.root_of(pipeline, case, spot) else {
+            return false;
+        };
+        self.fold_behind(id, &root, case.now)
+    }
+
+    /// The open incident furthest upstream: of the same service, or of any where all share the stage.
+    fn root_of(&self, pipeline: &Pipeline, case: &Case<'_>, spot: Spot<'_>) -> Option<IncidentId> {
+        let upstream = pipeline.upstream(&spot.stage.name);
+        pipeline
+            .stages
+            .iter()
+            .filter(|stage| upstream.contains(stage.name.as_str()))
+            .flat_map(|stage| self.open_at(&stage.name))
+            .filter(|(_, owner)| {
+                spot.stage.shared || Some(owner.as_str()) == case.class.service.as_deref()
+            })
+            .filter(|(id, _)| {
+                let incident = self.incidents.get(id);
+                incident.is_some_and(|root| root.is_open() && is_same_org(root, case))
+            })
+            .map(|(id, _)| id)
+            .next()
+    }
+
+    /// Holds back what is owed of an incident to those who were told of its root.
+    fn fold_behind(&mut self, id: IncidentId, root: &IncidentId, now: Timestamp) -> bool {
+        let Some(root) = self.incidents.get(root) else {
+            return false;
+        };
+        let known_to: BTreeSet<String> = root.receivers().into_iter().collect();
+        let told = Root {
+            incident: root.id,
+            owner: root.owner().to_owned(),
+            stage: root.first.class.stage.clone().unwrap_or_default(),
+            since: root.first.at,
+        };
+        let Some(incident) = self.incidents.get_mut(&id) else {
+            return false;
+        };
+        let told_id = told.incident;
+        incident.root = Some(told);
+        self.changed.incidents.insert(id);
+        let behind = Behind {
+            root: told_id,
+            until: now.checked_add(ROOT_LIMIT).unwrap_or(Timestamp::MAX),
+        };
+        let (cause, targets) = (incident.cause.clone(), incident.targets.clone());
+        let mut all = !targets.is_empty();
+        for target in targets.iter().filter(|target| target.digest.is_none()) {
+            if !known_to.contains(&target.receiver) {
+                all = false;
+                continue;
+            }
+            let key = (cause.clone(), target.receiver.clone());
+            if let Some(fold) = self.folds.get_mut(&key) {
+                fold.hold_back(id, Some(&behind));
+                self.changed.folds.insert(key);
+            }
+        }
+        all
+    }
+
+    /// A root that shows up late explains what waits downstream to be told.
+    fn explain_earlier(
+        &mut self,
+        pipeline: &Pipeline,
+        case: &Case<'_>,
+        spot: Spot<'_>,
+        root: IncidentId,
+    ) {
+        let knocked: Vec<IncidentId> = pipeline
+            .downstream(&spot.stage.name)
+            .into_iter()
+            .filter_map(|name| pipeline.stage(name))
+            .flat_map(|stage| {
+                let open = self.open_at(&stage.name);
+                open.map(move |(id, owner)| (stage.shared, id, owner))
+            })
+            .filter(|(shared, _, owner)| {
+                *shared || Some(owner.as_str()) == case.class.service.as_deref()
+            })
+            .map(|(_, id, _)| id)
+            .collect();
+        for id in knocked {
+            let fits = self.incidents.get(&id).is_some_and(|incident| {
+                incident.root.is_none()
+                    && incident.first.verdict != Verdict::Infra
+                    && is_same_org(incident, case)
+            });
+            if fits {
+                self.fold_behind(id, &root, case.now);
+            }
+        }
+    }
+
+    /// A root is gone: what it knocked over and is still broken is told after a grace.
+    pub(super) fn release_behind(&mut self, root: IncidentId, now: Timestamp) {
+        let until = now.checked_add(ROOT_GRACE).unwrap_or(Timestamp::MAX);
+        for key in &self.owing {
+            if let Some(fold) = self.folds.get_mut(key)
+                && fold.release(root, until)
+            {
+                self.changed.folds.insert(key.clone());
+            }
+        }
+    }
+}
+
+fn is_same_org(incident: &Incident, case: &Case<'_>) -> bool {
+    incident.latest.repository.split('/').next() == Some(case.run.org())
+}
+
+/// Tells what is owed of an incident without regard to its root.
+pub(super) fn unfold(state: &mut State, id: IncidentId) {
+    let Some(incident) = state.incidents.get_mut(&id) else {
+        return;
+    };
+    if incident.root.take().is_none() {
+        return;
+    }
+    state.changed.incidents.insert(id);
+    for target in incident.targets.clone() {
+        let key = (incident.cause.clone(), target.receiver);
+        if let Some(fold) = state.folds.get_mut(&key)
+            && fold.waiting.iter().any(|owed| owed.news == News::Opened)
+        {
+            fold.hold_back(id, None);
+            state.changed.folds.insert(key);
+        }
+    }
+}
