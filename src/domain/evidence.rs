@@ -200,6 +200,7 @@ pub struct LogLine {
 
 impl Finding {
     /// As much of it as a message shows: what goes with the incident from message to message.
+    #[must_use]
     pub fn brief(&self) -> Self {
         let Self::Found(evidence) = self else {
             return self.clone();

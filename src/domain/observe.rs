@@ -140,23 +140,18 @@ impl State {
             job: JobKey::of(run),
             now,
         };
-        let (decision, reason) = match self.known(&case) {
-            Some(reason) => {
-                self.confirm(run);
-                (Decision::Deduplicated, reason)
-            }
-            None => match unwatched(policy, &case) {
-                Some(reason) => (Decision::Ignored, reason),
-                None => {
-                    let outcome = self.apply(policy, &case, spot);
-                    if let Some(spot) = spot {
-                        self.note_release(policy, &case, spot);
-                    }
-                    return outcome;
-                }
-            },
-        };
-        case.outcome(decision, reason)
+        if let Some(reason) = self.known(&case) {
+            self.confirm(run);
+            return case.outcome(Decision::Deduplicated, reason);
+        }
+        if let Some(reason) = unwatched(policy, &case) {
+            return case.outcome(Decision::Ignored, reason);
+        }
+        let outcome = self.apply(policy, &case, spot);
+        if let Some(spot) = spot {
+            self.note_release(policy, &case, spot);
+        }
+        outcome
     }
 
     /// Why an observation tells nothing new, if it does not.

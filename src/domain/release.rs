@@ -152,10 +152,10 @@ impl Release {
             }
         }
         // Of what is known to be late, only what was not told stays due.
-        if let Some(late) = &self.late {
-            if due.contains_key(&late.stage) {
-                due.clear();
-            }
+        if let Some(late) = &self.late
+            && due.contains_key(&late.stage)
+        {
+            due.clear();
         }
         self.due = due;
     }

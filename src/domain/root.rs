@@ -68,7 +68,7 @@ impl State {
         let Some(root) = self.root_of(pipeline, case, spot) else {
             return false;
         };
-        self.fold_behind(id, &root, case.now)
+        self.fold_behind(id, root, case.now)
     }
 
     /// The open incident furthest upstream: of the same service, or of any where all share the stage.
@@ -91,8 +91,8 @@ impl State {
     }
 
     /// Holds back what is owed of an incident to those who were told of its root.
-    fn fold_behind(&mut self, id: IncidentId, root: &IncidentId, now: Timestamp) -> bool {
-        let Some(root) = self.incidents.get(root) else {
+    fn fold_behind(&mut self, id: IncidentId, root: IncidentId, now: Timestamp) -> bool {
+        let Some(root) = self.incidents.get(&root) else {
             return false;
         };
         let known_to: BTreeSet<String> = root.receivers().into_iter().collect();
@@ -156,7 +156,7 @@ impl State {
                     && is_same_org(incident, case)
             });
             if fits {
-                self.fold_behind(id, &root, case.now);
+                self.fold_behind(id, root, case.now);
             }
         }
     }

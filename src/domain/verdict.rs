@@ -76,6 +76,7 @@ pub struct Judgement {
 
 impl Judgement {
     /// What becomes of a green run once its log has spoken.
+    #[must_use]
     pub fn reread(self, said: &Said) -> Self {
         if self.verdict != Verdict::Pass {
             return self;

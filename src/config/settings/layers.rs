@@ -58,7 +58,7 @@ pub struct Standing {
 pub struct Layers {
     merged: config::Config,
     /// The layers by themselves, from the weakest to the strongest.
-    layers: Vec<Layer>,
+    all: Vec<Layer>,
     places: BTreeMap<&'static str, Place>,
 }
 
@@ -131,7 +131,7 @@ impl Gathered {
         }
         Ok(Layers {
             merged: builder.build().map_err(failed)?,
-            layers,
+            all: layers,
             places: self.places,
         })
     }
@@ -273,7 +273,7 @@ impl Layers {
 
     /// What each layer has to say of a value, from the weakest to the one in effect.
     pub fn standing(&self, key: &str) -> Vec<Standing> {
-        self.layers
+        self.all
             .iter()
             .filter_map(|layer| Standing::of(layer.0.get(key)?))
             .collect()
