@@ -31,9 +31,10 @@ struct Case {
 struct Outcome {
     case: Case,
     reading: Reading,
-    signature: Signature,
+    /// None where no rule decided: such logs share no cause.
+    signature: Option<Signature>,
     /// Without grouping.
-    alone: Signature,
+    alone: Option<Signature>,
 }
 
 impl Outcome {
@@ -97,8 +98,9 @@ fn outcomes(half: &str) -> Vec<Outcome> {
         };
         let reading = read_log(&log, &rules).unwrap();
         let line = &reading.lines[reading.deciding].text;
-        let alone = signature(reading.class, line);
-        let signature = signatures.canonical(reading.class, line, 0);
+        let decided = reading.rule.is_some();
+        let alone = decided.then(|| signature(reading.class, line));
+        let signature = decided.then(|| signatures.canonical(reading.class, line, 0));
         Outcome {
             case,
             reading,
@@ -116,11 +118,14 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 /// Of all pairs of cases: how many that have one signature belong together, and the reverse.
-fn pairs(outcomes: &[Outcome], signature: impl Fn(&Outcome) -> &Signature) -> (f64, f64) {
+fn pairs(outcomes: &[Outcome], signature: impl Fn(&Outcome) -> &Option<Signature>) -> (f64, f64) {
     let (mut same, mut merged, mut rightly) = (0, 0, 0);
     for (index, a) in outcomes.iter().enumerate() {
         for b in &outcomes[index + 1..] {
-            let (belong, merge) = (a.case.group == b.case.group, signature(a) == signature(b));
+            let (belong, merge) = (
+                a.case.group == b.case.group,
+                signature(a).is_some() && signature(a) == signature(b),
+            );
             same += usize::from(belong);
             merged += usize::from(merge);
             rightly += usize::from(belong && merge);
@@ -173,7 +178,10 @@ fn print_misses(outcomes: &[Outcome]) {
     }
     for (index, a) in outcomes.iter().enumerate() {
         for b in &outcomes[index + 1..] {
-            let (belong, merge) = (a.case.group == b.case.group, a.signature == b.signature);
+            let (belong, merge) = (
+                a.case.group == b.case.group,
+                a.signature.is_some() && a.signature == b.signature,
+            );
             if belong != merge {
                 let line = |o: &Outcome| o.reading.lines[o.reading.deciding].text.clone();
                 println!(
