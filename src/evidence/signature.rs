@@ -70,6 +70,10 @@ const MASKS: &[(&str, &str)] = &[
         r"\[[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F]*\](?::\d+)?",
         "<IP>",
     ),
+    (
+        r"\b(\w[\w./-]*\.(?:go|rs|py|sh|ya?ml|tsx?|jsx?|[cm]js|c|cc|cpp|h|hpp|java|tpl|proto|json|toml)|\w*[Dd]ockerfile|Makefile):\d+(?::\d+)?",
+        "$1:<L>",
+    ),
     (r"(?:/[\w.@+~-]+){2,}/([\w.@+-]+)", "<DIR>/$1"),
     // An image of a release, in the registry's one level of names; deeper ones are what it is built from.
     (
@@ -89,10 +93,6 @@ const MASKS: &[(&str, &str)] = &[
     (
         r"\b[a-z0-9]+(?:-[a-z0-9]+)*-(controller|chart)\b",
         "<NAME>-$1",
-    ),
-    (
-        r"\b(\w[\w./-]*\.(?:go|rs|py|sh|ya?ml|tsx?|jsx?|[cm]js|c|cc|cpp|h|hpp|java|tpl|proto|json|toml)|\w*[Dd]ockerfile|Makefile):\d+(?::\d+)?",
-        "$1:<L>",
     ),
     (r"\((\d+),(\d+)\): error", "(<L>): error"),
     (r"\b(?:tmp|temp)[._-]?[A-Za-z0-9_]{6,}\b", "<TMP>"),

@@ -233,3 +233,52 @@ proptest! {
         prop_assert_eq!(&signature(CauseClass::Git, &stamped), &plain);
     }
 }
+
+#[test]
+fn zz_probe() {
+    let rules = LogRules::builtin();
+    let cases: serde_json::Value =
+        serde_json::from_slice(&std::fs::read("tests/data/corpus/cases.json").unwrap()).unwrap();
+    let mut seen = std::collections::BTreeMap::<(String, u32, String), usize>::new();
+    for case in cases.as_array().unwrap() {
+        if case["half"] != "tune" {
+            continue;
+        }
+        let bytes = std::fs::read(format!(
+            "tests/data/corpus/{}",
+            case["file"].as_str().unwrap()
+        ))
+        .unwrap();
+        let scan = Scan::new(&bytes, 0..bytes.len(), &rules);
+        let deciding = case["deciding_line"].as_u64().unwrap() - 1;
+        for hit in scan.hits() {
+            if hit.weight < DECIDES || hit.line == deciding {
+                continue;
+            }
+            let at = scan.offset_of(&bytes, hit.line);
+            let line = bytes[at..].split(|b| *b == b'\n').next().unwrap();
+            let line = clean::line(line);
+            let rule = rules.rule(hit.rule).unwrap();
+            let t = crate::evidence::signature::normalise(&line);
+            *seen
+                .entry((
+                    rule.name.to_string(),
+                    hit.weight,
+                    format!(
+                        "{}{} {}",
+                        if hit.cleanup { "C " } else { "" },
+                        if hit.line < deciding {
+                            "before"
+                        } else {
+                            "after"
+                        },
+                        t.chars().take(130).collect::<String>()
+                    ),
+                ))
+                .or_default() += 1;
+        }
+    }
+    for ((rule, weight, line), count) in seen {
+        println!("{count:3} {rule} {weight} {line}");
+    }
+}
