@@ -77,7 +77,8 @@ impl Signatures {
             group.touch(&canonical);
             return canonical;
         }
-        if let Some(canonical) = group.similar(template) {
+        let similar = names_the_victim(class).then(|| group.similar(template));
+        if let Some(canonical) = similar.flatten() {
             group.touch(&canonical);
             if group.aliases.len() < MAX_ALIASES {
                 group.aliases.insert(own, canonical.clone());
@@ -161,6 +162,28 @@ impl Group {
             .iter()
             .map(|(key, known)| (key, &*known.template));
         search(template, known).0.cloned()
+    }
+}
+
+/// Whether what differs in two lines is likely to be who was hit. In what people write, code and
+/// configuration, a line names the culprit, and one letter makes another cause.
+fn names_the_victim(class: CauseClass) -> bool {
+    match class {
+        CauseClass::ImageBuild
+        | CauseClass::Registry
+        | CauseClass::Auth
+        | CauseClass::RateLimit
+        | CauseClass::Network
+        | CauseClass::Disk
+        | CauseClass::OutOfMemory
+        | CauseClass::Timeout
+        | CauseClass::Git
+        | CauseClass::Infrastructure => true,
+        CauseClass::Compile
+        | CauseClass::Test
+        | CauseClass::Dependency
+        | CauseClass::Configuration
+        | CauseClass::Unclassified => false,
     }
 }
 
