@@ -20,7 +20,8 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
         r"\[?\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?\]?",
         r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}\d{1,2} \d\d:\d\d:\d\d(?: [A-Z]{3,4})?(?: \d{4})?",
         r"(?:#\d+ )?\d+\.\d{1,3}",
-        r"\[ *\d+(?:\.\d+)?s\]",
+        r"\[ *\d+(?:\.\d+s?|s)\]",
+        r"\d{10}\.\d{1,9}",
     ];
     let pattern = format!(r"(?-u)^(?:{})(?: ?[-|:])?[ \t]", stamps.join("|"));
     Regex::new(&pattern).expect("a fixed pattern that tests compile")

@@ -271,17 +271,19 @@ impl Scan {
             }
             index = before + 1 - step.len();
         }
+        // Some error far from the end, named by its first word only, did not end anything.
         let class = rules.rule(best.rule).map(|rule| rule.class);
-        // Some error far from the end, of no known kind, did not end anything.
-        let tells = class != Some(CauseClass::Unclassified) || self.below(best) <= REASON_WITHIN;
+        let tells = matches!(class, Some(CauseClass::Test | CauseClass::Compile))
+            || self.below(best) <= REASON_WITHIN;
         tells.then_some(*best)
     }
 
     fn explains(&self, rules: &LogRules, reason: &Hit, vague: &Hit) -> bool {
         let class = |hit: &Hit| rules.rule(hit.rule).map(|rule| rule.class);
-        let same = class(vague).is_some_and(|class| class != CauseClass::Unclassified)
+        // The summary of tests or of a build may be far below what it sums up.
+        let sums_up = matches!(class(vague), Some(CauseClass::Test | CauseClass::Compile))
             && class(vague) == class(reason);
-        same || vague.line - reason.line <= REASON_WITHIN
+        sums_up || vague.line - reason.line <= REASON_WITHIN
     }
 
     /// Whether what failed was tried again right after.

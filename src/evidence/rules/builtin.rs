@@ -48,11 +48,17 @@ pub const BUILTIN: &[Builtin] = &[
         "auth",
         95,
         Auth,
-        r"(?i)\b(?:access|requested access to the resource is) denied\b|(?:^|[:\]] )(?:error response from daemon: )?(?:denied|unauthorized|unauthenticated|forbidden)(?::|$)|\bunauthorized: |\bdenied: |\b401 unauthorized\b|\b403 forbidden\b|\b(?:http|status|code|error|returned error)(?: code)?:? ?40[13]\b|\bHTTP/\d(?:\.\d)? 40[13]\b|\b(?:AccessDenied|AuthFailure|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|InvalidIdentityToken)|token (?:included in the request )?(?:is|has) (?:expired|invalid|been revoked)|\bexpired token\b|token has expired|not authorized to perform|no basic auth credentials|unable to locate credentials|could not load credentials|no (?:valid )?credential(?:s| providers?)\b|token exchange failed|could not read (?:username|password)|authentication (?:failed|required|is required)|bad credentials|invalid username or (?:password|token)|incorrect username or password|permission denied \((?:publickey|password)|host key verification failed|resource not accessible by|write access to repository not granted|must have admin rights|you must be logged in|requires? authentication|(?:please run|try running|run).{0,20}\bgh auth login|login attempt .* failed|insufficient[ _](?:scope|permission|privilege)|failed to (?:authorize|authenticate)|failed to fetch (?:anonymous|oauth) token|sso session .* (?:expired|invalid)|is not authorized|permission to \S+ denied|\bPermission '[^']+' denied|refusing to allow an? .* (?:without|to create or update workflow)|unauthorized\b: |cannot perform an interactive login|webidentityerr|failed to refresh cached credentials|no EC2 IMDS role found|set the GH_TOKEN environment variable|missing required scopes?|gpg: signing failed|gpg failed to sign",
+        r"(?i)\b(?:access|requested access to the resource is) denied\b|(?:^|[:\]] )(?:error response from daemon: )?(?:denied|unauthorized|unauthenticated|forbidden)(?::|$)|\bunauthorized: |\bdenied: |\b401 unauthorized\b|\b403 forbidden\b|\b(?:http|status|code|error|returned error)(?: code)?:? ?40[13]\b|\bHTTP/\d(?:\.\d)? 40[13]\b|\b(?:AccessDenied|AuthFailure|ExpiredToken|InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|InvalidAccessKeyId|InvalidIdentityToken)|token (?:included in the request )?(?:is|has) (?:expired|invalid|been revoked)|\bexpired token\b|token has expired|not authorized to perform|no basic auth credentials|unable to locate credentials|could not load credentials|no (?:valid )?credential(?:s| providers?)\b|token exchange failed|could not read (?:username|password)|authentication (?:failed|required|is required)|bad credentials|invalid username or (?:password|token)|incorrect username or password|permission denied \((?:publickey|password)|host key verification failed|resource not accessible by|write access to repository not granted|must have admin rights|you must be logged in|requires? authentication|(?:please run|try running|run).{0,20}\bgh auth login|login attempt .* failed|insufficient[ _](?:scope|permission|privilege)|failed to (?:authorize|authenticate)|failed to fetch (?:anonymous|oauth) token|sso session .* (?:expired|invalid)|is not authorized|permission to \S+ denied|\bPermission '[^']+' denied|refusing to allow an? .* (?:without|to create or update workflow)|unauthorized\b: |cannot perform an interactive login|webidentityerr|failed to refresh cached credentials|no EC2 IMDS role found|set the GH_TOKEN environment variable|missing required scopes?|gpg: signing failed|gpg failed to sign|^npm (?:ERR!|error) (?:40[13] |need auth |You must be logged in)",
+    ),
+    (
+        "npm-message",
+        94,
+        Dependency,
+        r"^npm (?:ERR!|error) (?:404 +(?:Not Found|'|  )|notarget No |ERESOLVE |Could not resolve dependency|EINTEGRITY|integrity |Invalid: lock file|`npm ci` can only)|^npm (?:ERR!|error) +Unsupported engine",
     ),
     (
         "npm-auth",
-        93,
+        80,
         Auth,
         r"^npm (?:ERR!|error) code (?:E401|E403|ENEEDAUTH|EOTP)",
     ),
@@ -84,7 +90,7 @@ pub const BUILTIN: &[Builtin] = &[
     ),
     (
         "npm-dependency",
-        92,
+        85,
         Dependency,
         r"^npm (?:ERR!|error) (?:code (?:ERESOLVE|ETARGET|EINTEGRITY|E404|EUSAGE|EBADENGINE|ENOVERSIONS)|404 |notarget |Could not resolve dependency|Conflicting peer|`npm ci` can only install)|No matching version found for|ERR_PNPM_\w+|Your lockfile needs to be updated|Couldn't find (?:any versions|package)|Cannot find module '",
     ),
@@ -175,7 +181,7 @@ pub const BUILTIN: &[Builtin] = &[
         "test-failure",
         89,
         Test,
-        r"^\s*--- FAIL: \S|^(?:FAILED|ERROR) \S+\.py(?:::| )|^test \S+ (?:- should panic )?\.\.\. FAILED|^(?:FAIL|FAILED):? .*\.(?:test|spec)\.[cm]?[jt]sx?|^\s*\[FAIL(?:ED)?\] |^\s*(?:\xe2\x9c\x95|\xe2\x9c\x97|\xe2\x9c\x98|\xc3\x97) \S|^not ok \d+|^\s+\d+\) (?:\S+ )+failed|<<< (?:FAILURE|ERROR)!|^FAIL(?:ED)?: (?:Test|test|//)|^//\S+\s+FAILED in|^\s*FAIL \[ *\d+\.\d+s\]|^\{.*\x22Action\x22:\x22fail\x22.*\x22Test\x22:|^\s*\[Fail\] |^ERROR: test\w* \(|^\s+\d+\) \[\w+\] \xe2\x80\xba |^=== FAIL: ",
+        r"^\s*--- FAIL: \S|^(?:FAILED|ERROR) \S+\.py(?:::| )|^test \S+ (?:- should panic )?\.\.\. FAILED|^(?:FAIL|FAILED):? .*\.(?:test|spec)\.[cm]?[jt]sx?|^\s*\[FAIL(?:ED)?\] |^\s*(?:\xe2\x9c\x95|\xe2\x9c\x97|\xe2\x9c\x98|\xc3\x97) \S|^not ok \d+|^\s+\d+\) (?:\S+ )+failed|<<< (?:FAILURE|ERROR)!|^FAIL(?:ED)?: (?:Test|test|//)|^//\S+\s+FAILED in|^\s*FAIL \[ *\d+\.\d+s\]|^\{.*\x22Action\x22:\x22fail\x22.*\x22Test\x22:|^\s*\[Fail\] |^ERROR: test\w* \(|^\s+\d+\) \[\w+\] \xe2\x80\xba |^=== FAIL: |\x22Output\x22:\x22\s*--- FAIL: ",
     ),
     (
         "test-panic",
@@ -200,7 +206,7 @@ pub const BUILTIN: &[Builtin] = &[
         "git-network",
         95,
         Network,
-        r"(?i)unable to access '[^']*': (?:failed to connect|could not resolve|.*(?:timed? ?out|reset|ssl|tls|gnutls|empty reply|recv failure|returned error: 5\d\d))|^fatal: (?:early eof|the remote end hung up|read error|fetch-pack: )|\bRPC failed; (?:curl|HTTP 5)|could not resolve host(?:name)?\b|^ssh: connect to host|connection closed by remote host|kex_exchange_identification",
+        r"(?i)unable to access '[^']*': (?:failed to connect|could not resolve|.*(?:timed? ?out|reset|ssl|tls|gnutls|empty reply|recv failure|returned error: 5\d\d))|^fatal: (?:early eof|the remote end hung up|read error|fetch-pack: )|\bRPC failed; (?:curl|HTTP 5)|could not resolve host(?:name)?\b|^ssh: connect to host|connection closed by remote host|kex_exchange_identification|^The connection to the server \S+ was refused|^npm (?:ERR!|error) network (?:request to|read|connect)",
     ),
     (
         "git-config",
@@ -243,7 +249,7 @@ pub const BUILTIN: &[Builtin] = &[
         "kubectl",
         87,
         Configuration,
-        r"^(?:error: |Error: )?(?:Error )?from server \(\w+\)|^error: (?:unable to (?:recognize|decode|parse|read)|error (?:validating|parsing|converting)|no matches for kind|the server doesn't have a resource type|no context exists|context \x22|the path \x22|resource mapping not found)|no matches for kind \x22|admission webhook \x22[^\x22]+\x22 denied|error: deployment \x22[^\x22]+\x22 exceeded its progress deadline|is invalid: \S+: (?:Invalid|Required|Forbidden|Unsupported)",
+        r"^(?:error: |Error: )?(?:Error )?from server \(\w+\)|^error: (?:unable to (?:recognize|decode|parse|read)|error (?:validating|parsing|converting)|no matches for kind|the server doesn't have a resource type|no context exists|the path \x22|resource mapping not found)|no matches for kind \x22|admission webhook \x22[^\x22]+\x22 denied|error: deployment \x22[^\x22]+\x22 exceeded its progress deadline|is invalid: \S+: (?:Invalid|Required|Forbidden|Unsupported)",
     ),
     (
         "wait-timeout",
@@ -372,6 +378,42 @@ pub const BUILTIN: &[Builtin] = &[
         r"^npm (?:ERR!|error) |^error Command failed|^E: |^ERROR: pip's|^gyp ERR!",
     ),
     (
+        "about-time",
+        65,
+        Timeout,
+        r"(?i)(?:^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical)\b|\[(?:error|fatal)\]|\berror: |level=(?:error|fatal)|\x22level\x22: ?\x22(?:error|fatal)\x22|\bfailed to |\bunable to |\bcould not |\bcannot ).*\b(?:time ?out|timed out|deadline|took too long|waiting for)\b",
+    ),
+    (
+        "about-access",
+        65,
+        Auth,
+        r"(?i)(?:^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical)\b|\[(?:error|fatal)\]|\berror: |level=(?:error|fatal)|\x22level\x22: ?\x22(?:error|fatal)\x22|\bfailed to |\bunable to |\bcould not |\bcannot ).*\b(?:permissions?|not allowed|credentials?|tokens?|log ?in|password|authenticat\w+|authoriz\w+|sign(?:ing|ature|er)?|secret key|private key|assume role|expired)\b",
+    ),
+    (
+        "about-network",
+        65,
+        Network,
+        r"(?i)(?:^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical)\b|\[(?:error|fatal)\]|\berror: |level=(?:error|fatal)|\x22level\x22: ?\x22(?:error|fatal)\x22|\bfailed to |\bunable to |\bcould not |\bcannot ).*\b(?:connect(?:ion)?|network|unreachable|unavailable|resolve host|dns|socket|proxy|tls|ssl|handshake|fetch(?:ing)?|download(?:ing)?)\b",
+    ),
+    (
+        "about-image",
+        65,
+        Registry,
+        r"(?i)(?:^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical)\b|\[(?:error|fatal)\]|\berror: |level=(?:error|fatal)|\x22level\x22: ?\x22(?:error|fatal)\x22|\bfailed to |\bunable to |\bcould not |\bcannot ).*\b(?:registry|manifest|blob|layer|image|repository with name|push(?:ing)? (?:image|chart|tag))\b.*\b(?:not found|does not exist|unknown|exists|missing|invalid|refused)\b",
+    ),
+    (
+        "about-git",
+        65,
+        Git,
+        r"(?i)(?:^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical)\b|\[(?:error|fatal)\]|\berror: |level=(?:error|fatal)|\x22level\x22: ?\x22(?:error|fatal)\x22|\bfailed to |\bunable to |\bcould not |\bcannot ).*\b(?:branch|commit|merge|rebase|cherry-pick|pull request|upstream|refs?/|tag v?\d|working tree|patch)\b",
+    ),
+    (
+        "about-setting",
+        65,
+        Configuration,
+        r"(?i)(?:^(?:\[[\w./-]+\]:? |[\w./-]+: )?(?:error|fatal|critical)\b|\[(?:error|fatal)\]|\berror: |level=(?:error|fatal)|\x22level\x22: ?\x22(?:error|fatal)\x22|\bfailed to |\bunable to |\bcould not |\bcannot ).*\b(?:not found|missing|does(?: not|n.t) exist|no such|invalid|unknown|unrecognized|unsupported|malformed|must (?:be|have|not)|required|cannot be (?:empty|blank|nil|null)|not set|unset|empty|undefined|unexpected|parse|parsing|syntax|schema|config(?:uration)?|unmarshal|decode|load|mismatch|does not match|duplicate|version|flag|argument|option|variable|template|field|key)\b",
+    ),
+    (
         "error-prefix",
         64,
         Unclassified,
@@ -417,7 +459,7 @@ pub const BUILTIN: &[Builtin] = &[
 ];
 
 /// Commands that are echoed, warnings, and good ends: a rule that matches such a line is mistaken.
-pub(super) const NOISE: &str = r"(?i)^\s*(?:\+|\$) |level=(?:info|debug|trace|warn(?:ing)?)\b|\x22(?:level|severity)\x22: ?\x22(?:info|debug|trace|warn(?:ing)?)\x22|^\s*\[?(?:INFO|DEBUG|TRACE|NOTE|HINT|WARN|WARNING)\b|^(?:npm|pip|cargo|npm ERR!)? ?(?:warn|warning|notice)\b|\bWARN(?:ING)?:|\[WARN(?:ING)?\]|^[IW]\d{4} \d\d:|\bdeprecat(?:ed|ion)\b|\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b0 fail|errors?(?:_count)?[=:] ?0\b|fail(?:ed|ures?)?[=:] ?0\b|\bignor(?:ing|ed)\b|\(ignored\)|--(?:ignore|on)-?\w*error|\|\| true|errors\.New|fmt\.Errorf|if err != nil|\bset -e|--fail(?:-fast)?\b|^ok\s+\S+\s|--- (?:PASS|SKIP): |^=== (?:RUN|CONT|PAUSE|NAME) |No names found, cannot describe|^HEAD is now at |^\[\S+ [0-9a-f]{7,}\] |^Initialized empty |^(?:Switched|Reset|Merge:|commit [0-9a-f]{40})\b|^(?:test \S+|\S+) \.\.\. ok$|\bPASS(?:ED)?\b|\.\.\. ok$|\bnon-fatal\b|\bnot fatal\b|\bharmless\b|\bas expected\b|\bexpected (?:error|failure)\b|\bcontinuing(?: anyway)?\b|\bskipp(?:ing|ed)\b|\bfalling back\b|\boptional\b|^\s*#(?:[^0-9]|$)|^\s*//|\bunchanged$|^(?:Get|Hit|Ign):\d+ |^(?:Setting up|Unpacking|Preparing to unpack|Selecting previously) |^(?:create|delete) mode \d+|^\s+\S+ +\| +\d+ |^(?:Downloading|Downloaded|Collecting|Installing|Fetching|Copying|Adding|added|adding|copying|creating|inflating:?) |^go: downloading |^\s*Compiling \S*error|^\s*(?:echo|printf) |\bpassed\b|\bsucceeded\b|\b(?:built|tagged|pushed|installed|completed|finished|created|configured|logged in|uploaded|deployed) successfully|^\W*successfully|\b0 \S+ failed";
+pub(super) const NOISE: &str = r"(?i)^\s*(?:\+|\$) |level=(?:info|debug|trace|warn(?:ing)?)\b|\x22(?:level|severity)\x22: ?\x22(?:info|debug|trace|warn(?:ing)?)\x22|^\s*\[?(?:INFO|DEBUG|TRACE|NOTE|HINT|WARN|WARNING)\b|^(?:npm|pip|cargo|npm ERR!)? ?(?:warn|warning|notice)\b|\bWARN(?:ING)?:|\[WARN(?:ING)?\]|^[IW]\d{4} \d\d:|\bdeprecat(?:ed|ion)\b|\b(?:0|no|without) (?:errors?|failures?|failed)\b|\b0 fail|errors?(?:_count)?[=:] ?0\b|fail(?:ed|ures?)?[=:] ?0\b|\bignor(?:ing|ed)\b|\(ignored\)|--(?:ignore|on)-?\w*error|\|\| true|errors\.New|fmt\.Errorf|if err != nil|\bset -e|--fail(?:-fast)?\b|^ok\s+\S+\s|--- (?:PASS|SKIP): |^=== (?:RUN|CONT|PAUSE|NAME) |No names found, cannot describe|^HEAD is now at |^\[\S+ [0-9a-f]{7,}\] |^Initialized empty |^(?:Switched|Reset|Merge:|commit [0-9a-f]{40})\b|^(?:test \S+|\S+) \.\.\. ok$|\bPASS(?:ED)?\b|\.\.\. ok$|\bnon-fatal\b|\bnot fatal\b|\bharmless\b|\bas expected\b|\bexpected (?:error|failure)\b|\bcontinuing(?: anyway)?\b|\bskipp(?:ing|ed)\b|\bfall(?:ing)? ?back\b|\bgoing on\b|\bproceeding\b|\btolerated\b|\bbest[- ]effort\b|\busing (?:the )?default\b|\boptional\b|^\s*#(?:[^0-9]|$)|^\s*//|\bunchanged$|^(?:Get|Hit|Ign):\d+ |^(?:Setting up|Unpacking|Preparing to unpack|Selecting previously) |^(?:create|delete) mode \d+|^\s+\S+ +\| +\d+ |^(?:Downloading|Downloaded|Collecting|Installing|Fetching|Copying|Adding|added|adding|copying|creating|inflating:?) |^go: downloading |^\s*Compiling \S*error|^\s*(?:echo|printf) |\bpassed\b|\bsucceeded\b|\b(?:built|tagged|pushed|installed|completed|finished|created|configured|logged in|uploaded|deployed) successfully|^\W*successfully|\b0 \S+ failed";
 
 /// Rules that noise does not weaken: what they match is said in such words.
 pub(super) const LOUD: &[&str] = &[

@@ -33,6 +33,11 @@ const FIXTURES: &[(&str, &str, &str)] = &[
         "the request was denied a second time slot",
     ),
     (
+        "npm-message",
+        "npm error notarget No matching version found for x@9",
+        "npm error path /src",
+    ),
+    (
         "npm-auth",
         "npm error code ENEEDAUTH",
         "npm error code ENOENT",
@@ -286,6 +291,36 @@ const FIXTURES: &[(&str, &str, &str)] = &[
         "test result: ok. 2 passed; 0 failed",
     ),
     ("package-manager", "npm error A thing", "npm notice a thing"),
+    (
+        "about-time",
+        "ERROR: still waiting for the chart",
+        "waiting for the chart",
+    ),
+    (
+        "about-access",
+        "Error: the private key is odd",
+        "the private key is odd",
+    ),
+    (
+        "about-network",
+        "level=error msg=\"mirror unavailable\"",
+        "level=info msg=\"mirror unavailable\"",
+    ),
+    (
+        "about-image",
+        "ERROR: the layer of it is invalid",
+        "the layer of it is invalid",
+    ),
+    (
+        "about-git",
+        "[ERROR] the rebase went wrong",
+        "the rebase went well",
+    ),
+    (
+        "about-setting",
+        "Error: unknown stage",
+        "the stage is unknown",
+    ),
     ("error-prefix", "error: something", "the error: something"),
     ("error-level", "[ERROR] something", "[error-free] something"),
     ("failed-to", "unable to do it", "enabled to do it"),

@@ -226,18 +226,16 @@ fn most_edits(a: &str, b: &str) -> usize {
     mean.saturating_sub(1) / 10
 }
 
-/// What must be equal: words with digits are codes, and a quoted or an upper-case name is the thing that is
-/// missing or refused.
+/// What must be equal: words with digits are codes, and upper-case letters within a word make it the name of
+/// an error, a test or a variable.
 fn anchors(template: &str) -> Vec<&str> {
     template
-        .split(|c: char| c.is_whitespace() || ",;()[]{}".contains(c))
+        .split(|c: char| c.is_whitespace() || ",;()[]{}\"'`".contains(c))
         .map(|word| word.trim_matches([':', '.']))
         .filter(|word| {
-            let inner = word.trim_matches(['"', '\'', '`']);
-            inner.len() < word.len()
-                || inner.bytes().any(|byte| byte.is_ascii_digit())
-                || inner.contains(['.', '_'])
-                || inner.chars().skip(1).any(char::is_uppercase) && !inner.contains('<')
+            word.bytes().any(|byte| byte.is_ascii_digit())
+                || word.contains('_')
+                || word.chars().skip(1).any(char::is_uppercase) && !word.contains('<')
         })
         .collect()
 }
