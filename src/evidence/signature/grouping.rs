@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{normalise, of_template};
+use super::{of_template, template};
 use crate::domain::evidence::{CauseClass, Signature};
 
 /// New signatures of one class within a day. What comes after them shares one.
@@ -62,7 +62,7 @@ impl Signatures {
     /// The signature under which a deciding line counts. `day` is any number that grows by one a day; a day
     /// that has passed counts as the latest.
     pub fn canonical(&mut self, class: CauseClass, line: &str, day: i64) -> Signature {
-        self.canonical_of(class, &normalise(line), day)
+        self.canonical_of(class, &template(class, line), day)
     }
 
     fn canonical_of(&mut self, class: CauseClass, template: &str, day: i64) -> Signature {
