@@ -6,6 +6,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::cast_precision_loss,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a bench prints and measures, and nothing depends on it"
 )]
@@ -17,7 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prow_notifier::evidence::{LogText, excerpt::read_log, rules::LogRules, signature::signature};
+use prow_notifier::{
+    domain::evidence::CauseClass,
+    evidence::{
+        LogText,
+        excerpt::read_log,
+        rules::LogRules,
+        signature::{Signatures, signature},
+    },
+};
 
 const ROUNDS: usize = 5;
 
@@ -46,7 +55,7 @@ fn main() {
         }));
         let read = rate(best(|| {
             let reading = read_log(black_box(&log), &rules).unwrap();
-            let line = reading.lines.get(reading.deciding).unwrap();
+            let line = &reading.lines[reading.deciding];
             black_box(signature(reading.class, &line.text));
         }));
         println!("{size:.0} MB, {name}: {read:.0} MB/s (counting lines: {count:.0} MB/s)");

@@ -135,8 +135,8 @@ fn fixed(pattern: &str) -> Regex {
 
 /// What stays of a line wherever and whenever the same thing goes wrong. Of a template it is the template.
 pub fn normalise(line: &str) -> String {
-    let cut = line.floor_char_boundary(MAX_LINE_BYTES);
-    let shown = clean::line(line.get(..cut).unwrap_or_default().as_bytes());
+    let bytes = line.as_bytes();
+    let shown = clean::line(bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes));
     let mut text = squeezed(clean::text_without_stamps(&shown));
     for _ in 0..MOST_ROUNDS {
         let masked = capped(&squeezed(&mask(&text)));
