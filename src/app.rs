@@ -17,9 +17,15 @@ use crate::{
     http::Http,
     metrics::{Metrics, SourceLabel},
     pipeline::{
-        Origin, Shared, live::Live, poller::Poller, reload::Reloader, sender::Sender,
+        Origin, Shared,
+        live::Live,
+        poller::Poller,
+        reading::{Library, Reader},
+        reload::Reloader,
+        sender::Sender,
         worker::Worker,
     },
+    priority,
     store::Store,
     web::{self, Web},
 };
@@ -74,6 +80,9 @@ impl App {
             live: receiver,
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
+            reports: Arc::default(),
+            library: Arc::new(Library::new(origin.environment.clone())),
+            reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
         };
         Ok(Self {
@@ -117,13 +126,15 @@ impl App {
             &failed,
             prune(shared.clone(), sources.clone()),
         );
-        let inside = TaskTracker::new();
         spawn(
-            &inside,
-            "worker",
+            &tracker,
+            "reader",
             &failed,
-            Worker::new(shared.clone()).run(inner.clone()),
+            Reader::new(shared.clone()).run(sources.clone()),
         );
+        let inside = TaskTracker::new();
+        let deciding = decide(Worker::new(shared.clone()), inner.clone());
+        spawn(&inside, "worker", &failed, deciding);
         spawn(
             &inside,
             "sender",
@@ -148,6 +159,20 @@ impl App {
             "a part of the daemon ended by itself; see the log above"
         );
         Ok(())
+    }
+}
+
+/// Runs the worker on a thread of its own, behind those that accept.
+async fn decide(worker: Worker, stop: CancellationToken) {
+    let runtime = tokio::runtime::Handle::current();
+    let thread = tokio::task::spawn_blocking(move || {
+        priority::lower();
+        runtime.block_on(worker.run(stop));
+    });
+    if let Err(error) = thread.await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 

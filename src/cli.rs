@@ -1,9 +1,12 @@
 //! The command line: types here, one command per file below.
 
+pub mod backtest;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod exec;
 pub mod explain;
+pub mod init;
 pub mod out;
 pub mod preview;
 pub mod send_test;
@@ -38,12 +41,18 @@ pub enum Command {
     Serve,
     /// Show what would be posted for recorded runs, and why; sends nothing
     Preview(preview::Args),
+    /// Replay recorded runs through the configuration, or show what a second one changes
+    Backtest(backtest::Args),
+    /// Write a first configuration from what a deck lists
+    Init(init::Args),
     /// Validate the configuration: file, line and a hint for each error
     Check,
     /// See the whole system work, without network, configuration or account
     Demo(demo::Args),
     /// Show what became of one run or one notification, and why
     Explain(explain::Args),
+    /// Run a command inside a job and report its failure at once, before Prow knows of it
+    Exec(exec::Args),
     /// Send one clearly marked test message
     SendTest(send_test::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
@@ -67,6 +76,8 @@ pub enum Outcome {
     Done,
     /// The answer is "no".
     No,
+    /// As the command that was run.
+    Code(u8),
 }
 
 /// An error of usage or configuration, exit code 2.
@@ -85,19 +96,26 @@ pub fn run(cli: Cli) -> ExitCode {
     } else {
         "error"
     };
-    crate::telemetry::start(level);
+    // The output of `exec` is its command's; nothing of ours is logged into it.
+    if !matches!(cli.command, Command::Exec(_)) {
+        crate::telemetry::start(level);
+    }
     let ended = match cli.command {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
+        Command::Backtest(args) => backtest::run(&args, &cli.config, &environment),
+        Command::Init(args) => init::run(&args),
         Command::Check => check::run(&cli.config, &environment),
         Command::Config(command) => config::run(&command, &cli.config, &environment),
         Command::Serve => serve::run(cli.config, environment),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args, &cli.config, &environment),
+        Command::Exec(args) => exec::run(&args, &environment),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
         Err(error) => {
             out::error(&error);
             let usage = error.is::<UsageError>() || error.is::<crate::config::error::ConfigError>();

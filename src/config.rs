@@ -1,7 +1,10 @@
 //! Configuration: files and environment to one immutable value. *Settings* come in layers, *rules* are
 //! lists joined over the files in order; both may stand in one file.
 
+pub mod artifacts;
 pub mod error;
+pub mod pipelines;
+pub mod redact;
 pub mod rules;
 pub mod schema;
 pub mod settings;
@@ -18,6 +21,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use self::{
+    artifacts::Artifacts,
     error::{ConfigError, Problem},
     rules::Rules,
     settings::{Gathered, Layers, Settings},
@@ -27,17 +31,26 @@ use crate::{domain::nearest, evidence::rules::LogRules};
 /// Where configuration is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
 /// Top-level keys that hold lists of rules.
-pub const RULE_SECTIONS: [&str; 4] = ["classify", "receivers", "routes", "log_rules"];
+pub const RULE_SECTIONS: [&str; 6] = [
+    "classify",
+    "pipelines",
+    "receivers",
+    "routes",
+    "log_rules",
+    "redact",
+];
 
 /// A configuration, read and checked as far as that needs no secrets.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Settings of the process.
     pub settings: Settings,
-    /// Classification, receivers, routes, log rules.
+    /// The lists.
     pub rules: Rules,
     /// The log rules compiled, the built-in ones behind them.
     pub log_rules: LogRules,
+    /// Where logs are and how they are reached.
+    pub artifacts: Artifacts,
     /// The merged layers, for showing where each value came from.
     pub layers: Layers,
     /// The files it was read from, in order.
@@ -56,12 +69,14 @@ impl Config {
         let mut problems = Vec::new();
         let mut gathered = Gathered::default();
         let mut rules = Rules::default();
+        let mut artifacts = Artifacts::default();
         let mut hash = Sha256::new();
         for file in &files {
             let read = read_text(file).and_then(|text| {
                 hash.update(file.to_string_lossy().as_bytes());
                 hash.update(Sha256::digest(&text));
-                read_file(file, text, &mut gathered, &mut rules, &mut problems)
+                let into = (&mut gathered, &mut rules, &mut artifacts);
+                read_file(file, text, into, &mut problems)
             });
             if let Err(problem) = read {
                 problems.push(problem);
@@ -82,6 +97,7 @@ impl Config {
             settings,
             rules,
             log_rules,
+            artifacts,
             layers,
             files,
             files_hash: hash.finalize().into(),
@@ -101,8 +117,7 @@ fn read_text(file: &Path) -> Result<String, Problem> {
 fn read_file(
     file: &Path,
     text: String,
-    gathered: &mut Gathered,
-    rules: &mut Rules,
+    (gathered, rules, artifacts): (&mut Gathered, &mut Rules, &mut Artifacts),
     problems: &mut Vec<Problem>,
 ) -> Result<(), Problem> {
     let root = yaml::parse(file, text)?;
@@ -117,6 +132,11 @@ fn read_file(
         .partition(|(key, _)| RULE_SECTIONS.contains(key));
     for (key, node) in lists {
         rules.read(key, node, problems);
+    }
+    for (key, node) in &values {
+        for (list, node) in settings::lists_below(key, node) {
+            artifacts.read(list, node, problems);
+        }
     }
     gathered.add_file(values.into_iter(), problems);
     Ok(())

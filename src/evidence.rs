@@ -2,11 +2,18 @@
 //! [`Finding`] out; who fetches the bytes, and from where, is not known here.
 
 pub mod clean;
+mod clone;
+mod clue;
 pub mod excerpt;
+mod join;
+mod junit;
+mod pod;
+pub mod redact;
 pub mod rules;
 pub mod signature;
+mod structured;
 
-use crate::domain::evidence::Finding;
+pub use join::{Examination, examine, explain};
 
 /// What a run left behind, as far as it could be read.
 #[derive(Debug, Clone, Default)]
@@ -47,9 +54,4 @@ impl Remains {
             && self.junit.is_empty()
             && self.logs.is_empty()
     }
-}
-
-/// The reason, from the cheapest evidence that explains to the dearest. `None` when nothing does.
-pub fn explain(_remains: &Remains) -> Option<Finding> {
-    None
 }

@@ -61,10 +61,41 @@ impl Http {
         &self.open
     }
 
+    /// A client for buckets, whose answers come as they are stored and in at most `timeout`. Without
+    /// `anywhere` it connects to public addresses only, as [`Self::guarded`] does.
+    pub fn for_bucket(
+        anywhere: bool,
+        trust: &Trust,
+        timeout: Duration,
+    ) -> Result<Client, HttpError> {
+        let reach = if anywhere { Reach::Any } else { Reach::Public };
+        let mut client = builder(reach).gzip(false).timeout(timeout);
+        match trust {
+            Trust::System => {}
+            Trust::Also(pem) => {
+                let certificates = reqwest::Certificate::from_pem_bundle(pem)?;
+                client = client.tls_certs_merge(certificates);
+            }
+            Trust::Anybody => client = client.tls_danger_accept_invalid_certs(true),
+        }
+        Ok(client.build()?)
+    }
+
     /// For receivers on this machine: connects to loopback addresses only.
     pub fn loopback(&self) -> &Client {
         &self.loopback
     }
+}
+
+/// Whose certificates a client believes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// Those of the authorities that the system knows.
+    System,
+    /// Also those of the authorities in this PEM text.
+    Also(Vec<u8>),
+    /// Any, because the configuration of the server says so.
+    Anybody,
 }
 
 fn builder(reach: Reach) -> reqwest::ClientBuilder {

@@ -1,7 +1,7 @@
 //! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
 //!
 //! Modules depend downwards only: `domain` below everything, then `evidence`, then `clock`, `http`,
-//! `metrics`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `web`,
+//! `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `web`,
 //! `app` and `cli`. `standin` holds
 //! the fakes of Slack and Prow that the demo and the tests share.
 
@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod http;
 pub mod metrics;
 pub mod pipeline;
+pub mod priority;
 pub mod prow;
 pub mod slack;
 pub mod standin;

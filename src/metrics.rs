@@ -45,6 +45,13 @@ pub struct RequestLabel {
     pub code: u16,
 }
 
+/// What came of reading a log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReadLabel {
+    /// `found`, `nothing` or `unreadable`.
+    pub result: &'static str,
+}
+
 /// How something ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
@@ -96,6 +103,10 @@ pub struct Metrics {
     pub config_last_reload_successful: Gauge,
     /// Reloads of the configuration, by result.
     pub config_reloads: Family<ResultLabel, Counter>,
+    /// Attempts to read why a run broke, by result.
+    pub artifact_reads: Family<ReadLabel, Counter>,
+    /// Places of logs that cannot be read now.
+    pub artifact_endpoints_failing: Gauge,
     /// Times the store could not be used, by reason.
     pub store_failures: Family<ReasonLabel, Counter>,
 }
@@ -134,6 +145,8 @@ impl Metrics {
             dead_receivers: Gauge::default(),
             config_last_reload_successful: Gauge::default(),
             config_reloads: Family::default(),
+            artifact_reads: Family::default(),
+            artifact_endpoints_failing: Gauge::default(),
             store_failures: Family::default(),
         };
         let m = &metrics;
@@ -230,6 +243,16 @@ impl Metrics {
             "store_failures",
             "Times the store could not be used, by reason",
             m.store_failures.clone(),
+        );
+        registry.register(
+            "artifact_reads",
+            "Attempts to read a log, by result",
+            m.artifact_reads.clone(),
+        );
+        registry.register(
+            "artifact_endpoints_failing",
+            "Places of logs that cannot be read now",
+            m.artifact_endpoints_failing.clone(),
         );
         metrics.registry = registry;
         metrics

@@ -3,7 +3,9 @@
 pub mod intake;
 pub mod live;
 pub mod poller;
+pub mod reading;
 pub mod reload;
+pub mod reports;
 mod ruling;
 pub mod sender;
 pub mod trail;
@@ -18,6 +20,8 @@ use crate::{
     metrics::Metrics, store::Store,
 };
 use live::Live;
+use reading::Library;
+use reports::Reports;
 
 /// What every part of the running process shares. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +40,12 @@ pub struct Shared {
     pub inbox_bell: Arc<Notify>,
     /// Rung when something came into the outbox.
     pub outbox_bell: Arc<Notify>,
+    /// What other parts report to the worker.
+    pub reports: Arc<Reports>,
+    /// Where logs are read.
+    pub library: Arc<Library>,
+    /// Rung when there are runs whose reason is to be read.
+    pub reads_bell: Arc<Notify>,
     /// Rung when a fresh list of deck is wanted at once.
     pub deck_bell: Arc<Notify>,
 }
@@ -50,6 +60,11 @@ pub struct Origin {
 }
 
 impl Shared {
+    /// A number to spread retries with; which one does not matter, only that callers differ.
+    pub fn jitter(&self) -> u64 {
+        u64::try_from(self.clock.now().as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default()
+    }
+
     /// The configuration in force now.
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live.borrow())

@@ -4,4 +4,6 @@
 pub mod deck;
 pub mod parse;
 pub mod signature;
+pub mod stage;
 pub mod status;
+pub mod storage;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod hosts;
 pub mod limits;
 pub mod preview;
+mod reason;
 pub mod text;
 mod words;
 

@@ -1,4 +1,5 @@
-//! Stand-ins for Slack and Prow, for the demo and the tests.
+//! Stand-ins for Slack, Prow and a bucket, for the demo and the tests.
 
+pub mod bucket;
 pub mod prow;
 pub mod slack;

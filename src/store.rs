@@ -8,6 +8,7 @@
 mod commit;
 mod counts;
 mod error;
+mod evidence;
 mod explain;
 mod file;
 mod inbox;
@@ -30,11 +31,12 @@ pub use self::{
     commit::{Changed, DecisionRow, Work},
     counts::Counts,
     error::{Cause, Obstacle, StoreError},
+    evidence::{DueRead, EvidenceTrail, Learned},
     explain::{Attempt, DeliveryTrail, NotificationTrail, Trail},
     inbox::{Claim, InboxRow},
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
-    slice::{KnownRun, Sighting},
+    slice::{KnownRun, Sighting, Wanted},
 };
 use self::{file::File, inbox::Inbox, jobs::Jobs, setup::MAIN};
 

@@ -48,13 +48,16 @@ const DELIVERIES: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 const ADDRESSES: usize = 10_000;
 
 /// What handlers share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Web {
     /// The rest of the process.
     pub shared: Shared,
     /// GitHub delivery ids that were accepted.
-    deliveries: Arc<Mutex<LruCache<String, ()>>>,
-    inbound: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    deliveries: Mutex<LruCache<String, ()>>,
+    /// Ids of signed reports that were accepted. Apart, so that GitHub's many do not drive them out while their
+    /// signatures still hold. After a restart a repeated report is found by its run.
+    reports: Mutex<LruCache<String, ()>>,
+    inbound: DefaultKeyedRateLimiter<IpAddr>,
     /// Set when the process is about to stop.
     stopping: CancellationToken,
 }
@@ -68,34 +71,22 @@ impl Web {
         let quota = Quota::per_second(at_least_one(rate_per_s)).allow_burst(at_least_one(burst));
         Self {
             shared,
-            deliveries: Arc::new(Mutex::new(LruCache::new(DELIVERIES))),
-            inbound: Arc::new(RateLimiter::keyed(quota)),
+            deliveries: Mutex::new(LruCache::new(DELIVERIES)),
+            reports: Mutex::new(LruCache::new(DELIVERIES)),
+            inbound: RateLimiter::keyed(quota),
             stopping,
         }
     }
 
-    /// Whether a delivery id was accepted before; a retry of it changes nothing.
-    fn is_repeated(&self, delivery: &str) -> bool {
-        self.deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(delivery)
-            .is_some()
-    }
-
-    fn remember(&self, delivery: String) {
-        self.deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .put(delivery, ());
-    }
-
     /// All routes.
     pub fn router(self) -> Router {
+        // Handlers get a copy each.
+        let web = Arc::new(self);
         let hooks = Router::new()
             .route("/hooks/prowjob", post(hooks::prowjob))
             .route("/hooks/github", post(hooks::github))
-            .layer(middleware::from_fn_with_state(self.clone(), limit_rate));
+            .route("/hooks/stage", post(hooks::stage))
+            .layer(middleware::from_fn_with_state(Arc::clone(&web), limit_rate));
         Router::new()
             .merge(hooks)
             .route("/healthz", get(ops::healthz))
@@ -103,12 +94,28 @@ impl Web {
             .route("/metrics", get(ops::metrics))
             .route("/runs/{run}", get(runs::run))
             .layer(middleware::from_fn(harden))
-            .with_state(self)
+            .with_state(web)
     }
 }
 
+/// Whether an id was accepted before; a retry of it changes nothing.
+fn is_repeated(known: &Mutex<LruCache<String, ()>>, id: &str) -> bool {
+    known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(id)
+        .is_some()
+}
+
+fn remember(known: &Mutex<LruCache<String, ()>>, id: String) {
+    known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .put(id, ());
+}
+
 /// Each address has its share; who sends more is told when to come back.
-async fn limit_rate(State(web): State<Web>, request: Request, next: Next) -> Response {
+async fn limit_rate(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let address = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()

@@ -1,4 +1,6 @@
-//! `config show` and `config schema`.
+//! `config show`, `config explain` and `config schema`.
+
+mod explain;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -29,6 +31,14 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Print for each value the one in effect, which layer and line set it, and what it overrode
+    Explain {
+        /// A setting such as dedup.window, or a section such as delivery.retry; all when left out
+        key: Option<String>,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Print the JSON Schema of a configuration file
     Schema,
 }
@@ -41,6 +51,10 @@ pub fn run(
 ) -> Result<Outcome> {
     match command {
         Command::Schema => out::line(&serde_json::to_string_pretty(&schema())?),
+        Command::Explain { key, format } => {
+            let config = Config::load(paths, environment)?;
+            explain::run(&config, key.as_deref(), *format)?;
+        }
         Command::Show { format } => {
             let config = Config::load(paths, environment)?;
             match format {
@@ -80,6 +94,19 @@ fn show(config: &Config) {
     if !log_rules.is_empty() {
         section("log_rules", log_rules.iter().map(log_rule_line));
     }
+    let own = &config.rules.redact;
+    if !own.is_empty() {
+        section("redact", own.iter().map(|pattern| pattern.name.clone()));
+    }
+    let artifacts = &config.artifacts;
+    section(
+        "artifacts.defaults",
+        artifacts.defaults.iter().map(ToString::to_string),
+    );
+    section(
+        "artifacts.endpoints",
+        artifacts.endpoints.iter().map(ToString::to_string),
+    );
 }
 
 fn log_rule_line(rule: &LogRule) -> String {
@@ -198,6 +225,9 @@ fn as_json(config: &Config) -> Value {
         "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
         "log_rules": config.rules.log_rules.iter().map(log_rule_line).collect::<Vec<_>>(),
+        "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
+        "artifacts.defaults": config.artifacts.defaults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "artifacts.endpoints": config.artifacts.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "files": config.files,
     })
 }

@@ -101,7 +101,7 @@ pub fn run(
             Outcome::No
         });
     }
-    let preview = Preview::new(&config, &runs);
+    let preview = Preview::new(&config, &runs, args.deck.is_some());
     match args.format {
         Format::Json => preview.print_json()?,
         Format::Slack => preview.print_slack(),
@@ -211,8 +211,8 @@ struct Preview<'a> {
 }
 
 impl<'a> Preview<'a> {
-    fn new(config: &'a Config, runs: &'a [Observation]) -> Self {
-        let policy = policy(config);
+    fn new(config: &'a Config, runs: &'a [Observation], whole: bool) -> Self {
+        let policy = policy(config, whole);
         let mut order: Vec<usize> = (0..runs.len()).collect();
         order.sort_by_key(|index| {
             runs.get(*index)
@@ -263,7 +263,7 @@ impl<'a> Preview<'a> {
             message: seen
                 .told
                 .first()
-                .map(|told| self.payload(&told.notification)),
+                .map(|told| payload(self.config, &told.notification)),
         }
     }
 
@@ -274,7 +274,7 @@ impl<'a> Preview<'a> {
             .flat_map(|(_, seen)| seen.earlier.iter().chain(&seen.told))
             .chain(&self.later);
         for told in all {
-            out::line(&self.payload(&told.notification).to_string());
+            out::line(&payload(self.config, &told.notification).to_string());
         }
     }
 
@@ -309,7 +309,7 @@ impl<'a> Preview<'a> {
     }
 
     fn print_message(&self, notification: &Notification) {
-        let payload = self.payload(notification);
+        let payload = payload(self.config, notification);
         out::line(&format!(
             "  {} {}",
             out::styled(out::DIM, "to"),
@@ -339,26 +339,28 @@ impl<'a> Preview<'a> {
             words.join(", ")
         ));
     }
+}
 
-    fn payload(&self, notification: &Notification) -> Value {
-        let base = notification.receiver.split('/').next().unwrap_or_default();
-        let receiver: Option<&Receiver> = self
-            .config
-            .rules
-            .receivers
-            .iter()
-            .find(|receiver| receiver.name == base);
-        let look = Look {
-            mention: receiver.and_then(|receiver| receiver.mention_on_critical.clone()),
-            external_url: self.config.settings.external_url.clone(),
-        };
-        render(notification, &look)
-    }
+/// A message as the configuration's receiver would have it.
+pub(super) fn payload(config: &Config, notification: &Notification) -> Value {
+    let base = notification.receiver.split('/').next().unwrap_or_default();
+    let receiver: Option<&Receiver> = config
+        .rules
+        .receivers
+        .iter()
+        .find(|receiver| receiver.name == base);
+    let look = Look {
+        mention: receiver.and_then(|receiver| receiver.mention_on_critical.clone()),
+        external_url: config.settings.external_url.clone(),
+    };
+    render(notification, &look)
 }
 
 /// The configuration's policy, with somebody to tell where nobody is configured.
-fn policy(config: &Config) -> Policy {
+pub(super) fn policy(config: &Config, whole: bool) -> Policy {
     let mut policy = config.preview_policy();
+    // Files hold some runs, deck all of them: only there a stage that is missing has not started.
+    policy.keeps_deadlines = whole;
     if policy.routing.default_receiver.is_none() {
         policy
             .routing

@@ -1,5 +1,5 @@
-//! The lists of a configuration, joined over the files in order: classification, receivers, routes, and what
-//! logs say.
+//! The lists of a configuration, joined over the files in order: classification, pipelines, receivers, routes,
+//! what logs say, and what to take out of them.
 
 mod log;
 
@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     error::{Place, Problem},
-    units,
+    pipelines, redact, units,
     yaml::{Kind, Node},
 };
 use crate::{
@@ -15,9 +15,10 @@ use crate::{
         classify::{Assignments, Rule, Severity, Template, VARIABLES},
         matcher::Matcher,
         nearest,
+        pipeline::Pipeline,
         route::Route,
     },
-    evidence::rules::LogRule,
+    evidence::{redact::OwnPattern, rules::LogRule},
 };
 
 /// Keys of a classification rule.
@@ -55,8 +56,14 @@ pub struct Rules {
     pub receivers: Vec<Receiver>,
     /// Routes, in order.
     pub routes: Vec<Route>,
+    /// How stages follow each other.
+    pub pipelines: Vec<Pipeline>,
+    /// Where the names of each pipeline stand.
+    pub(super) pipeline_places: Vec<pipelines::Places>,
     /// What lines of logs mean, before the built-in rules.
     pub log_rules: Vec<LogRule>,
+    /// Patterns of the operator's own secrets.
+    pub redact: Vec<OwnPattern>,
     /// Where each route names its receiver, for checking it once all files are read.
     route_places: Vec<Place>,
 }
@@ -96,9 +103,11 @@ impl Rules {
             let read = match section {
                 "classify" => self.read_rule(item),
                 "receivers" => self.read_receiver(item),
+                "pipelines" => self.read_pipeline(item),
                 "log_rules" => {
                     log::read(item, &self.log_rules).map(|rule| self.log_rules.push(rule))
                 }
+                "redact" => redact::read(item).map(|pattern| self.redact.push(pattern)),
                 _ => self.read_route(item),
             };
             if let Err(problem) = read {
@@ -146,6 +155,24 @@ impl Rules {
             matchers,
             set,
         });
+        Ok(())
+    }
+
+    fn read_pipeline(&mut self, node: &Node) -> Result<(), Problem> {
+        let (pipeline, places) = pipelines::read(node)?;
+        if self
+            .pipelines
+            .iter()
+            .any(|known| known.name == pipeline.name)
+        {
+            return Err(Problem::at(
+                node.place.clone(),
+                format!("a second pipeline named `{}`", pipeline.name),
+                "give each pipeline its own name",
+            ));
+        }
+        self.pipelines.push(pipeline);
+        self.pipeline_places.push(places);
         Ok(())
     }
 
@@ -230,6 +257,7 @@ impl Rules {
 
     /// Checks that every named receiver exists, now that all files are read.
     pub fn check_names(&self, problems: &mut Vec<Problem>) {
+        pipelines::check(self, problems);
         let known: BTreeSet<&str> = self
             .receivers
             .iter()
@@ -248,7 +276,7 @@ impl Rules {
     }
 }
 
-fn read_matchers(node: &Node) -> Result<Vec<Matcher>, Problem> {
+pub(super) fn read_matchers(node: &Node) -> Result<Vec<Matcher>, Problem> {
     let read = |node: &Node| {
         let text = node.text("a matcher")?;
         Matcher::parse(text).map_err(|error| Problem::at(node.place.clone(), error.to_string(), ""))
@@ -340,7 +368,7 @@ fn read_slack(node: &Node) -> Result<(SecretSource, Option<String>), Problem> {
     Ok((source, mention))
 }
 
-fn read_duration(key: &str, node: &Node) -> Result<Duration, Problem> {
+pub(super) fn read_duration(key: &str, node: &Node) -> Result<Duration, Problem> {
     let text = node.text(key)?;
     units::duration(text).ok_or_else(|| {
         Problem::at(
@@ -351,7 +379,7 @@ fn read_duration(key: &str, node: &Node) -> Result<Duration, Problem> {
     })
 }
 
-fn read_bool(key: &str, node: &Node) -> Result<bool, Problem> {
+pub(super) fn read_bool(key: &str, node: &Node) -> Result<bool, Problem> {
     match node.text(key)? {
         "true" => Ok(true),
         "false" => Ok(false),

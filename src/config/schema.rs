@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::settings::{Form, SETTINGS};
+use crate::domain::location::STRATEGIES;
 use crate::{
     domain::evidence::CAUSE_CLASSES,
     evidence::rules::{MAX_WEIGHT, USER_WEIGHT},
@@ -26,6 +27,14 @@ pub fn schema() -> Value {
     );
     insert(
         &mut root,
+        &["pipelines"],
+        list(
+            &pipeline(),
+            "How the stages of a release follow each other.",
+        ),
+    );
+    insert(
+        &mut root,
         &["receivers"],
         list(&receiver(), "Where messages go."),
     );
@@ -44,6 +53,27 @@ pub fn schema() -> Value {
             &log_rule(),
             "What lines of logs mean, before the built-in rules.",
         ),
+    );
+    insert(
+        &mut root,
+        &["artifacts", "defaults"],
+        list(
+            &default_location(),
+            "Where logs are when neither the run nor its page tells; the narrowest one whose conditions hold, of equals the last.",
+        ),
+    );
+    insert(
+        &mut root,
+        &["redact"],
+        list(
+            &redact(),
+            "Regular expressions of secrets; what they match is taken out of logs before anything is kept.",
+        ),
+    );
+    insert(
+        &mut root,
+        &["artifacts", "endpoints"],
+        list(&endpoint(), "How buckets are reached."),
     );
     let mut root = Value::Object(root);
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
@@ -86,6 +116,7 @@ fn leaf(form: Form, default: Option<&str>, doc: &str) -> Value {
         }
         Form::Size => json!({ "type": ["string", "integer"], "examples": ["4MiB"] }),
         Form::Number => json!({ "type": "integer", "minimum": 1 }),
+        Form::Flag => json!({ "type": "boolean" }),
         Form::List => json!({ "type": "array", "items": { "type": "string" } }),
     };
     value["description"] = json!(doc);
@@ -93,6 +124,7 @@ fn leaf(form: Form, default: Option<&str>, doc: &str) -> Value {
         (Form::List, Some(default)) => {
             value["default"] = json!(default.split(',').collect::<Vec<_>>());
         }
+        (Form::Flag, Some(default)) => value["default"] = json!(default == "true"),
         (Form::Number, Some(default)) => {
             value["default"] = json!(default.parse::<u32>().unwrap_or(1));
         }
@@ -139,6 +171,43 @@ fn rule() -> Value {
     })
 }
 
+fn pipeline() -> Value {
+    let patterns =
+        |doc: &str| json!({ "type": "array", "description": doc, "items": { "type": "string" } });
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name", "stages"],
+        "properties": {
+            "name": text("Shown in errors and previews; unique."),
+            "match": matchers(),
+            "stages": list(&json!({
+                "type": "object", "additionalProperties": false, "required": ["name"],
+                "properties": {
+                    "name": text("As a classify rule sets it."),
+                    "needs": list(&json!({ "oneOf": [
+                        { "type": "string" },
+                        { "type": "object", "additionalProperties": false, "required": ["stage"], "properties": {
+                            "stage": text("The earlier stage."),
+                            "within": leaf(Form::Duration, None, "It starts this one, at the latest after so long."),
+                        } },
+                    ] }), "Earlier stages."),
+                    "shared": { "type": "boolean", "default": false,
+                        "description": "One thing that all services share: one success heals all." },
+                    "severity": { "enum": ["critical", "non-critical"], "default": "critical",
+                        "description": "How bad it is when it does not start." },
+                    "overdue": leaf(Form::Duration, None, "A run that takes longer is told."),
+                    "log": { "type": "object", "additionalProperties": false,
+                        "description": "What the log of a green run says; a group (?<version>...) names the release.",
+                        "properties": {
+                            "soft_fail": patterns("It did not do its work."),
+                            "no_op": patterns("It had nothing to do."),
+                            "done": patterns("It did its work; then green alone does not prove that."),
+                        } },
+                },
+            }), "In the order in which they are shown."),
+        },
+    })
+}
+
 fn receiver() -> Value {
     json!({
         "type": "object", "additionalProperties": false, "required": ["name", "slack"],
@@ -154,6 +223,21 @@ fn receiver() -> Value {
                 },
             },
         },
+    })
+}
+
+fn redact() -> Value {
+    json!({
+        "oneOf": [
+            { "type": "string" },
+            {
+                "type": "object", "additionalProperties": false, "required": ["pattern"],
+                "properties": {
+                    "pattern": text("Regular expression; looked for in each line."),
+                    "name": text("For people; by default the pattern itself."),
+                },
+            },
+        ],
     })
 }
 
@@ -182,6 +266,40 @@ fn log_rule() -> Value {
                 "description": "The heaviest rule decides; none below 60 does.",
             },
             "example": text("A line that it must match, checked when the configuration is read."),
+        },
+    })
+}
+
+fn default_location() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["location"],
+        "properties": {
+            "org": text("Only for this org."),
+            "repo": text("Only for this repository of the org."),
+            "cluster": text("Only for this build cluster."),
+            "namespace": text("Only for pods in this namespace."),
+            "location": text("s3://bucket, gs://bucket/prefix or file:///folder."),
+            "path_prefix": text("Prow's path_prefix."),
+            "path_strategy": { "enum": STRATEGIES, "default": "explicit", "description": "Prow's path_strategy." },
+            "default_org": text("Prow's default_org; needed unless explicit."),
+            "default_repo": text("Prow's default_repo; needed unless explicit."),
+        },
+    })
+}
+
+fn endpoint() -> Value {
+    let flag = |doc: &str| json!({ "type": "boolean", "default": false, "description": doc });
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["for"],
+        "properties": {
+            "for": text("s3 or gs for all buckets of it, or one bucket such as s3://bucket."),
+            "endpoint": text("Address of the server, such as https://minio.example.com:9000; the provider's own by default."),
+            "region": text("Region of S3; by default from the environment, else us-east-1."),
+            "path_style": { "type": "boolean", "description": "Whether the bucket stands in the path; by default so for an endpoint of one's own." },
+            "credentials_file": text("File with credentials: Prow's JSON for S3, a service account for GCS."),
+            "ca_file": text("File with the certificate (PEM) of the authority that signed the server's."),
+            "anonymous": flag("Do not sign requests."),
+            "instance_credentials": flag("Ask the cloud's metadata service for credentials."),
         },
     })
 }

@@ -14,7 +14,7 @@ use crate::domain::{
     prowjob::{JOB_TYPES, JobType},
 };
 
-pub use layers::{ENV_PREFIX, Gathered, Layer, Layers};
+pub use layers::{ENV_PREFIX, Gathered, Layer, Layers, Standing, lists_below};
 pub use table::{Form, SETTINGS, Setting, children};
 
 /// The settings, read.
@@ -50,6 +50,8 @@ pub struct Settings {
     pub outbound: Pace,
     /// See [`SETTINGS`].
     pub retry: Retry,
+    /// Reading of logs.
+    pub artifacts: ArtifactSettings,
     /// See [`SETTINGS`].
     pub default_receiver: Option<String>,
     /// See [`SETTINGS`].
@@ -86,7 +88,28 @@ impl fmt::Debug for DeckSettings {
     }
 }
 
-/// Retrying of deliveries.
+/// Reading of logs: times, sizes in bytes and numbers, each as [`SETTINGS`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table of settings says what each means")]
+pub struct ArtifactSettings {
+    pub enabled: bool,
+    pub request_timeout: Duration,
+    pub timeout: Duration,
+    pub max_read: usize,
+    pub tail: usize,
+    pub max_counted: usize,
+    pub max_unpacked: usize,
+    pub max_file: usize,
+    pub max_reports: usize,
+    pub concurrency: usize,
+    pub retry: Retry,
+    pub breaker_failures: u32,
+    pub folders: Vec<PathBuf>,
+    pub namespaces_folder: Option<PathBuf>,
+    pub namespaces_key: Option<String>,
+}
+
+/// Retrying of deliveries and reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
     /// First pause.
@@ -134,11 +157,8 @@ impl Settings {
             group_wait: reader.duration("dedup.group_wait"),
             allowed_hosts: reader.list("delivery.allowed_hosts"),
             outbound: reader.pace("delivery"),
-            retry: Retry {
-                base: reader.duration("delivery.retry.base"),
-                cap: reader.duration("delivery.retry.cap"),
-                max_age: reader.duration("delivery.retry.max_age"),
-            },
+            retry: reader.retry("delivery.retry"),
+            artifacts: reader.artifacts(),
             default_receiver: reader.text("default_receiver"),
             fallback_receiver: reader.text("fallback_receiver"),
         })
@@ -186,6 +206,47 @@ impl Reader<'_> {
         Pace {
             rate_per_s: number("rate_per_s"),
             burst: number("burst"),
+        }
+    }
+
+    fn number(&self, key: &str) -> u32 {
+        let text = self.text(key);
+        text.and_then(|text| text.parse().ok()).unwrap_or(1)
+    }
+
+    fn retry(&self, section: &str) -> Retry {
+        let duration = |key: &str| self.duration(&format!("{section}.{key}"));
+        Retry {
+            base: duration("base"),
+            cap: duration("cap"),
+            max_age: duration("max_age"),
+        }
+    }
+
+    fn artifacts(&self) -> ArtifactSettings {
+        let number = |key: &str| usize::try_from(self.number(key)).unwrap_or(1);
+        // A time of nothing would read nothing.
+        let time = |key: &str| self.duration(key).max(Duration::from_millis(10));
+        ArtifactSettings {
+            enabled: self.text("artifacts.enabled").as_deref() != Some("false"),
+            request_timeout: time("artifacts.request_timeout"),
+            timeout: time("artifacts.timeout"),
+            max_read: self.size("artifacts.max_read"),
+            tail: self.size("artifacts.tail"),
+            max_counted: self.size("artifacts.max_counted"),
+            max_unpacked: self.size("artifacts.max_unpacked"),
+            max_file: self.size("artifacts.max_file"),
+            max_reports: number("artifacts.max_reports"),
+            concurrency: number("artifacts.concurrency"),
+            retry: self.retry("artifacts.retry"),
+            breaker_failures: self.number("artifacts.breaker.failures"),
+            folders: self
+                .list("artifacts.folders")
+                .into_iter()
+                .map(PathBuf::from)
+                .collect(),
+            namespaces_folder: self.text("artifacts.namespaces.folder").map(PathBuf::from),
+            namespaces_key: self.text("artifacts.namespaces.key"),
         }
     }
 

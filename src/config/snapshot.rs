@@ -16,9 +16,12 @@ use super::{
     error::{ConfigError, Place, Problem},
     rules::{Receiver, SecretSource},
 };
-use crate::domain::{
-    policy::Policy,
-    route::{Reach, Routing},
+use crate::{
+    domain::{
+        policy::Policy,
+        route::{Reach, Routing},
+    },
+    evidence::redact::Redactor,
 };
 
 /// A concrete receiver with its secret.
@@ -39,6 +42,8 @@ pub struct Snapshot {
     pub config: Config,
     /// Its deciding part.
     pub policy: Policy,
+    /// Takes secrets out of logs.
+    pub redactor: Redactor,
     /// Concrete receivers by name: `platform`, `by-service/s3`.
     pub destinations: BTreeMap<String, Destination>,
     /// Of files and secrets; equal means nothing changed.
@@ -71,7 +76,10 @@ impl Config {
             max_age: self.settings.max_age,
             window: self.settings.window,
             group_wait: self.settings.group_wait,
+            reads_evidence: false,
             rules: self.rules.classify.clone(),
+            keeps_deadlines: true,
+            pipelines: self.rules.pipelines.clone(),
             routing: Routing {
                 routes: self.rules.routes.clone(),
                 receivers,
@@ -79,6 +87,11 @@ impl Config {
             },
             first_start,
         }
+    }
+
+    /// What takes secrets out of logs: the built-in patterns and those of the list `redact`.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.rules.redact.clone())
     }
 
     /// Reads the secrets and checks what only a daemon needs: a default receiver, readable secret files.
@@ -109,6 +122,7 @@ impl Config {
         }
         let policy = self.policy(receivers, first_start);
         Ok(Snapshot {
+            redactor: self.redactor(),
             config: self,
             policy,
             destinations,
@@ -125,6 +139,10 @@ impl Config {
             hash.update(fs::read(path).map_or([0; 32], |bytes| Sha256::digest(&bytes).into()));
         };
         self.settings.hmac_file.iter().for_each(|file| add(file));
+        for endpoint in &self.artifacts.endpoints {
+            let files = [&endpoint.credentials_file, &endpoint.ca_file];
+            files.into_iter().flatten().for_each(|file| add(file));
+        }
         for receiver in &self.rules.receivers {
             match &receiver.secret {
                 SecretSource::File(file) => add(file),

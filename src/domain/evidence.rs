@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::pipeline::Said;
+
 /// What kind of thing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -179,6 +181,10 @@ pub struct Excerpt {
     pub deciding: usize,
 }
 
+/// Lines of an excerpt in a message.
+pub const BRIEF_LINES: usize = 12;
+/// Of these, at most this many before the deciding one, where there are enough after it.
+const BRIEF_BEFORE: usize = 3;
 /// Lines of an excerpt that are kept.
 pub const MAX_EXCERPT_LINES: usize = 40;
 
@@ -192,7 +198,38 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl Finding {
+    /// As much of it as a message shows: what goes with the incident from message to message.
+    pub fn brief(&self) -> Self {
+        let Self::Found(evidence) = self else {
+            return self.clone();
+        };
+        Self::Found(Evidence {
+            excerpt: evidence.excerpt.as_ref().map(Excerpt::brief),
+            ..evidence.clone()
+        })
+    }
+}
+
 impl Excerpt {
+    /// The lines around the deciding one, at most [`BRIEF_LINES`], more of them after it than before.
+    fn brief(&self) -> Self {
+        let before = self.deciding.min(BRIEF_BEFORE);
+        let last = self.lines.len().saturating_sub(BRIEF_LINES);
+        let begin = (self.deciding - before).min(last);
+        Self {
+            file: self.file.clone(),
+            lines: self
+                .lines
+                .iter()
+                .skip(begin)
+                .take(BRIEF_LINES)
+                .cloned()
+                .collect(),
+            deciding: self.deciding - begin,
+        }
+    }
+
     /// The line that decides.
     pub fn deciding_line(&self) -> Option<&LogLine> {
         self.lines.get(self.deciding)
@@ -205,6 +242,8 @@ impl Excerpt {
 pub enum Finding {
     /// It was found.
     Found(Evidence),
+    /// Of a green run: what its log says of its work.
+    Green(Said),
     /// There is nothing to read, and there never will be; says why.
     Nothing(String),
     /// It could not be read so far; says why. Tried again for a while.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     classify::Severity,
     fold::{Cause, Fold, News, Owed, to_signed},
-    incident::{Incident, IncidentId},
+    incident::{Incident, IncidentId, Kind},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
     policy::Policy,
     state::{DigestKey, FoldKey, State},
@@ -29,6 +29,7 @@ impl State {
     /// them, but never longer than the policy's `group_wait`.
     pub fn flush(&mut self, policy: &Policy, now: Timestamp, more_to_come: bool) -> Vec<Told> {
         self.end_windows(now);
+        self.end_deadlines(policy, now, more_to_come);
         let mut told = Vec::new();
         for key in self.folds.keys().cloned().collect::<Vec<_>>() {
             self.flush_fold(policy, &key, now, more_to_come, &mut told);
@@ -127,14 +128,19 @@ impl State {
             .filter(|owed| owed.news == news)
             .map(|owed| owed.since)
             .min()?;
-        let held = more_to_come && now.duration_since(oldest) < to_signed(policy.group_wait);
+        let siblings = more_to_come && now.duration_since(oldest) < to_signed(policy.group_wait);
+        let reading = fold.held_until(news).is_some_and(|until| until > now);
         // The opening of an incident is never overtaken by its end.
         let behind = news != News::Opened
             && fold
                 .waiting
                 .iter()
                 .any(|owed| owed.news == News::Opened && fold_has(fold, owed.incident, news));
-        if held || behind || fold.free_at(&cause, news).is_some_and(|free| free > now) {
+        if siblings
+            || reading
+            || behind
+            || fold.free_at(&cause, news).is_some_and(|free| free > now)
+        {
             return None;
         }
         let (due, rest) = std::mem::take(&mut fold.waiting)
@@ -156,7 +162,8 @@ impl State {
         if let Some(fold) = self.folds.get_mut(key) {
             fold.remember(&owner);
         }
-        Some(self.told(single_event(news), &key.1, now, vec![item], vec![id]))
+        let event = self.single_event(news, id);
+        Some(self.told(event, &key.1, now, vec![item], vec![id]))
     }
 
     fn tell_shared(
@@ -167,7 +174,7 @@ impl State {
         now: Timestamp,
     ) -> Option<Told> {
         let fold = self.folds.get_mut(key)?;
-        fold.told_at.insert(news, now);
+        fold.told(news, now);
         let earlier = fold.told_owners.clone();
         let owners: BTreeSet<String> = incidents
             .iter()
@@ -193,10 +200,11 @@ impl State {
         let event = if news == News::Opened && !first_and_only {
             Event::SharedCause
         } else {
-            single_event(news)
+            let first = incidents.first().copied();
+            first.map_or(Event::Opened, |id| self.single_event(news, id))
         };
         let mut told = self.told(event, &key.1, now, items, incidents.to_vec());
-        told.notification.shared_by = self.causes.get(&key.0).map_or(0, |cause| cause.open.len());
+        told.notification.shared_by = self.causes.get(&key.0).map_or(0, Cause::owners);
         told.notification.earlier = earlier
             .into_iter()
             .filter(|owner| !owners.contains(owner))
@@ -245,6 +253,19 @@ impl State {
             item.recovered = None;
         }
         Some(item)
+    }
+
+    fn single_event(&self, news: News, id: IncidentId) -> Event {
+        let stalled = || {
+            let incident = self.incidents.get(&id);
+            incident.is_some_and(|incident| incident.kind == Kind::Stalled)
+        };
+        match news {
+            News::Opened if stalled() => Event::Stalled,
+            News::Opened => Event::Opened,
+            News::Still => Event::StillFailing,
+            News::Recovered => Event::Recovered,
+        }
     }
 
     fn owes_recovery(&self, id: IncidentId) -> bool {
@@ -342,14 +363,6 @@ fn fold_has(fold: &Fold, id: IncidentId, news: News) -> bool {
     fold.waiting
         .iter()
         .any(|owed| owed.incident == id && owed.news == news)
-}
-
-fn single_event(news: News) -> Event {
-    match news {
-        News::Opened => Event::Opened,
-        News::Still => Event::StillFailing,
-        News::Recovered => Event::Recovered,
-    }
 }
 
 /// Eight hex digits that follow from what is said to whom when, and not from numbers given on the way.

@@ -3,7 +3,11 @@
 //! Each incident owes its receivers up to three kinds of news. What is owed waits in a [`Fold`] (one per
 //! cause and receiver) or in a [`Digest`] (one per receiver) until [`super::state::State::flush`] takes it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +17,7 @@ use super::{
     incident::IncidentId,
     job::JobKey,
     notification::{DigestKind, MAX_ITEMS},
-    policy::{SHARED_FROM, SHARED_GAP, SHARED_WITHIN},
+    policy::{SHARED_FROM, SHARED_GAP, SHARED_GAP_CAP, SHARED_WITHIN},
 };
 
 /// What incidents may share: a stage at one severity. A job without a stage shares nothing.
@@ -52,8 +56,8 @@ pub enum News {
 /// A cause and who suffers from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Open incidents by owner.
-    pub open: BTreeMap<String, u64>,
+    /// Open incidents and their owners.
+    pub open: BTreeMap<IncidentId, String>,
     /// When each owner was last struck, within [`SHARED_WITHIN`]; the evidence that a cause is shared.
     pub struck: BTreeMap<String, Timestamp>,
     /// Since when it is shared; stays until no incident of it is open.
@@ -62,24 +66,27 @@ pub struct Cause {
 
 impl Cause {
     /// An incident of `owner` opened.
-    pub fn strike(&mut self, owner: &str, now: Timestamp) {
-        *self.open.entry(owner.to_owned()).or_default() += 1;
+    ///
+    /// Of a stage that all share, two that fail are enough to know that it is the same thing.
+    pub fn strike(&mut self, id: IncidentId, owner: &str, shared_stage: bool, now: Timestamp) {
+        self.open.insert(id, owner.to_owned());
         self.struck
             .retain(|_, at| now.duration_since(*at) < to_signed(SHARED_WITHIN));
         self.struck.insert(owner.to_owned(), now);
-        if self.struck.len() >= SHARED_FROM {
+        let enough = if shared_stage { 2 } else { SHARED_FROM };
+        if self.struck.len() >= enough {
             self.shared_since.get_or_insert(now);
         }
     }
 
-    /// An incident of `owner` closed.
-    pub fn heal(&mut self, owner: &str) {
-        if let Some(open) = self.open.get_mut(owner) {
-            *open -= 1;
-            if *open == 0 {
-                self.open.remove(owner);
-            }
-        }
+    /// An incident closed.
+    pub fn heal(&mut self, id: IncidentId) {
+        self.open.remove(&id);
+    }
+
+    /// How many owners suffer now.
+    pub fn owners(&self) -> usize {
+        self.open.values().collect::<BTreeSet<_>>().len()
     }
 
     /// Whether several owners suffer from it.
@@ -104,6 +111,9 @@ pub struct Fold {
     pub waiting: Vec<Owed>,
     /// When each kind of news last went out as one of a shared cause.
     pub told_at: BTreeMap<News, Timestamp>,
+    /// How often each kind went out so: the gap to the next one grows with it.
+    #[serde(default)]
+    pub times_told: BTreeMap<News, u32>,
     /// Owners this receiver was told of while the cause lasts, at most [`MAX_ITEMS`].
     pub told_owners: Vec<String>,
 }
@@ -117,6 +127,9 @@ pub struct Owed {
     pub news: News,
     /// Since when it is owed.
     pub since: Timestamp,
+    /// Set while the reason is still being read: how long that may hold the news back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_for: Option<Duration>,
 }
 
 impl Fold {
@@ -131,8 +144,21 @@ impl Fold {
                 incident,
                 news,
                 since: now,
+                held_for: None,
             });
         }
+    }
+
+    /// Takes back what was never said of an incident that is over; returns whether there was anything. News of a
+    /// shared cause that waits for its turn is not worth telling once it is old.
+    pub fn drop_untold(&mut self, incident: IncidentId) -> bool {
+        let told_before = self.told_at.contains_key(&News::Opened);
+        let is_untold = |owed: &Owed| owed.incident == incident && owed.news == News::Opened;
+        let untold = told_before && self.waiting.iter().any(is_untold);
+        if untold {
+            self.waiting.retain(|owed| owed.incident != incident);
+        }
+        untold
     }
 
     /// Notes that the receiver knows of an owner's trouble.
@@ -144,12 +170,29 @@ impl Fold {
         }
     }
 
+    /// Notes that news of a kind went out as one of a shared cause.
+    pub fn told(&mut self, news: News, now: Timestamp) {
+        self.told_at.insert(news, now);
+        *self.times_told.entry(news).or_default() += 1;
+    }
+
     /// When news of this kind may go out next: at once, but for a shared cause one gap after the last.
     /// The end of a cause is told without delay.
     pub fn free_at(&self, cause: &Cause, news: News) -> Option<Timestamp> {
         let last = self.told_at.get(&news)?;
         let ends = news == News::Recovered && cause.open.is_empty();
-        (cause.is_shared() && !ends).then(|| *last + SHARED_GAP)
+        let times = self.times_told.get(&news).copied().unwrap_or(1);
+        let gap = SHARED_GAP * 2_u32.saturating_pow(times.saturating_sub(1).min(8));
+        (cause.is_shared() && !ends).then(|| *last + gap.min(SHARED_GAP_CAP))
+    }
+
+    /// News of one kind goes out together, so it waits for a reason that is still being read, but never longer
+    /// than its oldest piece may wait. `None` when nothing is being read.
+    pub fn held_until(&self, news: News) -> Option<Timestamp> {
+        let kind = || self.waiting.iter().filter(|owed| owed.news == news);
+        let longest = kind().filter_map(|owed| owed.held_for).max()?;
+        let oldest = kind().map(|owed| owed.since).min()?;
+        Some(oldest.checked_add(longest).unwrap_or(Timestamp::MAX))
     }
 
     /// When the next piece of waiting news may go out, hold for siblings aside; `None` when nothing waits.
@@ -157,9 +200,10 @@ impl Fold {
         self.waiting
             .iter()
             .map(|owed| {
-                self.free_at(cause, owed.news)
-                    .unwrap_or(owed.since)
-                    .max(owed.since)
+                let free = self.free_at(cause, owed.news);
+                let held = self.held_until(owed.news);
+                owed.since
+                    .max(free.into_iter().chain(held).max().unwrap_or(owed.since))
             })
             .min()
     }

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::Classification,
+    evidence::Finding,
     fold::CauseKey,
     job::{JobKey, is_tag},
-    notification::{Item, LastGood, Link, Recovery},
+    notification::{Item, LastGood, Link, Recovery, log_link},
     observation::{Observation, RunName},
+    pipeline,
     verdict::{Judgement, Verdict},
 };
 
@@ -53,6 +55,9 @@ pub struct Run {
     pub alias: Option<String>,
     /// Whether only a GitHub status told us of it.
     pub inferred: bool,
+    /// Whether only a command inside its job told us of its end.
+    #[serde(default)]
+    pub provisional: bool,
     /// Of a bad run: what a message says of it.
     pub facts: Option<Box<Facts>>,
 }
@@ -78,12 +83,18 @@ pub struct Facts {
     pub repo_link: Option<String>,
     /// Branch or tag.
     pub base_ref: String,
+    /// The version that it works on, without a leading `v`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Commit.
     pub base_sha: Option<String>,
     /// Where deck shows it.
     pub url: Option<String>,
     /// Who may know more.
     pub ask: Option<String>,
+    /// What came of reading why; `None` while that is under way or when nobody reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Box<Finding>>,
 }
 
 /// A good run beside an incident.
@@ -99,15 +110,34 @@ pub struct GoodRun {
     pub base_sha: Option<String>,
 }
 
+/// What kind of thing is broken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A job fails.
+    #[default]
+    Failing,
+    /// A stage did not start in time.
+    Stalled,
+    /// Something that we need ourselves.
+    Trouble,
+}
+
 /// One incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Its number.
     pub id: IncidentId,
-    /// The job identity, which is the incident's fingerprint.
+    /// What kind of thing is broken.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The job identity, which is the incident's fingerprint; of other kinds what takes its place.
     pub job: JobKey,
     /// What it may share with others.
     pub cause: CauseKey,
+    /// Whether its stage is one that all services share.
+    #[serde(default)]
+    pub shared_stage: bool,
     /// First bad run.
     pub first: Facts,
     /// Latest bad run.
@@ -155,6 +185,7 @@ impl Run {
             url: run.url.clone(),
             alias: alias(run),
             inferred: run.inferred,
+            provisional: run.provisional && run.is_finished(),
             facts: None,
         }
     }
@@ -203,9 +234,11 @@ impl Facts {
                 .and_then(|refs| refs.repo_link.clone())
                 .filter(|link| is_web(link)),
             base_ref: run.base_ref().to_owned(),
+            version: pipeline::version(run),
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
             ask: ask(run),
+            finding: None,
         }
     }
 }
@@ -256,9 +289,30 @@ impl Incident {
         }
     }
 
+    /// Takes in why one of its runs broke, where it shows that run.
+    pub fn learn(&mut self, run: &RunName, finding: &Finding) {
+        for facts in [&mut self.first, &mut self.latest] {
+            if facts.run == *run {
+                facts.finding = Some(Box::new(finding.clone()));
+            }
+        }
+    }
+
     /// As a message tells it.
     pub fn item(&self) -> Item {
         let latest = &self.latest;
+        let (evidence, evidence_note) = match latest.finding.as_deref() {
+            Some(Finding::Found(evidence)) => (Some(evidence.clone()), None),
+            Some(Finding::Nothing(why)) => (None, Some(why.clone())),
+            Some(Finding::Unreadable(why)) => {
+                (None, Some(format!("the log could not be read: {why}")))
+            }
+            Some(Finding::Green(_)) | None => (None, None),
+        };
+        let log_link = evidence
+            .as_ref()
+            .zip(latest.url.as_deref())
+            .and_then(|(evidence, url)| log_link(url, evidence));
         Item {
             class: latest.class.clone(),
             job: latest.job.clone(),
@@ -284,6 +338,9 @@ impl Incident {
             }),
             ask: latest.ask.clone(),
             links: self.links(),
+            evidence,
+            evidence_note,
+            log_link,
         }
     }
 

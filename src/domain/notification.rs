@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::{Classification, Severity},
+    evidence::Evidence,
     observation::RunName,
     verdict::Verdict,
 };
@@ -17,6 +18,8 @@ pub enum Event {
     Opened,
     /// It failed again since it was last spoken of.
     StillFailing,
+    /// A stage did not start, or did not end, in time.
+    Stalled,
     /// One stage failing in several services.
     SharedCause,
     /// It is good again.
@@ -31,6 +34,7 @@ impl Event {
         match self {
             Self::Opened => "opened",
             Self::StillFailing => "still-failing",
+            Self::Stalled => "stalled",
             Self::SharedCause => "shared-cause",
             Self::Recovered => "recovered",
             Self::Digest => "digest",
@@ -129,6 +133,15 @@ pub struct Item {
     pub ask: Option<String>,
     /// Where to look, in the order to show: run, history, commit, compare, runbook.
     pub links: Vec<Link>,
+    /// Why the run broke; `None` while nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Why there is no evidence: what could not be read, or that there is no log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_note: Option<String>,
+    /// The deciding line in deck, or the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_link: Option<Link>,
 }
 
 /// The last good run before an incident.
@@ -151,6 +164,28 @@ pub struct Recovery {
     pub base_ref: String,
     /// From the first bad run to the good one.
     pub after: SignedDuration,
+}
+
+/// The deciding line as deck shows it; `None` when the address carries a signature or
+/// there is no line to point at. The fragment is Spyglass': the number of the lens, the file, the line.
+pub fn log_link(run_url: &str, evidence: &Evidence) -> Option<Link> {
+    let excerpt = evidence.excerpt.as_ref()?;
+    let number = excerpt.deciding_line()?.number?;
+    let (page, _) = run_url.split_once('#').unwrap_or((run_url, ""));
+    let is_page = !page.contains('?') && is_web(page);
+    let is_log = excerpt.file.ends_with("build-log.txt")
+        && excerpt
+            .file
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    (is_page && is_log).then(|| Link {
+        label: format!("Log line {number}"),
+        url: format!("{page}#1:{}%3A{number}", excerpt.file),
+    })
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 /// A labelled address. Only `http` and `https` addresses are ever put here.

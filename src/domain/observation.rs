@@ -31,6 +31,8 @@ pub enum Source {
     Github,
     /// A file given on the command line.
     File,
+    /// `POST /hooks/stage`: a command inside the run's own job.
+    Exec,
 }
 
 impl Source {
@@ -41,6 +43,7 @@ impl Source {
             Self::Deck => "deck",
             Self::Github => "github",
             Self::File => "file",
+            Self::Exec => "exec",
         }
     }
 }
@@ -101,6 +104,13 @@ pub struct Observation {
     /// Whether it stood in the first deck list after the first start.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub initial: bool,
+    /// Whether it is the word of a command inside the job, before Prow has one: the run's real end still comes, and
+    /// may be a good one when the job's script puts up with the failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provisional: bool,
+    /// The end of what that command printed, at most 64 KiB and as it was: not to be shown before it is redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_tail: Option<String>,
 }
 
 /// What a ProwJob says of its logs: `spec.decoration_config.gcs_configuration` and what names the files. All

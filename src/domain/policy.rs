@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{classify::Rule, prowjob::JobType, route::Routing};
+use super::{classify::Rule, pipeline::Pipeline, prowjob::JobType, route::Routing};
 
 /// What the domain obeys. Built from the configuration, swapped whole.
 #[derive(Debug, Clone)]
@@ -17,8 +17,14 @@ pub struct Policy {
     pub window: Duration,
     /// How long a message may wait for siblings.
     pub group_wait: Duration,
+    /// Whether somebody reads why runs broke, so that it is worth waiting for.
+    pub reads_evidence: bool,
     /// Classification, first match wins.
     pub rules: Vec<Rule>,
+    /// Whether stages that do not start are told: not where only some of the runs are seen.
+    pub keeps_deadlines: bool,
+    /// How stages follow each other.
+    pub pipelines: Vec<Pipeline>,
     /// Routes and receivers.
     pub routing: Routing,
     /// When the daemon first started; `None` where there is no such moment (preview, backtest).
@@ -31,8 +37,11 @@ pub const WINDOW_CAP: Duration = Duration::from_secs(24 * 3600);
 pub const SHARED_FROM: usize = 3;
 /// See [`SHARED_FROM`].
 pub const SHARED_WITHIN: Duration = Duration::from_secs(600);
-/// A receiver hears of one shared cause at most this often.
+/// A receiver hears of one shared cause at most this often, and each time half as often, down to
+/// [`SHARED_GAP_CAP`].
 pub const SHARED_GAP: Duration = Duration::from_secs(600);
+/// See [`SHARED_GAP`].
+pub const SHARED_GAP_CAP: Duration = Duration::from_secs(3600);
 /// Runs of the first deck list that finished longer than this before the first start are summed up.
 pub const FIRST_START_GRACE: Duration = Duration::from_secs(600);
 
@@ -43,7 +52,10 @@ impl Default for Policy {
             max_age: Duration::from_secs(48 * 3600),
             window: Duration::from_secs(3600),
             group_wait: Duration::from_secs(5),
+            reads_evidence: false,
             rules: Vec::new(),
+            keeps_deadlines: true,
+            pipelines: Vec::new(),
             routing: Routing::default(),
             first_start: None,
         }

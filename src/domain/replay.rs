@@ -4,7 +4,12 @@
 use jiff::Timestamp;
 
 use super::{
-    flush::Told, observation::Observation, observe::Outcome, policy::Policy, state::State,
+    evidence::Finding,
+    flush::Told,
+    observation::Observation,
+    observe::{Outcome, Reading},
+    policy::Policy,
+    state::State,
 };
 
 /// A state with a clock of its own.
@@ -43,8 +48,28 @@ impl Default for Replay {
 impl Replay {
     /// Sees one run. Runs are to be given by [`seen_at`]; the clock never goes back.
     pub fn see(&mut self, policy: &Policy, run: &Observation) -> Seen {
-        let earlier = self.advance(policy, seen_at(run));
-        let outcome = self.state.observe(policy, run, self.now);
+        self.see_at(policy, run, seen_at(run), None, None)
+    }
+
+    /// Sees one run at a moment, with its log and what that says of a failure, as far as they are known.
+    pub fn see_at(
+        &mut self,
+        policy: &Policy,
+        run: &Observation,
+        at: Timestamp,
+        log: Option<&str>,
+        finding: Option<&Finding>,
+    ) -> Seen {
+        let earlier = self.advance(policy, at);
+        let mut reading = Reading::of(policy, run, None);
+        if let Some(log) = log.filter(|_| reading.asks_for_log(policy)) {
+            let said = reading.spot(policy).map(|spot| spot.stage.signs.read(log));
+            reading = Reading::of(policy, run, said);
+        }
+        let outcome = self.state.observe_read(policy, run, reading, self.now);
+        if let Some(finding) = finding {
+            self.state.learn(&run.run, &finding.brief(), false);
+        }
         let told = self.state.flush(policy, self.now, false);
         Seen {
             outcome,

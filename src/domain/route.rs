@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    classify::annotation,
+    classify::{Severity, annotation},
+    incident::Target,
     matcher::{Labels, Matcher},
 };
 
@@ -51,6 +52,17 @@ pub struct Destination {
     pub digest: Option<Duration>,
     /// Which route took it, for the reason: `route 2`, `default receiver`, `annotation`.
     pub by: String,
+}
+
+/// The receivers of an incident; what is critical is never collected.
+pub fn targets(destinations: &[Destination], severity: Severity) -> Vec<Target> {
+    destinations
+        .iter()
+        .map(|to| Target {
+            receiver: to.receiver.clone(),
+            digest: to.digest.filter(|_| severity != Severity::Critical),
+        })
+        .collect()
 }
 
 impl Routing {

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::{
     fold::{Cause, CauseKey, Digest, Fold},
-    incident::{Incident, IncidentId, Run},
+    incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
     observation::RunName,
+    release::{Release, ReleaseKey},
 };
 
 /// A fold's key: cause and concrete receiver.
@@ -37,6 +38,14 @@ pub struct State {
     pub folds: BTreeMap<FoldKey, Fold>,
     /// Digests being collected; always complete.
     pub digests: BTreeMap<DigestKey, Digest>,
+    /// Releases by pipeline, service and version.
+    pub releases: BTreeMap<ReleaseKey, Release>,
+    /// When the next stage of each release is late; always complete.
+    pub due_releases: BTreeMap<ReleaseKey, Timestamp>,
+    /// The latest success of each shared stage, by org and stage; always complete.
+    pub healed: BTreeMap<String, GoodRun>,
+    /// Open incidents of the watch itself, by what is in trouble; always complete.
+    pub troubles: BTreeMap<String, IncidentId>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -56,6 +65,12 @@ pub struct Changes {
     pub folds: BTreeSet<FoldKey>,
     /// Digests.
     pub digests: BTreeSet<DigestKey>,
+    /// Troubles.
+    pub troubles: BTreeSet<String>,
+    /// Successes of shared stages.
+    pub healed: BTreeSet<String>,
+    /// Releases.
+    pub releases: BTreeSet<ReleaseKey>,
 }
 
 impl State {
@@ -94,6 +109,7 @@ impl State {
         self.timelines.clear();
         self.incidents.clear();
         self.windows.clear();
+        self.releases.clear();
     }
 
     /// Incidents whose news may go out by `now`; a store loads them before [`State::flush`].
@@ -119,12 +135,22 @@ impl State {
             .collect()
     }
 
+    /// Releases with a stage that is late by `now`; a store loads them before [`State::flush`].
+    pub fn missing_releases(&self, now: Timestamp) -> Vec<ReleaseKey> {
+        self.due_releases
+            .iter()
+            .filter(|(key, due)| **due <= now && !self.releases.contains_key(key))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
     /// When something falls due that is held here: owed news, digests, and windows of loaded incidents.
     /// `None` when nothing is under way.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.next_owed()
             .into_iter()
             .chain(self.windows.first().map(|(at, _)| *at))
+            .chain(self.due_releases.values().copied())
             .min()
     }
 

@@ -5,16 +5,17 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    classify::{Classification, Severity, is_told_unmatched},
+    classify::{Classification, is_told_unmatched},
     decision::Decision,
+    evidence::Finding,
     fold::{Cause, CauseKey, Digest, News, to_signed},
     incident::{IncidentId, Target},
     matcher::Labels,
     notification::DigestKind,
-    observation::Observation,
+    observation::{Observation, RunName},
     observe::{Case, Outcome},
     policy::{FIRST_START_GRACE, Policy, SHARED_FROM, WINDOW_CAP},
-    route::Destination,
+    route::{Destination, targets},
     state::State,
 };
 
@@ -106,14 +107,7 @@ impl State {
         } else {
             policy.routing.destinations(&labels)
         };
-        let critical = case.class.severity == Severity::Critical;
-        let targets: Vec<Target> = destinations
-            .iter()
-            .map(|to| Target {
-                receiver: to.receiver.clone(),
-                digest: to.digest.filter(|_| !critical),
-            })
-            .collect();
+        let targets = targets(&destinations, case.class.severity);
         let cause = self.strike(id, targets.clone(), case.now, policy.window);
         if first_start {
             self.summarise(id, &targets, case.now);
@@ -164,12 +158,13 @@ impl State {
         incident.window_length = Some(window);
         let cause = incident.cause.clone();
         let open = incident.is_open();
+        let shared_stage = incident.shared_stage;
         let owner = incident.owner().to_owned();
         self.changed.incidents.insert(id);
         let suffering = self.causes.entry(cause.clone()).or_default();
-        suffering.strike(&owner, now);
+        suffering.strike(id, &owner, shared_stage, now);
         if !open {
-            suffering.heal(&owner);
+            suffering.heal(id);
         }
         self.changed.causes.insert(cause.clone());
         if open {
@@ -249,6 +244,61 @@ impl State {
         self.changed.incidents.insert(id);
     }
 
+    /// Holds back what is owed of an incident until the reason of its latest run is known, for `longest` at most.
+    pub(super) fn hold_for_reason(&mut self, id: IncidentId, run: &RunName, longest: Duration) {
+        let held_for = (!longest.is_zero()).then_some(longest);
+        if self
+            .incidents
+            .get(&id)
+            .is_some_and(|incident| incident.latest.run == *run)
+        {
+            self.set_hold(id, held_for);
+        }
+    }
+
+    /// Takes in why a run broke. What waits for it goes out, unless there is `more_soon`; a later message of the
+    /// incident tells what is known then.
+    pub fn learn(&mut self, run: &RunName, finding: &Finding, more_soon: bool) {
+        let Some(known) = self.runs.get_mut(run) else {
+            return;
+        };
+        let Some(facts) = &mut known.facts else {
+            return;
+        };
+        facts.finding = Some(Box::new(finding.clone()));
+        self.changed.runs.insert(run.clone());
+        let Some(id) = known.incident else { return };
+        let Some(incident) = self.incidents.get_mut(&id) else {
+            return;
+        };
+        incident.learn(run, finding);
+        let is_latest = incident.latest.run == *run;
+        self.changed.incidents.insert(id);
+        if is_latest && !more_soon {
+            self.set_hold(id, None);
+        }
+    }
+
+    fn set_hold(&mut self, id: IncidentId, held_for: Option<Duration>) {
+        let Some(incident) = self.incidents.get(&id) else {
+            return;
+        };
+        for target in &incident.targets {
+            let key = (incident.cause.clone(), target.receiver.clone());
+            let Some(fold) = self.folds.get_mut(&key) else {
+                continue;
+            };
+            let owed = fold
+                .waiting
+                .iter_mut()
+                .filter(|owed| owed.incident == id && owed.news != News::Recovered);
+            for owed in owed.filter(|owed| owed.held_for != held_for) {
+                owed.held_for = held_for;
+                self.changed.folds.insert(key.clone());
+            }
+        }
+    }
+
     /// Owes news of an incident to each of its receivers.
     pub(super) fn owe(&mut self, id: IncidentId, news: News, now: Timestamp) {
         let Some(incident) = self.incidents.get(&id) else {
@@ -278,10 +328,10 @@ impl State {
                 self.changed.digests.insert(key);
             } else {
                 let key = (incident.cause.clone(), target.receiver.clone());
-                self.folds
-                    .entry(key.clone())
-                    .or_default()
-                    .owe(id, news, now);
+                let fold = self.folds.entry(key.clone()).or_default();
+                if news != News::Recovered || !fold.drop_untold(id) {
+                    fold.owe(id, news, now);
+                }
                 self.changed.folds.insert(key);
             }
         }
@@ -321,7 +371,7 @@ fn announce_reason(
         _ if unmatched => format!("no rule matches this failed postsubmit; {to}"),
         Decision::Folded => format!(
             "{stage} fails in {} services: one message for all; {to}",
-            cause.map_or(0, |cause| cause.open.len())
+            cause.map_or(0, Cause::owners)
         ),
         Decision::Digest => format!("first failure, not critical: collected; {to}"),
         _ => format!("first failure; {to}"),

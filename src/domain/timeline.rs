@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     fold::{CauseKey, News},
-    incident::{Facts, GoodRun, Incident, IncidentId, Run},
+    incident::{Facts, GoodRun, Incident, IncidentId, Kind, Run},
     job::JobKey,
     observation::RunName,
     observe::Case,
@@ -20,9 +20,13 @@ impl State {
     pub(super) fn place(&mut self, case: &Case<'_>, facts: &Facts, at: Timestamp) -> IncidentId {
         let key = (at, case.run.run.clone());
         let (before, after) = self.neighbours(&case.job, &key);
-        let joined = before
-            .as_ref()
-            .and_then(|run| self.incident_of(run))
+        let earlier = before.as_ref().and_then(|run| self.incident_of(run));
+        // What something else than its own job ended before this run is over.
+        let ended = earlier
+            .and_then(|id| self.incidents.get(&id)?.closed_by.clone())
+            .filter(|good| good.at <= at);
+        let joined = earlier
+            .filter(|_| ended.is_none())
             .or_else(|| after.as_ref().and_then(|run| self.incident_of(run)));
         if let Some(incident) = joined.and_then(|id| self.incidents.get_mut(&id)) {
             incident.join(facts);
@@ -33,7 +37,7 @@ impl State {
             name.and_then(|name| self.runs.get(&name))
                 .and_then(Run::as_good)
         };
-        let (last_good, closed_by) = (good(before), good(after));
+        let (last_good, closed_by) = (ended.or_else(|| good(before)), good(after));
         self.open(
             facts.clone(),
             facts.clone(),
@@ -58,8 +62,10 @@ impl State {
         let cause = CauseKey::of(&first.class, &job);
         let incident = Incident {
             id,
+            kind: Kind::default(),
             job,
             cause,
+            shared_stage: false,
             first,
             latest,
             failures,
@@ -89,9 +95,9 @@ impl State {
         self.changed.incidents.insert(id);
         let announced = incident.announced_at.is_some();
         if announced && was_open {
-            let (owner, cause) = (incident.owner().to_owned(), incident.cause.clone());
+            let cause = incident.cause.clone();
             if let Some(suffering) = self.causes.get_mut(&cause) {
-                suffering.heal(&owner);
+                suffering.heal(id);
                 self.changed.causes.insert(cause);
             }
             self.owe(id, News::Recovered, now);

@@ -5,7 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{observation::Observation, prowjob::State};
+use super::{
+    observation::Observation,
+    pipeline::{Said, Sign},
+    prowjob::State,
+};
 
 /// What a run means for the release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +74,26 @@ pub struct Judgement {
     pub what: String,
 }
 
+impl Judgement {
+    /// What becomes of a green run once its log has spoken.
+    pub fn reread(self, said: &Said) -> Self {
+        if self.verdict != Verdict::Pass {
+            return self;
+        }
+        match said.sign {
+            Some(Sign::SoftFail) => Self {
+                verdict: Verdict::SoftFail,
+                what: format!("green, but it did not do its work: {}", said.line),
+            },
+            Some(Sign::NoOp) => Self {
+                verdict: Verdict::NoOp,
+                what: format!("green with nothing to do: {}", said.line),
+            },
+            Some(Sign::Done) | None => self,
+        }
+    }
+}
+
 /// Reads a run's verdict from state and description. The texts are those of Prow's plank, matched by
 /// key words and without case, because they are free text and differ between versions.
 pub fn judge(run: &Observation) -> Judgement {
@@ -88,6 +112,9 @@ pub fn judge(run: &Observation) -> Judgement {
         }
         State::Failure if text.contains("running timeout") && run.inferred => {
             verdict(Verdict::Fail, TIMEOUT)
+        }
+        State::Failure if run.provisional && !run.description.is_empty() => {
+            verdict(Verdict::Fail, &run.description)
         }
         State::Failure => Judgement {
             verdict: Verdict::Fail,

@@ -47,7 +47,8 @@ impl Live {
         environment: &BTreeMap<String, String>,
         first_start: Option<Timestamp>,
     ) -> Result<Self, ConfigError> {
-        let snapshot = config.snapshot(environment, first_start)?;
+        let mut snapshot = config.snapshot(environment, first_start)?;
+        snapshot.policy.reads_evidence = snapshot.config.settings.artifacts.enabled;
         let settings = &snapshot.config.settings;
         let mut problems = Vec::new();
         let endpoints = endpoints(&snapshot, &mut problems);

@@ -113,13 +113,11 @@ impl Poller {
                     deck.failures = self.failures,
                     "Cannot poll deck: {error}"
                 );
-                let jitter = u64::try_from(self.shared.clock.now().as_nanosecond() % 1_000_003)
-                    .unwrap_or_default();
                 backoff::delay(
                     settings.interval,
                     LONGEST_PAUSE.max(settings.interval),
                     self.failures,
-                    jitter,
+                    self.shared.jitter(),
                 )
             }
         }

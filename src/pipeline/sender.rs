@@ -278,14 +278,13 @@ impl Sender {
             .get(receiver)
             .copied()
             .unwrap_or_default();
-        let jitter = u64::try_from(now.as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default();
         let attempt = Attempt {
             answer,
             delivery,
             now,
             failures,
             retry: settings.retry,
-            jitter,
+            jitter: self.shared.jitter(),
         };
         let ruling = rule(&attempt);
         let fallback = settings

@@ -1,20 +1,27 @@
 //! Takes observations out of the inbox in batches, runs them through the core, and commits everything
 //! that follows in one transaction.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{Shared, is_watched, live::Live};
+use super::{Shared, is_watched, live::Live, reports::Taken};
 use crate::{
     domain::{
-        flush::Told, incident::alias, observation::Source, observe::Outcome, replay::seen_at,
+        evidence::Finding,
+        flush::Told,
+        fold::to_signed,
+        incident::alias,
+        observation::{Observation, RunName, Source},
+        observe::{Outcome, Reading},
+        policy::Policy,
+        replay::seen_at,
         state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Sighting, StoreError, Work},
+    store::{DecisionRow, InboxRow, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -27,6 +34,10 @@ const AT_ONCE: usize = 32;
 const RESOLVE_WITHIN: Duration = Duration::from_secs(90);
 /// How often such a status is looked at again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
+/// How long the end of a green run waits for its log.
+const READ_WITHIN: Duration = Duration::from_secs(120);
+/// How often it is looked whether that has come.
+const READ_EVERY: Duration = Duration::from_secs(1);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,6 +47,12 @@ pub struct Worker {
     shared: Shared,
     /// `None` after a failed commit: the store knows better.
     state: Option<State>,
+}
+
+/// An observation that is ready to be decided on.
+struct Read {
+    row: InboxRow,
+    reading: Reading,
 }
 
 /// What a step did.
@@ -87,38 +104,51 @@ impl Worker {
         })
     }
 
-    /// Decides on one batch, and on whatever has fallen due.
+    /// Decides on one batch, takes in what was read of earlier ones, and does whatever has fallen due.
     pub async fn step(&mut self) -> Result<Step, StoreError> {
+        let reports = Arc::clone(&self.shared.reports);
+        let taken = reports.take();
+        let step = self.decide(&taken).await;
+        match &step {
+            Ok(_) => reports.settle(&taken),
+            Err(_) => reports.put_back(taken),
+        }
+        step
+    }
+
+    async fn decide(&mut self, reported: &Taken) -> Result<Step, StoreError> {
         let now = self.shared.clock.now();
         let live = self.shared.live();
         let claim = self.shared.store.claim(BATCH, now).await?;
-        let (rows, parked) = self.put_off_unresolved(&live, claim.rows, now).await?;
+        let (rows, mut parked) = self.put_off_unresolved(&live, claim.rows, now).await?;
+        let (rows, to_read) = self.put_off_unread(&live, rows, &mut parked, now).await?;
         let mut state = match self.state.take() {
             Some(state) => state,
             None => self.shared.store.load_hot().await?,
         };
-        let sightings = rows
-            .iter()
-            .map(|row| Sighting::of(&row.observation))
-            .collect();
+        let policy = &live.snapshot.policy;
+        let wanted = wanted(policy, &state, &rows, reported);
         let store = &self.shared.store;
-        store
-            .load_slice(&mut state, sightings, Vec::new(), now)
-            .await?;
-        let outcomes = observe(&live, &mut state, &rows, now).await;
+        store.load_slice(&mut state, wanted, now).await?;
+        let (rows, outcomes) = observe(policy, &mut state, rows, now).await;
+        take_in(&live, &mut state, reported, now);
         // An observation may set free what was owed before, of incidents that are not loaded yet.
-        let missing = state.missing(now);
-        if !missing.is_empty() {
-            store
-                .load_slice(&mut state, Vec::new(), missing, now)
-                .await?;
+        let missing = Wanted {
+            incidents: state.missing(now),
+            releases: state.missing_releases(now),
+            ..Wanted::default()
+        };
+        if !(missing.incidents.is_empty() && missing.releases.is_empty()) {
+            store.load_slice(&mut state, missing, now).await?;
         }
-        let told = state.flush(&live.snapshot.policy, now, claim.more);
-        let work = Work {
+        let told = state.flush(policy, now, claim.more);
+        let mut work = Work {
             parked,
             poisoned: claim.poisoned,
+            learned: reported.learned.clone(),
             ..work(&mut state, &rows, outcomes, told, now)
         };
+        work.to_read.extend(to_read);
         self.commit(work).await?;
         let next_due = if claim.more {
             None
@@ -161,7 +191,11 @@ impl Worker {
             .iter()
             .map(|row| (row.seq, row.error.clone()))
             .collect();
+        let (to_read, learned) = (!work.to_read.is_empty(), !work.learned.is_empty());
         self.shared.store.commit(work).await?;
+        if to_read || learned {
+            self.shared.reads_bell.notify_one();
+        }
         for (seq, reason) in poisoned {
             self.shared.metrics.poisoned.inc();
             error!(
@@ -209,6 +243,64 @@ impl Worker {
         Ok((ready, parked))
     }
 
+    /// What a green run did may stand in its log alone. It is put off until that was read, or for so long that
+    /// it counts as what Prow says it is.
+    async fn put_off_unread(
+        &self,
+        live: &Live,
+        rows: Vec<InboxRow>,
+        parked: &mut Vec<(InboxRow, Timestamp)>,
+        now: Timestamp,
+    ) -> Result<(Vec<Read>, Vec<Observation>), StoreError> {
+        let policy = &live.snapshot.policy;
+        let mut read: Vec<Read> = rows
+            .into_iter()
+            .map(|row| Read {
+                reading: Reading::of(policy, &row.observation, None),
+                row,
+            })
+            .collect();
+        if !policy.reads_evidence {
+            return Ok((read, Vec::new()));
+        }
+        let asking = |read: &Read| read.reading.asks_for_log(policy);
+        let names: Vec<RunName> = read
+            .iter()
+            .filter(|read| asking(read))
+            .map(|read| read.row.observation.run.clone())
+            .collect();
+        if names.is_empty() {
+            return Ok((read, Vec::new()));
+        }
+        let known = self.shared.store.findings(names).await?;
+        let (mut ready, mut to_read) = (Vec::with_capacity(read.len()), Vec::new());
+        for mut one in read.drain(..) {
+            let run = &one.row.observation;
+            if asking(&one) {
+                let waited = now.duration_since(one.row.received_at);
+                match known.get(&run.run) {
+                    Some((Finding::Green(said), _)) => {
+                        one.reading = Reading::of(policy, run, Some(said.clone()));
+                    }
+                    Some((_, true)) => {}
+                    _ if waited >= to_signed(READ_WITHIN) => {
+                        warn!(
+                            run = short(&run.run.0),
+                            "Cannot read the log of a green run in time, taking it as it is"
+                        );
+                    }
+                    _ => {
+                        to_read.push(run.clone());
+                        parked.push((one.row, now + READ_EVERY));
+                        continue;
+                    }
+                }
+            }
+            ready.push(one);
+        }
+        Ok((ready, to_read))
+    }
+
     async fn is_resolved(
         &self,
         live: &Live,
@@ -227,7 +319,7 @@ impl Worker {
         let Some(alias) = alias(run) else {
             return Ok(true);
         };
-        if waited >= crate::domain::fold::to_signed(RESOLVE_WITHIN) {
+        if waited >= to_signed(RESOLVE_WITHIN) {
             warn!(
                 run = short(&run.run.0),
                 "Deck does not show the run behind a GitHub status, telling what the status says"
@@ -242,36 +334,75 @@ impl Worker {
     }
 }
 
+/// Applies what other parts reported.
+fn take_in(live: &Live, state: &mut State, reported: &Taken, now: Timestamp) {
+    let policy = &live.snapshot.policy;
+    for reason in &reported.learned {
+        let soon = to_signed(policy.group_wait);
+        let more_soon = reason
+            .again_at
+            .is_some_and(|again| again.duration_since(now) < soon);
+        state.learn(&reason.run, &reason.finding.brief(), more_soon);
+    }
+    for (key, trouble) in &reported.fares {
+        state.fares(policy, key, trouble.as_ref(), now);
+    }
+}
+
 /// Applies the batch in the order in which the runs ended, and lets others get on in between.
 async fn observe(
-    live: &Live,
+    policy: &Policy,
     state: &mut State,
-    rows: &[InboxRow],
+    mut read: Vec<Read>,
     now: Timestamp,
-) -> Vec<(usize, Outcome)> {
-    let mut order: Vec<(usize, &InboxRow)> = rows.iter().enumerate().collect();
-    order.sort_by_key(|(_, row)| (seen_at(&row.observation), row.seq));
-    let mut outcomes = Vec::with_capacity(order.len());
-    for some in order.chunks(AT_ONCE) {
-        for (index, row) in some {
-            let outcome = state.observe(&live.snapshot.policy, &row.observation, now);
-            outcomes.push((*index, outcome));
+) -> (Vec<InboxRow>, Vec<Outcome>) {
+    read.sort_by_key(|read| (seen_at(&read.row.observation), read.row.seq));
+    let mut rows = Vec::with_capacity(read.len());
+    let mut outcomes = Vec::with_capacity(read.len());
+    for (index, Read { row, reading }) in read.into_iter().enumerate() {
+        outcomes.push(state.observe_read(policy, &row.observation, reading, now));
+        rows.push(row);
+        if index % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
     }
-    outcomes
+    (rows, outcomes)
+}
+
+/// What a batch needs of the state.
+fn wanted(policy: &Policy, state: &State, read: &[Read], reported: &Taken) -> Wanted {
+    let concerned = read
+        .iter()
+        .flat_map(|read| state.concerns(policy, &read.row.observation, &read.reading));
+    let troubled = reported.fares.keys().filter_map(|key| state.trouble(key));
+    Wanted {
+        sightings: read
+            .iter()
+            .map(|read| Sighting::of(&read.row.observation))
+            .collect(),
+        runs: reported
+            .learned
+            .iter()
+            .map(|reason| reason.run.clone())
+            .collect(),
+        incidents: concerned.chain(troubled).collect(),
+        releases: read
+            .iter()
+            .filter_map(|read| read.reading.release(policy))
+            .collect(),
+    }
 }
 
 fn work(
     state: &mut State,
     rows: &[InboxRow],
-    outcomes: Vec<(usize, Outcome)>,
+    outcomes: Vec<Outcome>,
     told: Vec<Told>,
     now: Timestamp,
 ) -> Work {
     let mut decisions = Vec::with_capacity(outcomes.len());
-    for (index, outcome) in outcomes {
-        let Some(row) = rows.get(index) else { continue };
+    let mut to_read = Vec::new();
+    for (row, outcome) in rows.iter().zip(outcomes) {
         let run = &row.observation;
         let (name, decision) = (short(&run.run.0), outcome.decision);
         info!(
@@ -282,6 +413,9 @@ fn work(
             rule = outcome.class.rule.as_deref(),
             "Decided on {name}: {decision}"
         );
+        if outcome.to_read {
+            to_read.push(run.clone());
+        }
         decisions.push(DecisionRow::new(run, outcome, now));
     }
     Work {
@@ -289,6 +423,8 @@ fn work(
         state: Work::changes(state),
         decisions,
         told,
+        to_read,
+        at: now,
         ..Work::default()
     }
 }

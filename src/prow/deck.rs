@@ -2,6 +2,7 @@
 //! and single ProwJobs. What is not a list in words of Prow is an error, never an empty list.
 
 mod address;
+mod log;
 mod splitter;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 
 pub(crate) use address::authority;
 pub use address::{AddressError, DeckUrl};
+pub use log::log;
 pub use splitter::{Piece, SplitError, Splitter};
 
 use super::parse::{self, ParseError};

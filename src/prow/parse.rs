@@ -1,6 +1,7 @@
 //! ProwJob JSON to [`Observation`], as tolerantly as Prow's many versions and writers ask for. Only the
 //! run's name, job name and job type are required; whatever else is odd counts as absent.
 
+mod artifacts;
 mod document;
 pub(crate) mod raw;
 #[cfg(test)]
@@ -11,11 +12,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub(crate) use document::{Element, elements};
-pub use document::{Parsed, document};
+pub(crate) use document::Element;
+pub use document::{Parsed, Parts, document};
 
 use crate::domain::{
-    observation::{Artifacts, Observation, RunName, Source},
+    observation::{Observation, RunName, Source},
     prowjob::{JobType, Pull, Refs, State},
 };
 
@@ -157,6 +158,7 @@ impl raw::ProwJob<'_> {
                 place: String::new(),
             });
         }
+        let artifacts = artifacts::read(spec.namespace, spec.pod_spec, spec.decoration_config);
         Ok(Observation {
             run: RunName(name),
             source,
@@ -176,15 +178,17 @@ impl raw::ProwJob<'_> {
             annotations: texts(metadata.annotations),
             commit: None,
             inferred: false,
-            artifacts: Artifacts::default(),
+            artifacts,
             initial: false,
+            provisional: false,
+            log_tail: None,
         })
     }
 }
 
 impl raw::Refs<'_> {
     /// The refs, unless they name no repository (deck prints empty ones for periodics).
-    fn checked(self) -> Option<Refs> {
+    pub(crate) fn checked(self) -> Option<Refs> {
         if self.org.get().is_none() && self.repo.get().is_none() {
             return None;
         }

@@ -1,6 +1,7 @@
 //! Signatures of webhooks, checked against Prow's own HMAC token files, so that one secret serves Prow's hook
 //! and us. Only SHA-256 counts, in constant time, and nothing but the owners of a body is read before.
 
+mod dated;
 mod owners;
 #[cfg(test)]
 mod tests;
@@ -12,11 +13,15 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
 
-pub use owners::{OwnersError, RepositoryKeys, github_repositories, repositories};
+pub use dated::{DATED_HEADER, sign_dated};
+pub use owners::{
+    OwnersError, RepositoryKeys, github_repositories, repositories, stage_repositories,
+};
 
 /// What the header begins with.
 const SCHEME: &str = "sha256=";
@@ -72,6 +77,18 @@ pub enum Unauthorized {
     /// Another scheme, or not 64 hexadecimal digits.
     #[error("X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits")]
     Malformed,
+    /// No dated header, or several.
+    #[error("exactly one X-Prow-Notifier-Signature header is needed")]
+    DatedMissing,
+    /// A dated header in another form.
+    #[error("X-Prow-Notifier-Signature is not t=SECONDS,id=ID,v1= and 64 hexadecimal digits")]
+    DatedMalformed,
+    /// Signed too long ago, or in the future.
+    #[error("signed at {signed_at}, more than five minutes from now; are both clocks right?")]
+    OutOfTime {
+        /// When, by the sender's clock.
+        signed_at: Timestamp,
+    },
     /// Nobody may sign for this repository.
     #[error("hmac token file {file} has no key for {owner:?}; add it, or a key \"*\"", file = file.display())]
     NoKey {
@@ -121,11 +138,21 @@ impl TokenFile {
         owners: &RepositoryKeys,
     ) -> Result<(), Unauthorized> {
         let signature = signature(header.ok_or(Unauthorized::Missing)?)?;
+        self.hold(&[body], &signature, owners)
+    }
+
+    /// Checks that `signature` is that of the joined `parts` under the key of every owner.
+    fn hold(
+        &self,
+        parts: &[&[u8]],
+        signature: &[u8; 32],
+        owners: &RepositoryKeys,
+    ) -> Result<(), Unauthorized> {
         let keys = self.keys(owners)?;
         // The first key that does not hold ends it, so a forged body costs no more than one key's tokens.
         for key in keys {
             let tokens = self.tokens.get(key).map_or(&[][..], Vec::as_slice);
-            if !tokens.iter().any(|token| signs(token, body, &signature)) {
+            if !tokens.iter().any(|token| signs(token, parts, signature)) {
                 return Err(Unauthorized::Mismatch {
                     file: self.file.clone(),
                     key: key.to_owned(),
@@ -202,7 +229,12 @@ fn signature(header: &str) -> Result<[u8; 32], Unauthorized> {
     Ok(signature)
 }
 
-fn signs(token: &SecretString, body: &[u8], signature: &[u8]) -> bool {
-    let mac = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes());
-    mac.is_ok_and(|mac| mac.chain_update(body).verify_slice(signature).is_ok())
+fn signs(token: &SecretString, parts: &[&[u8]], signature: &[u8]) -> bool {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes()) else {
+        return false;
+    };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.verify_slice(signature).is_ok()
 }

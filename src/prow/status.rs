@@ -86,6 +86,8 @@ impl Status {
             inferred: true,
             artifacts: Artifacts::default(),
             initial: false,
+            provisional: false,
+            log_tail: None,
         })
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     limits::{ALL_BLOCKS, HEADER, SECTION, TEXT, blocks_units},
+    reason,
     text::{date, fit, inline, units},
     words,
 };
@@ -30,6 +31,14 @@ pub(super) struct Room {
     pub(super) what: usize,
     /// The same in a list.
     pub(super) line_what: usize,
+    /// The reason in one sentence.
+    pub(super) headline: usize,
+    /// The lines around the deciding one, all together.
+    pub(super) excerpt: usize,
+    /// One of them.
+    pub(super) excerpt_line: usize,
+    /// How many.
+    pub(super) excerpt_lines: usize,
     /// An address; longer ones are left out.
     pub(super) url: usize,
     /// Links of one item.
@@ -42,6 +51,10 @@ const ROOMY: Room = Room {
     name: 100,
     what: 1_200,
     line_what: 120,
+    headline: 400,
+    excerpt: 1_200,
+    excerpt_line: 240,
+    excerpt_lines: 12,
     url: 1_000,
     links: 10,
     list: 8_000,
@@ -52,6 +65,10 @@ const TIGHT: Room = Room {
     name: 40,
     what: 300,
     line_what: 60,
+    headline: 200,
+    excerpt: 500,
+    excerpt_line: 120,
+    excerpt_lines: 6,
     url: 250,
     links: 5,
     list: 2_000,
@@ -97,6 +114,7 @@ pub fn render_plain(notification: &Notification, look: &Look) -> Value {
         };
         lines.extend(list(notification, look, &room));
     }
+    lines.extend(evidence_note(notification, &TIGHT));
     let id = id(notification);
     let mut text = String::new();
     for line in lines {
@@ -133,7 +151,7 @@ fn compose(notification: &Notification, look: &Look, room: &Room) -> Vec<Value> 
 
 fn mention(notification: &Notification, look: &Look) -> Option<String> {
     let rings = match notification.event {
-        Event::Opened | Event::SharedCause | Event::StillFailing => {
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing => {
             notification.severity == Severity::Critical
         }
         Event::Recovered | Event::Digest => false,
@@ -157,7 +175,7 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(item) = words::single(notification) {
         notes.extend(words::story(notification, item));
-        notes.push(words::what_broke(notification.event, item, room));
+        notes.extend(what_and_why(notification.event, item, room));
         if item.class.rule.is_none() {
             notes.push("*Unclassified:* no rule knows this job".to_owned());
         }
@@ -168,38 +186,57 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
     notes
 }
 
-fn introduction_of_many(notification: &Notification, room: &Room) -> Option<String> {
-    let first = notification.items.first()?;
+/// What broke and why, the first left out when it only says that the job failed.
+fn what_and_why(event: Event, item: &Item, room: &Room) -> Vec<String> {
+    let what = (!reason::replaces_what(item)).then(|| words::what_broke(event, item, room));
+    what.into_iter()
+        .chain(reason::pieces(event, item, room))
+        .collect()
+}
+
+fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String> {
+    let Some(first) = notification.items.first() else {
+        return Vec::new();
+    };
     match (notification.event, notification.digest) {
-        (Event::Digest, Some(DigestKind::FirstStart)) => Some(
+        (Event::Digest, Some(DigestKind::FirstStart)) => vec![
             "These failed before the notifier first started. From now on failures are told as they \
              happen."
                 .to_owned(),
-        ),
+        ],
         (Event::Digest, Some(DigestKind::Period { since })) => {
-            Some(format!("Collected since {}.", date(since)))
+            vec![format!("Collected since {}.", date(since))]
         }
-        (Event::Digest, None) | (Event::Recovered, _) => None,
-        (Event::Opened | Event::SharedCause | Event::StillFailing, _) => {
-            let since = notification.items.iter().map(|item| item.since).min()?;
-            let what = if broke_alike(&notification.items) {
-                format!("\n{}", words::what_broke(notification.event, first, room))
-            } else {
-                String::new()
-            };
-            Some(format!(
-                "*Failing since:* {}, {}{what}",
-                date(since),
+        (Event::Digest, None) | (Event::Recovered, _) => Vec::new(),
+        (Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing, _) => {
+            let since = notification.items.iter().map(|item| item.since).min();
+            let since = date(since.unwrap_or(first.since));
+            let mut notes = vec![format!(
+                "*Failing since:* {since}, {}",
                 notification.severity
-            ))
+            )];
+            if broke_alike(&notification.items) {
+                // Of some the log may not have been read.
+                let told = notification
+                    .items
+                    .iter()
+                    .find(|item| item.evidence.is_some());
+                notes.extend(what_and_why(
+                    notification.event,
+                    told.unwrap_or(first),
+                    room,
+                ));
+            }
+            notes
         }
     }
 }
 
 fn broke_alike(items: &[Item]) -> bool {
-    items
+    let same_what = items
         .windows(2)
-        .all(|pair| matches!(pair, [a, b] if (a.verdict, &a.what) == (b.verdict, &b.what)))
+        .all(|pair| matches!(pair, [a, b] if (a.verdict, &a.what) == (b.verdict, &b.what)));
+    same_what && reason::is_shared(items)
 }
 
 fn shared_with(notification: &Notification) -> Option<String> {
@@ -212,7 +249,7 @@ fn shared_with(notification: &Notification) -> Option<String> {
                 words::services(notification, notification.shared_by)
             )
         }),
-        Event::Opened | Event::SharedCause | Event::StillFailing => {
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing => {
             let names = words::names(notification.earlier.iter().map(String::as_str), EARLIER);
             (!names.is_empty()).then(|| format!("*Told before:* {names}"))
         }
@@ -319,9 +356,22 @@ fn footer(notification: &Notification, room: &Room) -> Value {
             elements.push(mrkdwn(&repository));
         }
     }
+    elements.extend(evidence_note(notification, room).map(|note| mrkdwn(&note)));
     elements.push(mrkdwn(&date(notification.at)));
     elements.push(mrkdwn(&id(notification)));
     json!({"type": "context", "elements": elements})
+}
+
+/// Why there is no reason, when that is so for all items.
+fn evidence_note(notification: &Notification, room: &Room) -> Option<String> {
+    let first = notification.items.first()?.evidence_note.as_deref()?;
+    let same = |item: &Item| {
+        item.evidence.is_none()
+            && item.recovered.is_none()
+            && item.evidence_note.as_deref() == Some(first)
+    };
+    let note = inline(first, room.headline);
+    (notification.items.iter().all(same) && !note.is_empty()).then_some(note)
 }
 
 fn id(notification: &Notification) -> String {

@@ -37,6 +37,17 @@ pub fn code(raw: &str, max: usize) -> String {
     }
 }
 
+/// One outside line within a code block, its indentation kept, at most `max` units.
+pub(super) fn code_line(raw: &str, max: usize) -> String {
+    let escaped = raw
+        .trim_end()
+        .chars()
+        .take(max.saturating_add(1))
+        .map(one_line)
+        .fold(String::new(), escape);
+    fit(&escaped, max)
+}
+
 /// Outside lines as a code block of at most `max` units within the fences.
 pub fn code_block(raw: &str, max: usize) -> String {
     let escaped = raw

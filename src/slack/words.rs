@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     blocks::{Look, Room},
+    reason,
     text::{code, date, inline, link, percent_encode, utc},
 };
 use crate::domain::{
@@ -52,6 +53,7 @@ fn headline_of_many(notification: &Notification) -> String {
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
         Event::Recovered => format!("{step} recovered in {listed}"),
         Event::StillFailing => format!("{step} still failing in {listed}"),
+        Event::Stalled => format!("{step} did not start in {all}"),
         Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
             format!("{step} fails in {all}")
         }
@@ -179,7 +181,7 @@ pub(super) fn sentence(notification: &Notification) -> String {
         return [headline, names].join(": ");
     };
     let story = single_story(notification.event, item, utc);
-    let what = inline(&item.what, 300);
+    let what = inline(&reason::in_words(item), 300);
     if notification.event == Event::Recovered || what.is_empty() {
         format!("{headline}. {story}.")
     } else {
@@ -189,6 +191,11 @@ pub(super) fn sentence(notification: &Notification) -> String {
 
 fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> String {
     match (&item.recovered, event) {
+        // Reported from inside the job, whose script then put up with it.
+        (Some(good), Event::Recovered) if good.run == item.run => format!(
+            "The same run passed in the end, at {}, though one of its commands had failed",
+            moment(good.at)
+        ),
         (Some(good), Event::Recovered) => format!(
             "It passed at {}, {} and {} after it first broke",
             moment(good.at),
@@ -213,7 +220,7 @@ pub(super) fn story(notification: &Notification, item: &Item) -> Option<String> 
             failed_runs_named(item.new_failures, "more failed"),
             item.failures
         )),
-        Event::Opened | Event::SharedCause | Event::Digest => None,
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest => None,
     }
 }
 
@@ -328,7 +335,7 @@ pub(super) fn line(
         parts.push(format!("({} new)", item.new_failures));
     }
     parts.extend(first_link(item, look, room));
-    let what = inline(&item.what, room.line_what);
+    let what = inline(&reason::in_words(item), room.line_what);
     if with_what && healed.is_none() && !what.is_empty() {
         parts.push(format!("– {what}"));
     }
@@ -345,8 +352,11 @@ fn first_link(item: &Item, look: &Look, room: &Room) -> Option<String> {
 
 /// All links of one item, in their order.
 pub(super) fn links(item: &Item, look: &Look, room: &Room) -> Vec<String> {
-    item.links
+    let (first, others) = item.links.split_at(item.links.len().min(1));
+    first
         .iter()
+        .chain(&item.log_link)
+        .chain(others)
         .take(room.links)
         .filter_map(|one| link(&one.url, &one.label, room.url))
         .chain(why(item, look, room))

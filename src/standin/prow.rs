@@ -70,6 +70,8 @@ pub struct DeckStandin {
 #[derive(Debug, Default)]
 struct Shared {
     jobs: Vec<Value>,
+    /// Logs of living pods, by job, build id and container.
+    logs: Vec<([String; 3], Bytes)>,
     /// A list given as it is; set by [`DeckStandin::set_list`].
     list: Option<Bytes>,
     /// What the other replica still says, when there are two.
@@ -84,6 +86,9 @@ struct Asked {
     var: String,
     omit: String,
     prowjob: String,
+    job: String,
+    id: String,
+    container: String,
 }
 
 impl Asked {
@@ -95,6 +100,9 @@ impl Asked {
                 "var" => asked.var = value.into_owned(),
                 "omit" => asked.omit = value.into_owned(),
                 "prowjob" => asked.prowjob = value.into_owned(),
+                "job" => asked.job = value.into_owned(),
+                "id" => asked.id = value.into_owned(),
+                "container" => asked.container = value.into_owned(),
                 _ => {}
             }
         }
@@ -112,6 +120,7 @@ impl DeckStandin {
         let router = Router::new()
             .route("/prowjobs.js", get(prowjobs))
             .route("/prowjob", get(prowjob))
+            .route("/log", get(log))
             .route("/view/{*path}", get(view))
             .with_state(Arc::clone(&shared));
         let stopped = stop.clone();
@@ -157,6 +166,12 @@ impl DeckStandin {
     /// Serves this body as the list, whatever is asked to be omitted.
     pub fn set_list(&self, body: Bytes) {
         self.shared().list = Some(body);
+    }
+
+    /// Serves the log of a container of a living pod; the only container is called `test`.
+    pub fn set_log(&self, job: &str, build_id: &str, container: &str, log: impl Into<Bytes>) {
+        let key = [job, build_id, container].map(str::to_owned);
+        self.shared().logs.push((key, log.into()));
     }
 
     /// Adds a ProwJob, or replaces the one of its name.
@@ -292,6 +307,24 @@ async fn prowjob(
         Some(Ok(yaml)) => body::answer("text/plain", yaml.into(), &headers, fault),
         _ if fault.is_some() => body::answer("text/plain", Bytes::new(), &headers, fault),
         _ => (StatusCode::NOT_FOUND, "ProwJob not found").into_response(),
+    }
+}
+
+async fn log(State(shared): State<Arc<Mutex<Shared>>>, uri: Uri, headers: HeaderMap) -> Response {
+    let mut asked = Asked::read(&uri);
+    if asked.container.is_empty() {
+        "test".clone_into(&mut asked.container);
+    }
+    let key = [asked.job, asked.id, asked.container];
+    let (found, fault) = {
+        let shared = lock(&shared);
+        let found = shared.logs.iter().rev().find(|(of, _)| *of == key);
+        (found.map(|(_, log)| log.clone()), shared.fault.clone())
+    };
+    match found {
+        Some(log) => body::answer("text/plain", log, &headers, fault),
+        None if fault.is_some() => body::answer("text/plain", Bytes::new(), &headers, fault),
+        None => (StatusCode::NOT_FOUND, "Log not found").into_response(),
     }
 }
 

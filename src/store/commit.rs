@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     InboxRow, Poisoned, Store, StoreError,
     counts::bump,
+    evidence::{self, Learned},
     jobs::Jobs,
     mark::{self, Passed},
     outbox,
@@ -25,6 +26,7 @@ use crate::domain::{
     job::JobKey,
     observation::{Observation, RunName, Source},
     observe::Outcome,
+    release::{Release, ReleaseKey},
     state::{DigestKey, FoldKey, State},
     verdict::Verdict,
 };
@@ -44,6 +46,12 @@ pub struct Work {
     pub decisions: Vec<DecisionRow>,
     /// What is to be sent.
     pub told: Vec<Told>,
+    /// Bad runs whose reason is to be read.
+    pub to_read: Vec<Observation>,
+    /// Reasons that were read.
+    pub learned: Vec<Learned>,
+    /// When all this was worked out.
+    pub at: Timestamp,
 }
 
 impl Work {
@@ -54,6 +62,8 @@ impl Work {
             && self.poisoned.is_empty()
             && self.decisions.is_empty()
             && self.told.is_empty()
+            && self.to_read.is_empty()
+            && self.learned.is_empty()
             && self.state.is_empty()
     }
 
@@ -61,7 +71,11 @@ impl Work {
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
         let (runs, incidents) = (changes.runs.iter(), changes.incidents.iter());
+        let releases = changes.releases.into_iter();
         let changed = Changed {
+            releases: releases
+                .filter_map(|key| state.releases.remove(&key).map(|release| (key, release)))
+                .collect(),
             runs: runs.filter_map(|name| state.runs.remove(name)).collect(),
             incidents: incidents
                 .filter_map(|id| state.incidents.remove(id))
@@ -69,6 +83,8 @@ impl Work {
             causes: bodies(changes.causes, |key| state.causes.get(key).map(body)),
             folds: bodies(changes.folds, |key| state.folds.get(key).map(body)),
             digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
+            healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
+            troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -93,10 +109,13 @@ fn bodies<K>(
 pub struct Changed {
     runs: Vec<Run>,
     incidents: Vec<Incident>,
+    releases: Vec<(ReleaseKey, Release)>,
     /// Bodies; `None` where the thing is gone.
     causes: Vec<(CauseKey, Option<String>)>,
     folds: Vec<(FoldKey, Option<String>)>,
     digests: Vec<(DigestKey, Option<String>)>,
+    healed: Vec<(String, Option<String>)>,
+    troubles: Vec<(String, Option<String>)>,
     next_incident: u64,
 }
 
@@ -104,9 +123,12 @@ impl Changed {
     fn is_empty(&self) -> bool {
         self.runs.is_empty()
             && self.incidents.is_empty()
+            && self.releases.is_empty()
             && self.causes.is_empty()
             && self.folds.is_empty()
             && self.digests.is_empty()
+            && self.healed.is_empty()
+            && self.troubles.is_empty()
     }
 }
 
@@ -169,6 +191,9 @@ impl Store {
             state,
             decisions,
             told,
+            to_read,
+            learned,
+            at,
         } = work;
         let passed = Passed {
             done,
@@ -181,6 +206,8 @@ impl Store {
                 let ids = put_state(session, &state)?;
                 put_decisions(session, &decisions, &ids)?;
                 outbox::enqueue(&session.conn, &told)?;
+                evidence::order(&session.conn, &to_read, at)?;
+                evidence::learn(&session.conn, &learned)?;
                 mark::pass(&session.conn, &passed)
             })
             .await?;
@@ -208,6 +235,9 @@ fn put_state<'a>(
         let job_id = session.job_id(&incident.job.0)?;
         put_incident(&session.conn, incident, job_id)?;
     }
+    for (key, release) in &state.releases {
+        put_release(&session.conn, key, release)?;
+    }
     put_owed(&session.conn, state)?;
     Ok(ids)
 }
@@ -230,13 +260,14 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, 
         run.alias.as_deref().map(build_id),
         run.inferred,
         run.facts.as_deref().map(body),
+        run.provisional,
         run.name.0,
     ];
     let new = conn
         .prepare_cached(
             "INSERT INTO runs (job_id, state, verdict, counts, started_at, finished_at, incident, \
-             base_ref, base_sha, url, alias, build_id, inferred, facts, name) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+             base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, name) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
              ON CONFLICT (name) DO NOTHING",
         )?
         .execute(values)?;
@@ -246,7 +277,7 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, 
     conn.prepare_cached(
         "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, finished_at = $6, \
          incident = $7, base_ref = $8, base_sha = $9, url = $10, alias = $11, build_id = $12, inferred = $13, \
-         facts = $14 WHERE name = $15 RETURNING id",
+         facts = $14, provisional = $15 WHERE name = $16 RETURNING id",
     )?
     .query_row(values, |row| row.get(0))
     .map(|id| (id, false))
@@ -273,7 +304,24 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
     .map(drop)
 }
 
-/// Causes, folds, digests and the next incident's number.
+fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO releases (key, service, version, began_at, due_at, body) VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (key) DO UPDATE SET began_at = excluded.began_at, due_at = excluded.due_at, \
+         body = excluded.body",
+    )?
+    .execute(params![
+        key.0,
+        release.service,
+        release.version,
+        millis(release.began_at()),
+        release.due_at().map(millis),
+        body(release),
+    ])
+    .map(drop)
+}
+
+/// Causes, folds, digests, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
         put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
@@ -283,6 +331,12 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     }
     for ((receiver, first_start), body) in &state.digests {
         put_body(conn, &DIGEST, &[receiver, first_start], body.as_ref())?;
+    }
+    for (key, body) in &state.healed {
+        put_body(conn, &HEALED, &[key], body.as_ref())?;
+    }
+    for (key, body) in &state.troubles {
+        put_body(conn, &TROUBLE, &[key], body.as_ref())?;
     }
     conn.prepare_cached(
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
@@ -312,6 +366,16 @@ const DIGEST: Keyed = Keyed {
     put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
           ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
+};
+const HEALED: Keyed = Keyed {
+    put: "INSERT INTO healed (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM healed WHERE key = $1",
+};
+const TROUBLE: Keyed = Keyed {
+    put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM troubles WHERE key = $1",
 };
 
 fn put_body(

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     DecisionRow, Store, StoreError,
     commit::run_id,
+    evidence::{self, EvidenceTrail},
     rows::{json, json_or_none, run, run_query, time, word},
     slice::{build_id, by_alias, incident},
 };
@@ -28,6 +29,9 @@ pub struct Trail {
     pub decisions: Vec<DecisionRow>,
     /// The incident that it opened, prolonged or closed, or all that the notification speaks of.
     pub incidents: Vec<Incident>,
+    /// Why it broke, as far as that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceTrail>,
     /// What was said of these, in order.
     pub notifications: Vec<NotificationTrail>,
 }
@@ -110,7 +114,7 @@ fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>>
 }
 
 fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Result<Trail> {
-    let name = run.as_ref().map_or(asked, |run| &run.name);
+    let name = &run.as_ref().map_or(asked, |run| &run.name).clone();
     let decisions = decisions(conn, name)?;
     let touched: BTreeSet<IncidentId> = run
         .iter()
@@ -137,6 +141,7 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
         run,
         decisions,
         incidents,
+        evidence: evidence::known(conn, name)?,
         notifications,
     })
 }
@@ -172,6 +177,7 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
         run: None,
         decisions: made,
         incidents,
+        evidence: None,
         notifications: vec![said],
     }))
 }

@@ -52,6 +52,13 @@ impl Jobs {
     /// Takes note of a run that is being stored. Whether it is its job's last is known only beside a
     /// remembered one.
     pub(super) fn note(&mut self, job: i64, run: &Run) {
+        // A run whose end was only reported may get another end.
+        let moved = self.last.peek(&job).is_some_and(|last| {
+            last.name == run.name && (last.finished_at != run.finished_at || !run.verdict.counts())
+        });
+        if moved {
+            self.last.pop(&job);
+        }
         if run.finished_at.is_none() || !run.verdict.counts() {
             return;
         }

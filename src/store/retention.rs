@@ -10,6 +10,7 @@ use rusqlite::{Connection, Params, params};
 use super::{
     Store, StoreError,
     counts::bump,
+    evidence,
     rows::{json, millis},
 };
 use crate::domain::fold::{Digest, Fold};
@@ -25,7 +26,14 @@ impl Store {
                 session.memory.forget_runs();
                 let conn = &session.conn;
                 let mut taken = 0;
-                for prune in [runs, loose_decisions, notifications, incidents] {
+                for prune in [
+                    runs,
+                    loose_decisions,
+                    notifications,
+                    incidents,
+                    evidence::prune,
+                    releases,
+                ] {
                     taken += prune(conn, before, max_rows.saturating_sub(taken))?;
                 }
                 Ok(taken as u64)
@@ -101,6 +109,15 @@ fn incidents(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<u
             .execute([id])?;
     }
     Ok(old.len())
+}
+
+/// Releases that began long ago and of which no stage is awaited.
+fn releases(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "DELETE FROM releases WHERE key IN (SELECT key FROM releases WHERE began_at < $1 \
+         AND due_at IS NULL ORDER BY began_at LIMIT $2)",
+    )?
+    .execute(params![before, limit])
 }
 
 fn ids(conn: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<i64>> {

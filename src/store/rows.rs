@@ -18,7 +18,8 @@ macro_rules! run_query {
     ($rest:literal) => {
         concat!(
             "SELECT runs.name, jobs.key, runs.state, runs.verdict, runs.started_at, runs.finished_at, \
-             runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts \
+             runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts, \
+             runs.provisional \
              FROM runs JOIN jobs ON jobs.id = runs.job_id ",
             $rest
         )
@@ -42,6 +43,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         alias: row.get(10)?,
         inferred: row.get(11)?,
         facts: json_or_none(row, 12)?,
+        provisional: row.get(13)?,
     })
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Layout {
     cache_kib: u32,
     /// Pages of 4 KiB in the log between checkpoints.
     checkpoint_pages: u32,
+    /// Whether senders wait for its writer.
+    pub(super) is_waited_for: bool,
 }
 
 /// Decisions and all that follows from them.
@@ -30,6 +32,7 @@ pub(super) const MAIN: Layout = Layout {
     migrations: &[include_str!("migrations/0001_start.sql")],
     cache_kib: 16_000,
     checkpoint_pages: CHECKPOINT_PAGES,
+    is_waited_for: false,
 };
 /// What was accepted and waits for its decision.
 pub(super) const INBOX: Layout = Layout {
@@ -37,6 +40,7 @@ pub(super) const INBOX: Layout = Layout {
     migrations: &[include_str!("migrations/inbox_0001_start.sql")],
     cache_kib: 2_000,
     checkpoint_pages: INBOX_CHECKPOINT_PAGES,
+    is_waited_for: true,
 };
 
 /// Short, because whoever waits for the store has a timeout of its own.

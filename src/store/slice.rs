@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Store, StoreError,
     jobs::Jobs,
-    rows::{json, millis, run, run_query, time_or_none},
+    rows::{json, millis, run, run_query, time, time_or_none},
     threads::Session,
 };
 use crate::domain::{
@@ -17,6 +17,7 @@ use crate::domain::{
     job::JobKey,
     observation::{Observation, RunName},
     prowjob::State as ProwState,
+    release::{Release, ReleaseKey},
     state::State,
 };
 
@@ -56,12 +57,26 @@ impl Sighting {
     }
 }
 
+/// What a batch needs of the state.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Of these their runs by name and alias, their neighbours in the jobs' timelines, and the incidents of
+    /// all these.
+    pub sightings: Vec<Sighting>,
+    /// These runs and their incidents.
+    pub runs: Vec<RunName>,
+    /// These incidents.
+    pub incidents: Vec<IncidentId>,
+    /// These releases, and the incidents about their late stages.
+    pub releases: Vec<ReleaseKey>,
+}
+
 /// How a run was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRun {
     /// Prow's state.
     pub state: String,
-    /// Whether it is over.
+    /// Whether it is over, and not only by the word of a command inside its job.
     pub finished: bool,
 }
 
@@ -72,6 +87,7 @@ struct Slice {
     /// Apart and in order of arrival: of several runs under one alias the last counts.
     twins: Vec<Run>,
     incidents: Vec<Incident>,
+    releases: Vec<(ReleaseKey, Release)>,
 }
 
 impl Store {
@@ -80,27 +96,26 @@ impl Store {
         self.main.read(hot).await
     }
 
-    /// Completes `state` for observing `sightings`: their runs by name and alias, their neighbours in the
-    /// jobs' timelines, the incidents of all these, `incidents`, and those whose window ends by `now`.
-    /// What the state holds already stays as it is there. After an error the state is as before.
+    /// Completes `state` for what is `wanted`, and with the incidents whose window ends by `now`. What the
+    /// state holds already stays as it is there. After an error the state is as before.
     pub async fn load_slice(
         &self,
         state: &mut State,
-        sightings: Vec<Sighting>,
-        incidents: Vec<IncidentId>,
+        wanted: Wanted,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
             .main
-            .order(move |session| {
-                session.look(|session| load(session, &sightings, &incidents, now))
-            })
+            .order(move |session| session.look(|session| load(session, &wanted, now)))
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
             if !state.runs.contains_key(&run.name) {
                 state.load_run(run);
             }
+        }
+        for (key, release) in slice.releases {
+            state.releases.entry(key).or_insert(release);
         }
         for incident in slice.incidents {
             if !state.incidents.contains_key(&incident.id) {
@@ -163,6 +178,22 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, digest) = row?;
         state.digests.insert(key, digest);
     }
+    let mut due =
+        conn.prepare_cached("SELECT key, due_at FROM releases WHERE due_at IS NOT NULL")?;
+    for row in due.query_map([], |row| Ok((ReleaseKey(row.get(0)?), time(row, 1)?)))? {
+        let (key, due_at) = row?;
+        state.due_releases.insert(key, due_at);
+    }
+    let mut healed = conn.prepare_cached("SELECT key, body FROM healed")?;
+    for row in healed.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
+        let (key, good) = row?;
+        state.healed.insert(key, good);
+    }
+    let mut troubles = conn.prepare_cached("SELECT key, body FROM troubles")?;
+    for row in troubles.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
+        let (key, incident) = row?;
+        state.troubles.insert(key, incident);
+    }
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
         .query_row([], |row| row.get(0))
@@ -171,16 +202,18 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
     Ok(state)
 }
 
-fn load(
-    session: &mut Session<Jobs>,
-    sightings: &[Sighting],
-    incidents: &[IncidentId],
-    now: Timestamp,
-) -> rusqlite::Result<Slice> {
+fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlite::Result<Slice> {
     let mut slice = Slice::default();
-    for sighting in sightings {
+    for name in &wanted.runs {
+        if let Some(run) = by_name(&session.conn, name)? {
+            slice.keep(run);
+        }
+    }
+    for sighting in &wanted.sightings {
         let known = by_name(&session.conn, &sighting.run)?;
-        let ended = known.as_ref().is_some_and(|run| run.finished_at.is_some());
+        let ended = known
+            .as_ref()
+            .is_some_and(|run| run.finished_at.is_some() && !run.provisional);
         if let Some(run) = known {
             slice.keep(run);
         }
@@ -193,7 +226,8 @@ fn load(
             slice.load_twins(&session.conn, sighting)?;
         }
     }
-    slice.load_incidents(&session.conn, incidents, now)?;
+    slice.load_releases(&session.conn, &wanted.releases)?;
+    slice.load_incidents(&session.conn, &wanted.incidents, now)?;
     Ok(slice)
 }
 
@@ -282,6 +316,18 @@ impl Slice {
         Ok(())
     }
 
+    fn load_releases(&mut self, conn: &Connection, keys: &[ReleaseKey]) -> rusqlite::Result<()> {
+        let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
+        for key in keys {
+            let found = statement
+                .query_row([&key.0], |row| json(row, 0))
+                .optional()?;
+            self.releases
+                .extend(found.map(|release| (key.clone(), release)));
+        }
+        Ok(())
+    }
+
     fn load_incidents(
         &mut self,
         conn: &Connection,
@@ -293,7 +339,14 @@ impl Slice {
             .values()
             .chain(&self.twins)
             .filter_map(|run| run.incident);
-        let mut wanted: BTreeSet<IncidentId> = named.chain(given.iter().copied()).collect();
+        let late = self
+            .releases
+            .iter()
+            .filter_map(|(_, release)| release.late.as_ref());
+        let mut wanted: BTreeSet<IncidentId> = named
+            .chain(given.iter().copied())
+            .chain(late.map(|late| late.incident))
+            .collect();
         let ending = conn
             .prepare_cached("SELECT id FROM incidents WHERE window_ends <= $1")?
             .query_map([millis(now)], |row| row.get(0).map(IncidentId))?
@@ -335,14 +388,14 @@ pub(super) fn incident(conn: &Connection, id: IncidentId) -> rusqlite::Result<Op
 
 fn known(conn: &Connection, names: Vec<RunName>) -> rusqlite::Result<Vec<(RunName, KnownRun)>> {
     let mut statement =
-        conn.prepare_cached("SELECT state, finished_at FROM runs WHERE name = $1")?;
+        conn.prepare_cached("SELECT state, finished_at, provisional FROM runs WHERE name = $1")?;
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         let seen = statement
             .query_row([&name.0], |row| {
                 Ok(KnownRun {
                     state: row.get(0)?,
-                    finished: time_or_none(row, 1)?.is_some(),
+                    finished: time_or_none(row, 1)?.is_some() && !row.get::<_, bool>(2)?,
                 })
             })
             .optional()?;

@@ -64,6 +64,8 @@ fn pending(name: &str, service: &str) -> Observation {
         inferred: false,
         artifacts: Artifacts::default(),
         initial: false,
+        provisional: false,
+        log_tail: None,
     }
 }
 
@@ -175,7 +177,14 @@ impl World {
             .map(|row| Sighting::of(&row.observation))
             .collect();
         self.store
-            .load_slice(&mut self.state, sightings, Vec::new(), now)
+            .load_slice(
+                &mut self.state,
+                Wanted {
+                    sightings,
+                    ..Wanted::default()
+                },
+                now,
+            )
             .await
             .unwrap();
         let mut work = Work::default();
@@ -190,7 +199,14 @@ impl World {
         work.poisoned = claim.poisoned;
         let missing = self.state.missing(now);
         self.store
-            .load_slice(&mut self.state, Vec::new(), missing, now)
+            .load_slice(
+                &mut self.state,
+                Wanted {
+                    incidents: missing,
+                    ..Wanted::default()
+                },
+                now,
+            )
             .await
             .unwrap();
         work.told = self.state.flush(&self.policy, now, more_to_come);

@@ -10,6 +10,8 @@ use super::{
     setup::{Layout, open_reader, open_writer},
 };
 
+use crate::priority;
+
 /// Writes that wait for the thread; who comes later waits at the channel.
 const WAITING: usize = 1024;
 /// Writes that share one transaction, and so one sync of the disk.
@@ -53,6 +55,16 @@ pub(super) async fn start<M: Memory>(
 ) -> Result<Doors<M>, StoreError> {
     let name = layout.name;
     let open = move |path: &Arc<Path>| Ok(Session::new(open_writer(path, layout)?, path, memory));
+    let write = |session, orders| {
+        if !layout.is_waited_for {
+            priority::lower();
+        }
+        write(session, orders);
+    };
+    let read = |conn, queries| {
+        priority::lower();
+        read(conn, queries);
+    };
     let writer = spawn(&format!("{name}-writer"), path, open, write)?.await?;
     let reader = spawn(&format!("{name}-reader"), path, open_reader, read)?.await?;
     Ok((writer, reader))

@@ -6,7 +6,9 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, header},
 };
+use bytes::BytesMut;
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 
 /// A whole body must have come by then.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -55,7 +57,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body, cap: usize) -> Result<Byt
 }
 
 async fn collect(body: &mut Body, cap: usize) -> Result<Bytes, BodyError> {
-    let mut whole = Vec::new();
+    let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
             continue;
@@ -63,9 +65,13 @@ async fn collect(body: &mut Body, cap: usize) -> Result<Bytes, BodyError> {
         if whole.len() + data.len() > cap {
             return Err(BodyError::TooLarge);
         }
+        // Most bodies come in one piece, which need not be copied.
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
         whole.extend_from_slice(&data);
     }
-    Ok(Bytes::from(whole))
+    Ok(whole.freeze())
 }
 
 async fn throw_away(body: &mut Body, mut left: usize) {

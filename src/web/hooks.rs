@@ -1,5 +1,7 @@
 //! `POST /hooks/…`: size, signature, shape, durable acceptance, in this order.
 
+use std::sync::Arc;
+
 use axum::{
     body::{Body, Bytes},
     extract::State,
@@ -11,13 +13,17 @@ use tracing::{debug, warn};
 use super::{
     Web,
     body::{self, BodyError},
+    is_repeated, remember,
 };
 use crate::{
     domain::observation::{Observation, Source},
     prow::{
-        parse,
-        signature::{RepositoryKeys, github_repositories, repositories},
-        status,
+        parse::Parts,
+        signature::{
+            DATED_HEADER, RepositoryKeys, Unauthorized, github_repositories, repositories,
+            stage_repositories,
+        },
+        stage, status,
     },
     store::StoreError,
 };
@@ -66,7 +72,7 @@ impl Answer {
 }
 
 /// `POST /hooks/prowjob`: a ProwJob, a ProwJobList or a watch event.
-pub async fn prowjob(State(web): State<Web>, headers: HeaderMap, body: Body) -> Response {
+pub async fn prowjob(State(web): State<Arc<Web>>, headers: HeaderMap, body: Body) -> Response {
     handle_prowjob(&web, &headers, body)
         .await
         .unwrap_or_else(|answer| answer)
@@ -75,10 +81,12 @@ pub async fn prowjob(State(web): State<Web>, headers: HeaderMap, body: Body) -> 
 
 async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
     let body = read_body(web, headers, body).await?;
-    let owners = repositories(&body).map_err(|error| Answer::Bad(error.to_string()));
+    let parts = Parts::split(&body);
+    let owners = repositories(&parts).map_err(|error| Answer::Bad(error.to_string()));
     authorize(web, headers, &body, owners.as_ref().ok())?;
     owners?;
-    let parsed = parse::document(&body, Source::Webhook, web.shared.clock.now())
+    let parsed = parts
+        .read(Source::Webhook, web.shared.clock.now())
         .map_err(|error| Answer::Bad(error.to_string()))?;
     if let Some(problem) = parsed.problems.first() {
         return Err(Answer::Bad(problem.clone()));
@@ -90,7 +98,7 @@ async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<An
 }
 
 /// `POST /hooks/github`: Prow's external plugin endpoint. Only `status` events about Prow runs are needed.
-pub async fn github(State(web): State<Web>, headers: HeaderMap, body: Body) -> Response {
+pub async fn github(State(web): State<Arc<Web>>, headers: HeaderMap, body: Body) -> Response {
     handle_github(&web, &headers, body)
         .await
         .unwrap_or_else(|answer| answer)
@@ -108,7 +116,7 @@ async fn handle_github(web: &Web, headers: &HeaderMap, body: Body) -> Result<Ans
     let delivery = header(headers, "x-github-delivery").map(str::to_owned);
     if delivery
         .as_deref()
-        .is_some_and(|delivery| web.is_repeated(delivery))
+        .is_some_and(|delivery| is_repeated(&web.deliveries, delivery))
     {
         return Ok(Answer::NotNeeded("delivered before"));
     }
@@ -121,8 +129,38 @@ async fn handle_github(web: &Web, headers: &HeaderMap, body: Body) -> Result<Ans
         Some(run) => accept(web, vec![run]).await?,
     };
     if let Some(delivery) = delivery {
-        web.remember(delivery);
+        remember(&web.deliveries, delivery);
     }
+    Ok(answer)
+}
+
+/// `POST /hooks/stage`: what `exec` reports from inside a job.
+pub async fn stage(State(web): State<Arc<Web>>, headers: HeaderMap, body: Body) -> Response {
+    handle_stage(&web, &headers, body)
+        .await
+        .unwrap_or_else(|answer| answer)
+        .into_response(&web, "/hooks/stage")
+}
+
+async fn handle_stage(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
+    let body = read_body(web, headers, body).await?;
+    let now = web.shared.clock.now();
+    let live = web.shared.live();
+    let owners = stage_repositories(&body).map_err(|error| Answer::Bad(error.to_string()));
+    let nobody = RepositoryKeys::default();
+    let owner = owners.as_ref().unwrap_or(&nobody);
+    let tokens = live.tokens.as_ref().ok_or_else(unset)?;
+    let id = tokens
+        .verify_dated(&body, only(headers, DATED_HEADER), owner, now)
+        .map_err(|error| refused(&error))?;
+    owners?;
+    if is_repeated(&web.reports, &id) {
+        return Ok(Answer::NotNeeded("reported before"));
+    }
+    let run = stage::report(&body, live.deck.as_ref(), now)
+        .map_err(|error| Answer::Bad(error.to_string()))?;
+    let answer = accept(web, vec![run]).await?;
+    remember(&web.reports, id);
     Ok(answer)
 }
 
@@ -146,26 +184,32 @@ fn authorize(
     owners: Option<&RepositoryKeys>,
 ) -> Result<(), Answer> {
     let live = web.shared.live();
-    let Some(tokens) = &live.tokens else {
-        warn!("Refused a webhook: sources.webhook.hmac_file is not set");
-        return Err(Answer::Unauthorized);
-    };
-    let mut signatures = headers.get_all("x-hub-signature-256").iter();
-    let only = signatures.next().filter(|_| signatures.next().is_none());
+    let tokens = live.tokens.as_ref().ok_or_else(unset)?;
     let nobody = RepositoryKeys::default();
     tokens
         .verify(
             body,
-            only.and_then(|value| value.to_str().ok()),
+            only(headers, "x-hub-signature-256"),
             owners.unwrap_or(&nobody),
         )
-        .map_err(|error| {
-            debug!(
-                error = &error as &dyn std::error::Error,
-                "Refused a webhook"
-            );
-            Answer::Unauthorized
-        })
+        .map_err(|error| refused(&error))
+}
+
+fn unset() -> Answer {
+    warn!("Refused a webhook: sources.webhook.hmac_file is not set");
+    Answer::Unauthorized
+}
+
+fn refused(error: &Unauthorized) -> Answer {
+    debug!(error = error as &dyn std::error::Error, "Refused a webhook");
+    Answer::Unauthorized
+}
+
+/// A header that is there exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    only.and_then(|value| value.to_str().ok())
 }
 
 async fn accept(web: &Web, runs: Vec<Observation>) -> Result<Answer, Answer> {

@@ -1,5 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -9,7 +11,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::Web;
-use crate::domain::fold::to_signed;
+use crate::{artifacts::breaker, domain::fold::to_signed};
 
 /// `GET /healthz`: the process answers.
 pub async fn healthz() -> &'static str {
@@ -18,7 +20,7 @@ pub async fn healthz() -> &'static str {
 
 /// `GET /readyz`: the store can be written, and a source is fresh. Dead receivers are told, but are no
 /// reason to take the process out of service.
-pub async fn readyz(State(web): State<Web>) -> Response {
+pub async fn readyz(State(web): State<Arc<Web>>) -> Response {
     let store = web.shared.store.writable().await;
     let (fresh, source) = sources(&web);
     let stopping = web.stopping.is_cancelled();
@@ -32,6 +34,14 @@ pub async fn readyz(State(web): State<Web>) -> Response {
             .collect(),
         Err(_) => Value::Null,
     };
+    let logs: Value = web
+        .shared
+        .library
+        .health()
+        .into_iter()
+        .filter(|health| health.state != breaker::State::Working)
+        .map(|health| json!({ "endpoint": health.endpoint, "since": health.since, "why": health.why }))
+        .collect();
     let detail = json!({
         "ready": ready,
         "stopping": stopping,
@@ -39,6 +49,7 @@ pub async fn readyz(State(web): State<Web>) -> Response {
         "config": if metrics.config_last_reload_successful.get() == 1 { "ok" } else { "the files on disk are bad, an older configuration is in force" },
         "source": source,
         "receivers": receivers,
+        "logs": logs,
     });
     let status = if ready {
         StatusCode::OK
@@ -77,7 +88,7 @@ fn sources(web: &Web) -> (bool, String) {
 }
 
 /// `GET /metrics`: Prometheus text.
-pub async fn metrics(State(web): State<Web>) -> Response {
+pub async fn metrics(State(web): State<Arc<Web>>) -> Response {
     refresh(&web).await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (

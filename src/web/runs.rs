@@ -1,5 +1,7 @@
 //! `GET /runs/{run}`: why a run was or was not told, as text. Messages link to it.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Path, State},
     http::StatusCode,
@@ -11,7 +13,7 @@ use super::Web;
 use crate::{domain::observation::RunName, pipeline::trail};
 
 /// The trail of a run, by its name, its build id, or the id at the end of a message.
-pub async fn run(State(web): State<Web>, Path(asked): Path<String>) -> Response {
+pub async fn run(State(web): State<Arc<Web>>, Path(asked): Path<String>) -> Response {
     match web.shared.store.explain(&RunName(asked)).await {
         Ok(Some(found)) => trail::text(&found).into_response(),
         Ok(None) => (

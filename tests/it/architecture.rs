@@ -13,7 +13,14 @@ use crate::program::repository;
 const LAYERS: [&[&str]; 9] = [
     &["domain"],
     &["evidence"],
-    &["clock", "config", "http", "metrics", "telemetry"],
+    &[
+        "clock",
+        "config",
+        "http",
+        "metrics",
+        "priority",
+        "telemetry",
+    ],
     &["prow", "slack", "store"],
     &["artifacts"],
     &["pipeline"],

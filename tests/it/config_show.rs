@@ -79,6 +79,53 @@ fn each_value_names_the_layer_that_set_it() {
 }
 
 #[test]
+fn explain_tells_what_a_value_overrode_layer_by_layer() {
+    let home = home(&[
+        ("a.yaml", "dedup: { window: 2h }\n"),
+        ("b.yaml", "dedup:\n  window: 3h\n"),
+    ]);
+    let explain = |args: &[&str]| {
+        program(&[
+            "config", "explain", "--config", "a.yaml", "--config", "b.yaml",
+        ])
+        .args(args)
+        .env("PROW_NOTIFIER__DEDUP__WINDOW", "4h")
+        .within(home.path())
+        .run()
+    };
+    let text = explain(&["dedup.window"]).ok();
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(lines[0], "dedup.window = 4h");
+    assert_eq!(lines[2], "set by environment PROW_NOTIFIER__DEDUP__WINDOW");
+    let overrode = ["3h b.yaml:2:11", "2h a.yaml:1:18", "1h default"];
+    assert_eq!(
+        lines[3..],
+        overrode.map(|value| format!("overrode {value}"))
+    );
+    let section = explain(&["dedup", "--format", "json"]).ok();
+    let keys: Vec<Value> = section
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].clone())
+        .collect();
+    assert_eq!(keys, ["dedup.window", "dedup.group_wait"]);
+    let all = explain(&["--format", "json"]).ok();
+    assert_eq!(
+        all.lines().count(),
+        prow_notifier::config::settings::SETTINGS.len()
+    );
+    let unknown = explain(&["dedup.windows"]);
+    assert_eq!(unknown.code, 2);
+    assert!(
+        unknown.stderr.contains("dedup.window"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
 fn text_shows_the_same_as_json() {
     let home = home(&[(
         "c.yaml",
@@ -172,6 +219,9 @@ routes:
     receiver: team
     digest: 90m
     continue: true
+artifacts:
+  defaults: [{ org: o, repo: r, location: "gs://o-logs/ci", path_strategy: legacy, default_org: o, default_repo: k }]
+  endpoints: [{ for: "s3://logs", endpoint: "https://minio:9000/", region: eu, credentials_file: /secrets/s3.json }]
 "#,
     )]);
     let text = show(&home, &["--config", "c.yaml"]).run().ok();
@@ -185,6 +235,12 @@ routes:
 
     routes (1)
       service!="" → team, digest 1h30m, continue
+
+    artifacts.defaults (1)
+      org=o repo=r → gs://o-logs/ci, legacy for o/k
+
+    artifacts.endpoints (1)
+      s3://logs → https://minio:9000, region eu, credentials in file /secrets/s3.json
     "#);
 }
 

@@ -51,6 +51,8 @@ fn run(name: &str, service: &str, state: ProwState, end: i64) -> Observation {
         inferred: false,
         artifacts: Artifacts::default(),
         initial: false,
+        provisional: false,
+        log_tail: None,
     }
 }
 
@@ -537,7 +539,8 @@ proptest! {
         }
         prop_assert!(daemon.state.folds.values().all(|fold| fold.waiting.is_empty()), "nothing stays owed");
         for incident in daemon.state.incidents.values().filter(|incident| incident.announced_at.is_some()) {
-            prop_assert!(incident.told_failures > 0, "it was spoken of");
+            // Of what joined a shared cause late, nothing is said when it is over before its turn comes.
+            prop_assert!(incident.told_failures > 0 || !incident.is_open(), "it was spoken of");
         }
     }
 }

@@ -11,6 +11,7 @@ use prow_notifier::{
     metrics::Metrics,
     pipeline::{
         Origin, Shared,
+        reading::Library,
         reload::{Reload, Reloader},
         sender::Sender,
         worker::Worker,
@@ -102,7 +103,7 @@ impl Inside {
             fs::write(home.path().join(hook), slack.url(hook)).unwrap();
         }
         let receivers = format!(
-            "store: {{ url: \"sqlite://{}\" }}\nreceivers:\n  - name: platform\n    slack: {{ webhook_url_file: {} }}\n  - name: team\n    slack: {{ webhook_url_file: {} }}\ndefault_receiver: platform\nfallback_receiver: platform\ndelivery: {{ allowed_hosts: [\"{}\"] }}\n",
+            "store: {{ url: \"sqlite://{}\" }}\nreceivers:\n  - name: platform\n    slack: {{ webhook_url_file: {} }}\n  - name: team\n    slack: {{ webhook_url_file: {} }}\ndefault_receiver: platform\nfallback_receiver: platform\nartifacts: {{ enabled: false }}\ndelivery: {{ allowed_hosts: [\"{}\"] }}\n",
             show("state.db"),
             show("platform"),
             show("team"),
@@ -253,6 +254,9 @@ impl Parts {
             live: receiver,
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
+            reports: Arc::default(),
+            library: Arc::new(Library::new(no_environment())),
+            reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
         };
         Self {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod architecture;
+mod artifacts;
+mod backtest;
 mod config_errors;
 mod config_show;
 mod context;
@@ -12,13 +14,17 @@ mod crash;
 mod deck_polling;
 mod delivery;
 mod docs;
+mod exec;
 mod explain;
 mod github_status;
 mod hostile;
+mod init;
 mod inside;
 mod limits;
 mod preview;
 mod program;
+mod reasons;
+mod redaction;
 mod reload;
 mod shipped_configs;
 mod storm;

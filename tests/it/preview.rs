@@ -100,7 +100,7 @@ fn each_of_the_recorded_runs_gets_the_right_answer() {
     00000001 failure    fail             publish                s3      publish                critical     notify
     00000002 success    pass             olm-bundle             s3      olm-bundle             critical     not-failed
     00000003 failure    fail             umbrella-chart-update  s3      umbrella-chart-update  critical     notify
-    00000004 success    pass             umbrella-chart-update  lambda  umbrella-chart-update  critical     not-failed
+    00000004 success    pass             umbrella-chart-update  lambda  umbrella-chart-update  critical     recovered
     00000005 success    pass             publish                s3      publish                critical     recovered
     00000006 triggered  running          umbrella-chart-update  s3      umbrella-chart-update  critical     not-failed
     00000007 error      infra            release-tag            s3      release-tag            critical     notify

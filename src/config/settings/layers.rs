@@ -8,7 +8,7 @@ use std::{
 
 use config::{ConfigError as LayerError, Source, Value, ValueKind};
 
-use super::table::{EXTENDED, Form, SETTINGS, Setting, children, read_form};
+use super::table::{EXTENDED, Form, LISTS, SETTINGS, Setting, children, read_form};
 use crate::{
     config::{
         error::{ConfigError, Place, Problem},
@@ -44,10 +44,21 @@ pub struct Gathered {
     places: BTreeMap<&'static str, Place>,
 }
 
+/// A value as one layer has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its text, or the texts of a list.
+    pub texts: Vec<String>,
+    /// The layer: `default`, a place in a file, an environment variable.
+    pub origin: String,
+}
+
 /// The merged layers.
 #[derive(Clone)]
 pub struct Layers {
     merged: config::Config,
+    /// The layers by themselves, from the weakest to the strongest.
+    layers: Vec<Layer>,
     places: BTreeMap<&'static str, Place>,
 }
 
@@ -77,7 +88,7 @@ impl Gathered {
             }
             return;
         }
-        if matches!(node.kind, Kind::Null) {
+        if matches!(node.kind, Kind::Null) || LISTS.contains(&key) {
             return;
         }
         let below = children(key);
@@ -109,36 +120,55 @@ impl Gathered {
     /// Merges defaults, files and environment.
     pub fn merge(self, environment: &BTreeMap<String, String>) -> Result<Layers, ConfigError> {
         let failed = |error: LayerError| ConfigError::from(Problem::general(error.to_string(), ""));
+        let layers: Vec<Layer> = [defaults()]
+            .into_iter()
+            .chain(self.layers)
+            .chain([environment_layer(environment)?])
+            .collect();
         let mut builder = config::Config::builder();
-        for setting in SETTINGS {
-            if let Some(default) = setting.default {
-                let value = if setting.form == Form::List {
-                    ValueKind::Array(
-                        default
-                            .split(',')
-                            .map(|item| Value::new(None, item))
-                            .collect(),
-                    )
-                } else {
-                    ValueKind::String(default.to_owned())
-                };
-                builder = builder
-                    .set_default(setting.key, Value::new(Some(&"default".to_owned()), value))
-                    .map_err(failed)?;
-            }
+        for layer in &layers {
+            builder = builder.add_source(layer.clone());
         }
-        for layer in self.layers {
-            builder = builder.add_source(layer);
-        }
-        let merged = builder
-            .add_source(environment_layer(environment)?)
-            .build()
-            .map_err(failed)?;
         Ok(Layers {
-            merged,
+            merged: builder.build().map_err(failed)?,
+            layers,
             places: self.places,
         })
     }
+}
+
+fn defaults() -> Layer {
+    let mut layer = Layer::default();
+    for setting in SETTINGS {
+        let Some(default) = setting.default else {
+            continue;
+        };
+        let value = if setting.form == Form::List {
+            let items = default.split(',').map(|item| Value::new(None, item));
+            ValueKind::Array(items.collect())
+        } else {
+            ValueKind::String(default.to_owned())
+        };
+        let value = Value::new(Some(&"default".to_owned()), value);
+        layer.0.insert(setting.key.to_owned(), value);
+    }
+    layer
+}
+
+/// The lists of [`LISTS`] that stand directly below a section.
+pub fn lists_below<'a>(
+    section: &'a str,
+    node: &'a Node,
+) -> impl Iterator<Item = (&'static str, &'a Node)> {
+    let entries: &[(String, Place, Node)] = match &node.kind {
+        Kind::Map(entries) => entries,
+        Kind::Null | Kind::Text(_) | Kind::List(_) => &[],
+    };
+    entries.iter().filter_map(move |(key, _, value)| {
+        let whole = format!("{section}.{key}");
+        let list = LISTS.into_iter().find(|list| *list == whole)?;
+        Some((list, value))
+    })
 }
 
 /// Adds to a list, once.
@@ -189,7 +219,7 @@ fn environment_layer(environment: &BTreeMap<String, String>) -> Result<Layer, Co
                     .for_each(|item| add(&mut list, &origin, item.trim()));
                 ValueKind::Array(with_standing(setting.key, list))
             }
-            Form::Text | Form::Duration | Form::Size | Form::Number => {
+            Form::Text | Form::Duration | Form::Size | Form::Number | Form::Flag => {
                 ValueKind::String(text.clone())
             }
         };
@@ -211,6 +241,22 @@ impl fmt::Debug for Layers {
     }
 }
 
+impl Standing {
+    fn of(value: &Value) -> Option<Self> {
+        let texts = match &value.kind {
+            ValueKind::Array(items) => items
+                .iter()
+                .map(|item| item.clone().into_string().unwrap_or_default())
+                .collect(),
+            _ => vec![value.clone().into_string().ok()?],
+        };
+        Some(Self {
+            texts,
+            origin: value.origin().unwrap_or("default").to_owned(),
+        })
+    }
+}
+
 impl Layers {
     /// A value: its text, or texts of a list, and where it came from.
     pub fn effective(&self, key: &str) -> Option<(Vec<String>, String)> {
@@ -221,14 +267,16 @@ impl Layers {
             };
             value = table.get(part)?;
         }
-        let texts = match &value.kind {
-            ValueKind::Array(items) => items
-                .iter()
-                .map(|item| item.clone().into_string().unwrap_or_default())
-                .collect(),
-            _ => vec![value.clone().into_string().ok()?],
-        };
-        Some((texts, value.origin().unwrap_or("default").to_owned()))
+        let standing = Standing::of(value)?;
+        Some((standing.texts, standing.origin))
+    }
+
+    /// What each layer has to say of a value, from the weakest to the one in effect.
+    pub fn standing(&self, key: &str) -> Vec<Standing> {
+        self.layers
+            .iter()
+            .filter_map(|layer| Standing::of(layer.0.get(key)?))
+            .collect()
     }
 
     /// A problem with a value, told where the value stands.

@@ -26,6 +26,8 @@ pub enum Form {
     Size,
     /// A whole number from 1.
     Number,
+    /// `true` or `false`.
+    Flag,
     /// A list of texts; lists of several files are joined.
     List,
 }
@@ -165,6 +167,108 @@ settings![
         "A message that could not be sent for this long becomes a dead letter."
     ),
     (
+        "artifacts.enabled",
+        Flag,
+        Some("true"),
+        "Whether logs are read: why a run broke, and whether a green one did its work."
+    ),
+    (
+        "artifacts.request_timeout",
+        Duration,
+        Some("10s"),
+        "How long one request for a log may take, its answer included."
+    ),
+    (
+        "artifacts.timeout",
+        Duration,
+        Some("30s"),
+        "How long reading all that one run left behind may take."
+    ),
+    (
+        "artifacts.max_read",
+        Size,
+        Some("10MiB"),
+        "Logs up to this size are read whole, of larger ones the end."
+    ),
+    (
+        "artifacts.tail",
+        Size,
+        Some("256KiB"),
+        "How much is read of the end of a larger log."
+    ),
+    (
+        "artifacts.max_counted",
+        Size,
+        Some("64MiB"),
+        "Lines of larger logs are counted up to this size, so that they have their numbers; above it they have none."
+    ),
+    (
+        "artifacts.max_unpacked",
+        Size,
+        Some("256MiB"),
+        "A packed log that unpacks to more is not read."
+    ),
+    (
+        "artifacts.max_file",
+        Size,
+        Some("1MiB"),
+        "Larger finished.json, podinfo.json, clone-records.json and JUnit reports are not read."
+    ),
+    (
+        "artifacts.max_reports",
+        Number,
+        Some("20"),
+        "JUnit reports that are read of one run."
+    ),
+    (
+        "artifacts.concurrency",
+        Number,
+        Some("4"),
+        "Runs whose logs are read at the same time."
+    ),
+    (
+        "artifacts.retry.base",
+        Duration,
+        Some("10s"),
+        "First pause before a log that could not be read is asked for again, doubled each time."
+    ),
+    (
+        "artifacts.retry.cap",
+        Duration,
+        Some("10m"),
+        "Longest pause between attempts to read a log."
+    ),
+    (
+        "artifacts.retry.max_age",
+        Duration,
+        Some("24h"),
+        "A log that could not be read for this long is given up."
+    ),
+    (
+        "artifacts.breaker.failures",
+        Number,
+        Some("5"),
+        "After so many failures in a row a bucket is left alone for a while."
+    ),
+    (
+        "artifacts.folders",
+        List,
+        None,
+        "Folders of this machine that logs may be read from; none by default."
+    ),
+    (
+        "artifacts.namespaces.folder",
+        Text,
+        None,
+        "Folder with one folder per namespace, each holding that namespace's artifact-repositories ConfigMap. Off by default."
+    ),
+    (
+        "artifacts.namespaces.key",
+        Text,
+        None,
+        "Key of the ConfigMap to use; by default the one that it names, else its only one."
+    ),
+    (
         "default_receiver",
         Text,
         None,
@@ -181,16 +285,18 @@ settings![
 /// The list that adds to its default instead of standing for it: who needs a relay needs Slack as well.
 pub(super) const EXTENDED: &str = "delivery.allowed_hosts";
 
+/// Lists that stand among settings.
+pub(crate) const LISTS: [&str; 2] = ["artifacts.defaults", "artifacts.endpoints"];
+
 /// Keys directly below a section: `sources` → `webhook`, `deck`.
 pub fn children(section: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    for setting in SETTINGS {
+    let settings = SETTINGS.iter().map(|setting| setting.key);
+    for key in settings.chain(LISTS) {
         let rest = if section.is_empty() {
-            Some(setting.key)
+            Some(key)
         } else {
-            setting
-                .key
-                .strip_prefix(section)
+            key.strip_prefix(section)
                 .and_then(|rest| rest.strip_prefix('.'))
         };
         if let Some(name) = rest.and_then(|rest| rest.split('.').next())
@@ -219,5 +325,8 @@ pub(super) fn read_form(form: Form, text: &str) -> Result<(), &'static str> {
             .filter(|number| *number > 0)
             .map(drop)
             .ok_or("write a whole number from 1"),
+        Form::Flag => matches!(text, "true" | "false")
+            .then_some(())
+            .ok_or("write true or false"),
     }
 }

@@ -45,6 +45,16 @@ impl DeckUrl {
         authority(&self.0)
     }
 
+    /// Where it shows a run.
+    pub fn run(&self, job: &str, build_id: &str) -> Url {
+        let mut url = self.0.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(["view", "prowjob", job, build_id]);
+        }
+        url
+    }
+
     /// The address of one of its pages.
     pub(super) fn page(&self, name: &str) -> Url {
         self.0.join(name).unwrap_or_else(|_| self.0.clone())

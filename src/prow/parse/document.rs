@@ -4,7 +4,8 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde_json::{Deserializer, value::RawValue};
+use serde::Deserialize;
+use serde_json::Deserializer;
 
 use super::{
     ParseError, observation,
@@ -28,34 +29,51 @@ pub struct Parsed {
 ///
 /// Fails when nothing in it can be read at all, so that a lone bad ProwJob is an error and not a problem.
 pub fn document(bytes: &[u8], source: Source, seen_at: Timestamp) -> Result<Parsed, ParseError> {
-    let mut reading = Reading {
-        source,
-        seen_at,
-        parsed: Parsed::default(),
-        first_problem: None,
-        parts: 0,
-    };
     let bytes = script_value(bytes.trim_ascii());
-    match bytes.first() {
-        None => return Err(ParseError::Empty),
-        Some(b'<') => return Err(ParseError::Html),
-        Some(b'{' | b'[') => elements(bytes, &mut |place, element| reading.take(place, element)),
-        Some(_) => yaml::documents(bytes, &mut |place, json| match json {
+    if !bytes.is_empty() && !matches!(bytes.first(), Some(b'{' | b'[' | b'<')) {
+        let mut reading = Reading::new(source, seen_at);
+        yaml::documents(bytes, &mut |place, json| match json {
             Ok(json) => elements(&json, &mut |inner, element| {
-                reading.take(
-                    Place {
-                        document: place.document,
-                        ..inner
-                    },
-                    element,
-                );
+                let document = place.document;
+                reading.take(Place { document, ..inner }, element);
             }),
             Err(error) => reading.problem(place, error),
-        })?,
+        })?;
+        return reading.end();
     }
-    match reading.first_problem {
-        Some(error) if reading.parts == 0 && reading.parsed.observations.is_empty() => Err(error),
-        _ => Ok(reading.parsed),
+    Parts::split(bytes).read(source, seen_at)
+}
+
+/// A JSON body split into its elements, so that who may say something of a ProwJob and what is said of it are
+/// both read from the same bytes.
+pub struct Parts<'a> {
+    bytes: &'a [u8],
+    pub(crate) elements: Vec<(Place, Result<Element<'a>, ParseError>)>,
+}
+
+impl<'a> Parts<'a> {
+    /// Splits a body; what cannot be split is kept as an error.
+    pub fn split(bytes: &'a [u8]) -> Self {
+        let mut found = Vec::with_capacity(1);
+        elements(bytes, &mut |place, element| found.push((place, element)));
+        Self {
+            bytes: bytes.trim_ascii(),
+            elements: found,
+        }
+    }
+
+    /// Reads the runs, as [`document`] does.
+    pub fn read(self, source: Source, seen_at: Timestamp) -> Result<Parsed, ParseError> {
+        match self.bytes.first() {
+            None => return Err(ParseError::Empty),
+            Some(b'<') => return Err(ParseError::Html),
+            Some(_) => {}
+        }
+        let mut reading = Reading::new(source, seen_at);
+        for (place, element) in self.elements {
+            reading.take(place, element);
+        }
+        reading.end()
     }
 }
 
@@ -69,6 +87,23 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(source: Source, seen_at: Timestamp) -> Self {
+        Self {
+            source,
+            seen_at,
+            parsed: Parsed::default(),
+            first_problem: None,
+            parts: 0,
+        }
+    }
+
+    fn end(self) -> Result<Parsed, ParseError> {
+        match self.first_problem {
+            Some(error) if self.parts == 0 && self.parsed.observations.is_empty() => Err(error),
+            _ => Ok(self.parsed),
+        }
+    }
+
     fn take(&mut self, place: Place, element: Result<Element<'_>, ParseError>) {
         let json = match element {
             Ok(Element::List | Element::Gone(_)) => {
@@ -158,63 +193,60 @@ pub(crate) enum Element<'a> {
     Gone(&'a [u8]),
 }
 
-/// Calls `each` for every element of a JSON body. Who may say something of a ProwJob and what is said of it
-/// are both read from here, so that the two cannot differ.
-pub(crate) fn elements<'a>(
-    json: &'a [u8],
-    each: &mut impl FnMut(Place, Result<Element<'a>, ParseError>),
-) {
+/// Calls `each` for every element of a JSON body.
+fn elements<'a>(json: &'a [u8], each: &mut impl FnMut(Place, Result<Element<'a>, ParseError>)) {
     let mut rest = script_value(json.trim_ascii());
     let mut document = 0;
     while !rest.is_empty() {
-        let mut values = Deserializer::from_slice(rest).into_iter::<&RawValue>();
         let place = Place::in_document(document);
-        match values.next() {
-            Some(Ok(value)) => top(place, value.get().as_bytes(), each),
-            Some(Err(error)) => return each(place, Err(ParseError::json(error))),
-            None => return,
+        let read = if rest.first() == Some(&b'[') {
+            array(place, rest, each)
+        } else {
+            object(place, rest, each)
+        };
+        match read {
+            Ok(length) => rest = rest.get(length..).unwrap_or_default().trim_ascii_start(),
+            Err(error) => return each(place, Err(ParseError::json(error))),
         }
-        rest = rest
-            .get(values.byte_offset()..)
-            .unwrap_or_default()
-            .trim_ascii_start();
         document += 1;
     }
 }
 
-fn top<'a>(
+/// Reads an array at the start of `bytes`; returns its length in bytes.
+fn array<'a>(
     place: Place,
-    value: &'a [u8],
+    bytes: &'a [u8],
     each: &mut impl FnMut(Place, Result<Element<'a>, ParseError>),
-) {
-    if value.first() != Some(&b'[') {
-        return single(place, value, each);
-    }
-    match serde_json::from_slice::<Items<'_>>(value) {
-        Ok(items) => {
-            each(place, Ok(Element::List));
-            for (index, item) in items.0.unwrap_or_default().into_iter().enumerate() {
-                let place = Place {
-                    index: Some(index),
-                    ..place
-                };
-                single(place, item.get().as_bytes(), each);
-            }
+) -> serde_json::Result<usize> {
+    let (items, length) = leading::<Items<'_>>(bytes)?;
+    each(place, Ok(Element::List));
+    for (index, item) in items.0.unwrap_or_default().into_iter().enumerate() {
+        let place = Place {
+            index: Some(index),
+            ..place
+        };
+        if let Err(error) = object(place, item.get().as_bytes(), each) {
+            each(place, Err(ParseError::json(error)));
         }
-        Err(error) => each(place, Err(ParseError::json(error))),
     }
+    Ok(length)
 }
 
-/// A list object, a watch event or a ProwJob.
-fn single<'a>(
+/// A value at the start of `bytes`, and how many of them it takes.
+fn leading<'a, T: Deserialize<'a> + Default>(bytes: &'a [u8]) -> serde_json::Result<(T, usize)> {
+    let mut values = Deserializer::from_slice(bytes).into_iter::<T>();
+    let value = values.next().transpose()?.unwrap_or_default();
+    Ok((value, values.byte_offset()))
+}
+
+/// Reads a list object, a watch event or a ProwJob at the start of `bytes`; returns its length in bytes.
+fn object<'a>(
     place: Place,
-    value: &'a [u8],
+    bytes: &'a [u8],
     each: &mut impl FnMut(Place, Result<Element<'a>, ParseError>),
-) {
-    let envelope = match serde_json::from_slice::<Maybe<Envelope<'_>>>(value) {
-        Ok(Maybe(envelope)) => envelope.unwrap_or_default(),
-        Err(error) => return each(place, Err(ParseError::json(error))),
-    };
+) -> serde_json::Result<usize> {
+    let (Maybe(envelope), length) = leading::<Maybe<Envelope<'_>>>(bytes)?;
+    let envelope = envelope.unwrap_or_default();
     if let Some(items) = envelope.items.0 {
         each(place, Ok(Element::List));
         for (item, value) in items.into_iter().enumerate() {
@@ -229,21 +261,20 @@ fn single<'a>(
         let element = match envelope.r#type.get() {
             Some("ADDED" | "MODIFIED") => Ok(Element::Present(object)),
             Some("DELETED" | "BOOKMARK" | "ERROR") => Ok(Element::Gone(object)),
-            _ => {
-                return each(
-                    place,
-                    Err(ParseError::UnknownEvent {
-                        place: String::new(),
-                    }),
-                );
-            }
+            _ => Err(ParseError::UnknownEvent {
+                place: String::new(),
+            }),
         };
         let place = Place {
-            in_event: true,
+            in_event: element.is_ok(),
             ..place
         };
         each(place, element);
     } else {
-        each(place, Ok(Element::Present(value)));
+        each(
+            place,
+            Ok(Element::Present(bytes.get(..length).unwrap_or_default())),
+        );
     }
+    Ok(length)
 }

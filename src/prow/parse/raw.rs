@@ -39,6 +39,7 @@ pub(crate) struct Metadata<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names are Prow's")]
 pub(crate) struct Spec<'a> {
     #[serde(borrow)]
     pub(crate) r#type: Text<'a>,
@@ -50,6 +51,55 @@ pub(crate) struct Spec<'a> {
     pub(crate) job: Text<'a>,
     #[serde(borrow)]
     pub(crate) refs: Maybe<Refs<'a>>,
+    #[serde(borrow)]
+    pub(crate) namespace: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) pod_spec: Maybe<PodSpec<'a>>,
+    #[serde(borrow)]
+    pub(crate) decoration_config: Maybe<Decoration<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PodSpec<'a> {
+    #[serde(borrow)]
+    pub(crate) containers: Each<Container<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Container<'a> {
+    #[serde(borrow)]
+    pub(crate) name: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) image: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Decoration<'a> {
+    #[serde(borrow)]
+    pub(crate) gcs_configuration: Maybe<Gcs<'a>>,
+}
+
+/// `gcs_configuration`, which is of S3 and files as well.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Gcs<'a> {
+    #[serde(borrow)]
+    pub(crate) bucket: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) path_prefix: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) path_strategy: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) default_org: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) default_repo: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) job_url_prefix: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) local_output_dir: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,6 +184,10 @@ pub(crate) struct Maybe<T>(pub(crate) Option<T>);
 #[derive(Debug)]
 pub(crate) struct First<T>(pub(crate) Option<T>);
 
+/// The elements of a list that are objects, if it is a list.
+#[derive(Debug)]
+pub(crate) struct Each<T>(pub(crate) Vec<T>);
+
 /// The elements of a list, unread. Go writes an empty list as null; any other kind counts as absent.
 #[derive(Debug, Default)]
 pub(crate) struct Items<'a>(pub(crate) Option<Vec<&'a RawValue>>);
@@ -151,6 +205,12 @@ impl<T> Default for Maybe<T> {
 impl<T> Default for First<T> {
     fn default() -> Self {
         Self(None)
+    }
+}
+
+impl<T> Default for Each<T> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 
@@ -172,6 +232,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let head: Option<Head<T>> = deserializer.deserialize_any(ListVisitor(None))?;
         Ok(Self(head.and_then(|head| head.0)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Each<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read: Option<Vec<Maybe<T>>> = deserializer.deserialize_any(ListVisitor(None))?;
+        let elements = read.unwrap_or_default();
+        Ok(Self(
+            elements
+                .into_iter()
+                .filter_map(|element| element.0)
+                .collect(),
+        ))
     }
 }
 

@@ -38,12 +38,43 @@ struct Metadata {
 }
 
 #[derive(Deserialize, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Prow's")]
 struct Spec {
     r#type: Option<String>,
     agent: Option<String>,
     cluster: Option<String>,
     job: Option<String>,
     refs: Option<Refs>,
+    namespace: Option<String>,
+    pod_spec: Option<PodSpec>,
+    decoration_config: Option<Decoration>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct PodSpec {
+    containers: Option<Vec<Option<Container>>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Container {
+    name: Option<String>,
+    image: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Decoration {
+    gcs_configuration: Option<Gcs>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Gcs {
+    bucket: Option<String>,
+    path_prefix: Option<String>,
+    path_strategy: Option<String>,
+    default_org: Option<String>,
+    default_repo: Option<String>,
+    job_url_prefix: Option<String>,
+    local_output_dir: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]

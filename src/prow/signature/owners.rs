@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use serde::Deserialize;
 
 use crate::prow::parse::{
-    Element, ParseError, elements,
+    Element, ParseError, Parts,
     raw::{First, Maybe, Text},
 };
 
@@ -16,7 +16,7 @@ pub struct RepositoryKeys(pub BTreeSet<(String, String)>);
 /// The body cannot be read as far as its owners.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot tell whose body it is: {0}")]
-pub struct OwnersError(#[from] ParseError);
+pub struct OwnersError(String);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -85,25 +85,20 @@ struct Organization<'a> {
 }
 
 /// The owners of a body of ProwJobs: of each its refs, else its first extra ref, else its labels.
-pub fn repositories(body: &[u8]) -> Result<RepositoryKeys, OwnersError> {
+pub fn repositories(body: &Parts<'_>) -> Result<RepositoryKeys, OwnersError> {
     let mut owners = BTreeSet::new();
-    let mut failed = None;
-    elements(body, &mut |_, element| match element {
-        Ok(Element::List) => {}
-        Ok(Element::Present(json) | Element::Gone(json)) => match owner(json) {
-            Ok(owner) => owners.extend(owner),
-            Err(error) => failed = failed.take().or(Some(error)),
-        },
-        Err(error) => failed = failed.take().or(Some(error)),
-    });
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(RepositoryKeys(owners)),
+    for (_, element) in &body.elements {
+        match element {
+            Ok(Element::List) => {}
+            Ok(Element::Present(json) | Element::Gone(json)) => owners.extend(owner(json)?),
+            Err(error) => return Err(OwnersError(error.to_string())),
+        }
     }
+    Ok(RepositoryKeys(owners))
 }
 
-fn owner(json: &[u8]) -> Result<Option<(String, String)>, ParseError> {
-    let job: Maybe<Owned<'_>> = serde_json::from_slice(json).map_err(ParseError::json)?;
+fn owner(json: &[u8]) -> Result<Option<(String, String)>, OwnersError> {
+    let job: Maybe<Owned<'_>> = serde_json::from_slice(json).map_err(unreadable)?;
     let job = job.0.unwrap_or_default();
     let spec = job.spec.0.unwrap_or_default();
     let labels = job
@@ -117,6 +112,10 @@ fn owner(json: &[u8]) -> Result<Option<(String, String)>, ParseError> {
         .and_then(Refs::pair)
         .or_else(|| spec.extra_refs.0.and_then(Refs::pair))
         .or_else(|| pair(labels.org, labels.repo)))
+}
+
+fn unreadable(error: serde_json::Error) -> OwnersError {
+    OwnersError(ParseError::json(error).to_string())
 }
 
 impl Refs<'_> {
@@ -135,9 +134,18 @@ fn pair(org: Text<'_>, repo: Text<'_>) -> Option<(String, String)> {
     ))
 }
 
+/// The owner of a report from inside a job: its refs, else its first extra ref.
+pub fn stage_repositories(body: &[u8]) -> Result<RepositoryKeys, OwnersError> {
+    let report: Maybe<Spec<'_>> = serde_json::from_slice(body).map_err(unreadable)?;
+    let report = report.0.unwrap_or_default();
+    let refs = report.refs.0.and_then(Refs::pair);
+    let owner = refs.or_else(|| report.extra_refs.0.and_then(Refs::pair));
+    Ok(RepositoryKeys(owner.into_iter().collect()))
+}
+
 /// The owner of a GitHub event: `repository.full_name`, else `organization.login`.
 pub fn github_repositories(body: &[u8]) -> Result<RepositoryKeys, OwnersError> {
-    let event: Maybe<GithubEvent<'_>> = serde_json::from_slice(body).map_err(ParseError::json)?;
+    let event: Maybe<GithubEvent<'_>> = serde_json::from_slice(body).map_err(unreadable)?;
     let event = event.0.unwrap_or_default();
     let repository = event.repository.0.unwrap_or_default();
     let organization = event.organization.0.unwrap_or_default();

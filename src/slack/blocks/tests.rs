@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod hostile;
+mod reasons;
 
 const MENTION_ONCALL: &str = "<!subteam^S0123>";
 
@@ -61,6 +62,9 @@ fn item(service: &str, version: &str) -> Item {
             link("Run", &format!("{deck}/view/gs/b/logs/{service}/1")),
             link("Compare", "https://github.com/o/r/compare/v1.4.3...v1.4.4"),
         ],
+        evidence: None,
+        evidence_note: None,
+        log_link: None,
     }
 }
 

@@ -37,6 +37,8 @@ CREATE TABLE runs (
     alias       text,
     build_id    text,
     inferred    bigint NOT NULL,
+    -- Whether only a command inside the run's job told of its end, so that Prow's own word is still to come.
+    provisional bigint NOT NULL,
     facts       text
 );
 -- The timeline of a job.
@@ -82,6 +84,29 @@ CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
 CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX incidents_window ON incidents (window_ends) WHERE window_ends IS NOT NULL;
 
+-- Bad runs whose reason is still to be read; bodies are observations.
+CREATE TABLE reads (
+    run      text PRIMARY KEY,
+    due_at   bigint NOT NULL,
+    attempts bigint NOT NULL,
+    since    bigint NOT NULL,
+    body     text NOT NULL
+);
+CREATE INDEX reads_due ON reads (due_at);
+-- Why runs broke. Bodies are findings; `again_at` is set while reading goes on.
+CREATE TABLE evidence (
+    run       text PRIMARY KEY,
+    at        bigint NOT NULL,
+    attempts  bigint NOT NULL,
+    again_at  bigint,
+    class     text,
+    signature text,
+    location  text,
+    body      text NOT NULL
+);
+CREATE INDEX evidence_at ON evidence (at);
+CREATE INDEX evidence_signature ON evidence (signature, at) WHERE signature IS NOT NULL;
+
 CREATE TABLE causes (
     key  text PRIMARY KEY,
     body text NOT NULL
@@ -97,6 +122,30 @@ CREATE TABLE digests (
     first_start bigint NOT NULL,
     body        text NOT NULL,
     PRIMARY KEY (receiver, first_start)
+) WITHOUT ROWID;
+
+-- Versions of services on their way; `due_at` is when the next stage is late.
+CREATE TABLE releases (
+    key      text PRIMARY KEY,
+    service  text NOT NULL,
+    version  text NOT NULL,
+    began_at bigint NOT NULL,
+    due_at   bigint,
+    body     text NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX releases_due ON releases (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX releases_service ON releases (service, began_at);
+CREATE INDEX releases_began ON releases (began_at);
+
+-- The latest success of each stage that services share.
+CREATE TABLE healed (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
+-- Open incidents of the watch itself.
+CREATE TABLE troubles (
+    key  text PRIMARY KEY,
+    body text NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE notifications (

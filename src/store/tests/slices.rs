@@ -12,8 +12,10 @@ async fn loaded(world: &World, sighting: &Observation) -> (Vec<String>, Vec<u64>
         .store
         .load_slice(
             &mut state,
-            vec![Sighting::of(sighting)],
-            Vec::new(),
+            Wanted {
+                sightings: vec![Sighting::of(sighting)],
+                ..Wanted::default()
+            },
             start(),
         )
         .await
@@ -126,16 +128,20 @@ async fn loading_again_does_not_undo_what_the_batch_changed() {
     let now = start();
     let second = failed("r2", "s3", 20);
     let mut state = world.store.load_hot().await.unwrap();
-    let wanted = vec![Sighting::of(&second)];
+    let mut wanted = Wanted {
+        sightings: vec![Sighting::of(&second)],
+        ..Wanted::default()
+    };
     world
         .store
-        .load_slice(&mut state, wanted.clone(), Vec::new(), now)
+        .load_slice(&mut state, wanted.clone(), now)
         .await
         .unwrap();
     state.observe(&world.policy, &second, now);
+    wanted.incidents = vec![IncidentId(1)];
     world
         .store
-        .load_slice(&mut state, wanted, vec![IncidentId(1)], now)
+        .load_slice(&mut state, wanted, now)
         .await
         .unwrap();
     assert_eq!(state.incidents[&IncidentId(1)].failures, 2);

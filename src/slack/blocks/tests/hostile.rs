@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::evidence::{CAUSE_CLASSES, Evidence, Excerpt, LogLine, Origin};
 
 /// Made of few strategies: tens of thousands of texts are made up per run of this test.
 fn hostile_text() -> impl Strategy<Value = String> {
@@ -96,6 +97,7 @@ prop_compose! {
         recovered in prop::option::of(any_recovery()),
         ask in prop::option::of(hostile_text()),
         links in any_links(),
+        (evidence, evidence_note) in (prop::option::weighted(0.3, any_evidence()), prop::option::of(hostile_text())),
     ) -> Item {
         Item {
             class, job, repository, base_ref, is_tag, verdict, what, since, failures, recovered, ask,
@@ -103,7 +105,28 @@ prop_compose! {
             latest: since,
             new_failures: failures,
             last_good: last_good.map(|(at, base_ref)| LastGood { at, base_ref }),
+            log_link: links.first().cloned(),
             links,
+            evidence,
+            evidence_note,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_evidence()(
+        [headline, line, other] in [hostile_text(), hostile_text(), hostile_text()],
+        class in prop::sample::select(&CAUSE_CLASSES[..]),
+        (count, deciding, number) in (0..14_usize, 0..16_usize, prop::option::of(any::<u64>())),
+    ) -> Evidence {
+        let text = |index: usize| if index == deciding { line.clone() } else { other.clone() };
+        let lines = (0..count).map(|index| LogLine { number, text: text(index) }).collect();
+        Evidence {
+            class, headline,
+            signature: None,
+            origin: Origin::Log,
+            rule: None,
+            excerpt: Some(Excerpt { file: "build-log.txt".to_owned(), lines, deciding }),
         }
     }
 }

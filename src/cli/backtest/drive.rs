@@ -1,0 +1,83 @@
+//! One configuration going through a history: every sighting at its own time, and what was said.
+
+use anyhow::Result;
+
+use super::{history::Sighting, message::Message};
+use crate::{
+    cli::preview,
+    config::Config,
+    domain::{
+        evidence::Finding, flush::Told, observation::Observation, observe::Outcome, policy::Policy,
+        prowjob::State, replay::Replay,
+    },
+    evidence::{self, LogText, Remains, redact::Redactor},
+};
+
+/// A configuration and how far it has come.
+#[derive(Debug)]
+pub(super) struct Drive {
+    config: Config,
+    redactor: Redactor,
+    pub(super) policy: Policy,
+    replay: Replay,
+}
+
+impl Drive {
+    /// At the beginning of time.
+    pub(super) fn new(config: Config) -> Self {
+        let policy = preview::policy(&config, true);
+        let redactor = config.redactor();
+        Self {
+            config,
+            redactor,
+            policy,
+            replay: Replay::default(),
+        }
+    }
+
+    /// Sees a run; calls `each` for every message that went out before it or because of it.
+    pub(super) fn see(
+        &mut self,
+        sighting: &Sighting,
+        log: Option<&LogText>,
+        each: &mut impl FnMut(Message) -> Result<()>,
+    ) -> Result<Outcome> {
+        let run = &sighting.run;
+        let text = log.map(|log| String::from_utf8_lossy(&log.bytes));
+        let finding = log
+            .filter(|_| run.is_finished() && run.state != State::Success)
+            .map(|log| self.explain(run, log));
+        let seen = self.replay.see_at(
+            &self.policy,
+            run,
+            sighting.at,
+            text.as_deref(),
+            finding.as_ref(),
+        );
+        // Nobody asks here what changed since when.
+        drop(self.replay.state.take_changes());
+        self.tell(&seen.earlier, each)?;
+        self.tell(&seen.told, each)?;
+        Ok(seen.outcome)
+    }
+
+    fn explain(&self, run: &Observation, log: &LogText) -> Finding {
+        let remains = Remains {
+            description: run.description.clone(),
+            logs: vec![log.clone()],
+            ..Remains::default()
+        };
+        evidence::explain(&remains, &self.config.log_rules, &self.redactor)
+    }
+
+    /// Lets what is owed fall due.
+    pub(super) fn finish(&mut self, each: &mut impl FnMut(Message) -> Result<()>) -> Result<()> {
+        let told = self.replay.finish(&self.policy);
+        self.tell(&told, each)
+    }
+
+    fn tell(&self, told: &[Told], each: &mut impl FnMut(Message) -> Result<()>) -> Result<()> {
+        told.iter()
+            .try_for_each(|told| each(Message::new(&self.config, &self.replay.state, told)))
+    }
+}

@@ -1,0 +1,153 @@
+//! What is wrong with the watch itself: a bucket that cannot be read, a deck that does not answer. Told as an
+//! incident of our own, once when it begins and once when it ends, to the default receiver.
+
+use jiff::Timestamp;
+
+use super::{
+    classify::{Classification, Severity},
+    fold::News,
+    incident::{Facts, GoodRun, IncidentId, Kind, Target},
+    job::JobKey,
+    observation::RunName,
+    policy::Policy,
+    state::State,
+    verdict::Verdict,
+};
+
+/// Whose trouble it is, in messages.
+pub const OURSELVES: &str = "prow-notifier";
+
+/// Something that we need and that does not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is in trouble, stable while it lasts: `logs s3://bucket`.
+    pub key: String,
+    /// In place of a stage: `reading logs`.
+    pub part: String,
+    /// What is wrong and what follows from it, for people.
+    pub what: String,
+}
+
+impl State {
+    /// Takes in how something fares: begins its incident, or ends it when there is no trouble (any more). Saying
+    /// the same again changes nothing.
+    pub fn fares(&mut self, policy: &Policy, key: &str, trouble: Option<&Trouble>, now: Timestamp) {
+        match (trouble, self.troubles.get(key).copied()) {
+            (Some(trouble), None) => self.begin_trouble(policy, key, trouble, now),
+            (None, Some(id)) => self.end_trouble(key, id, now),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    fn begin_trouble(&mut self, policy: &Policy, key: &str, trouble: &Trouble, now: Timestamp) {
+        let facts = facts(key, trouble, now);
+        let job = JobKey(format!("{OURSELVES}|{key}"));
+        let id = self.open(facts.clone(), facts, 1, job, None, None);
+        let targets: Vec<Target> = policy
+            .routing
+            .default_receiver
+            .iter()
+            .map(|receiver| Target {
+                receiver: receiver.clone(),
+                digest: None,
+            })
+            .collect();
+        if let Some(incident) = self.incidents.get_mut(&id) {
+            incident.kind = Kind::Trouble;
+        }
+        self.strike(id, targets, now, policy.window);
+        self.owe(id, News::Opened, now);
+        self.troubles.insert(key.to_owned(), id);
+        self.changed.troubles.insert(key.to_owned());
+    }
+
+    fn end_trouble(&mut self, key: &str, id: IncidentId, now: Timestamp) {
+        let good = GoodRun {
+            run: name(key, now),
+            at: now,
+            base_ref: String::new(),
+            base_sha: None,
+        };
+        self.close(id, good, now);
+        self.troubles.remove(key);
+        self.changed.troubles.insert(key.to_owned());
+    }
+
+    /// Incidents of troubles that may end; a store loads them before [`State::fares`].
+    pub fn trouble(&self, key: &str) -> Option<IncidentId> {
+        self.troubles.get(key).copied()
+    }
+}
+
+fn facts(key: &str, trouble: &Trouble, now: Timestamp) -> Facts {
+    Facts {
+        run: name(key, now),
+        at: now,
+        verdict: Verdict::Infra,
+        what: trouble.what.clone(),
+        class: Classification {
+            component: OURSELVES.to_owned(),
+            stage: Some(trouble.part.clone()),
+            severity: Severity::NonCritical,
+            ..Classification::default()
+        },
+        job: key.to_owned(),
+        repository: String::new(),
+        repo_link: None,
+        base_ref: String::new(),
+        version: None,
+        base_sha: None,
+        url: None,
+        ask: None,
+        finding: None,
+    }
+}
+
+/// No ProwJob can be called so.
+fn name(key: &str, at: Timestamp) -> RunName {
+    RunName(format!("{OURSELVES}|{key}|{at}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{notification::Event, route::Routing};
+
+    #[test]
+    fn trouble_is_told_once_and_its_end_once() {
+        let policy = Policy {
+            routing: Routing {
+                default_receiver: Some("platform".to_owned()),
+                ..Routing::default()
+            },
+            ..Policy::default()
+        };
+        let mut state = State::default();
+        let trouble = Trouble {
+            key: "logs s3://bucket".to_owned(),
+            part: "reading logs".to_owned(),
+            what: "403 Forbidden".to_owned(),
+        };
+        let mut told = Vec::new();
+        for (second, trouble) in [
+            (1, None),
+            (2, Some(&trouble)),
+            (3, Some(&trouble)),
+            (9, None),
+            (10, None),
+        ] {
+            let now = Timestamp::from_second(second).unwrap();
+            state.fares(&policy, "logs s3://bucket", trouble, now);
+            let said = state.flush(&policy, now, false).into_iter();
+            told.extend(said.map(|said| (second, said.notification)));
+        }
+        let events: Vec<_> = told.iter().map(|(at, said)| (*at, said.event)).collect();
+        assert_eq!(events, [(2, Event::Opened), (9, Event::Recovered)]);
+        let item = &told[0].1.items[0];
+        assert_eq!(
+            (item.class.owner(), item.what.as_str()),
+            (OURSELVES, "403 Forbidden")
+        );
+        assert!(state.troubles.is_empty());
+    }
+}

@@ -1,0 +1,288 @@
+//! Reads why runs broke, aside from deciding: a message never waits for a bucket longer than it may.
+//!
+//! What is to be read stands in the store until its last word is stored, so a restart loses none of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::{Shared, live::Live, worker::sleep};
+use crate::{
+    artifacts::{self, EndpointHealth, Outcome, breaker},
+    domain::{
+        backoff, evidence::Finding, fold::to_signed, observation::Observation, observe::Reading,
+        pipeline::Said, prowjob::State, trouble::Trouble,
+    },
+    evidence::{self, LogText, Remains},
+    metrics::ReadLabel,
+    store::{DueRead, Learned, StoreError},
+    telemetry::short,
+};
+
+/// Runs read at once.
+const AT_ONCE: usize = 16;
+
+/// Pause after a failure of the store.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The one that reads.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    shared: Shared,
+}
+
+impl Reader {
+    /// A reader that has read nothing yet.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+
+    /// Reads until told to stop; what is under way then is read again after the next start.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut running = JoinSet::new();
+        loop {
+            let wait = match self.start_due(&mut running).await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    self.shared.count_store_failure(&error);
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        "Cannot look up whose reason is to be read, trying again"
+                    );
+                    Some(PAUSE)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.shared.reads_bell.notified() => {}
+                () = sleep(wait) => {}
+                Some(done) = running.join_next() => if let Err(panicked) = done {
+                    error!(error = &panicked as &dyn std::error::Error, "Reading a reason panicked");
+                },
+            }
+        }
+        running.shutdown().await;
+    }
+
+    /// Starts a task for each run that is due, as far as there is room; returns how long there is nothing to
+    /// start, `None` when only an end or a bell changes that.
+    async fn start_due(&self, running: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
+        let reports = &self.shared.reports;
+        let room = AT_ONCE.saturating_sub(running.len());
+        if room == 0 {
+            return Ok(None);
+        }
+        let now = self.shared.clock.now();
+        let due = self
+            .shared
+            .store
+            .due_reads(now, room, reports.under_way())
+            .await?;
+        reports.begin(due.iter().map(|read| read.run.run.clone()));
+        for read in due {
+            let shared = self.shared.clone();
+            running.spawn(async move {
+                let learned = learn(&shared, &read).await;
+                shared.reports.learned(learned);
+                shared.inbox_bell.notify_one();
+            });
+        }
+        let next = self.shared.store.next_read_due(reports.under_way()).await?;
+        Ok(next.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default()))
+    }
+}
+
+/// Where logs are read: one reader for each configuration, which knows how its endpoints fare.
+#[derive(Debug)]
+pub struct Library {
+    environment: BTreeMap<String, String>,
+    current: Mutex<Option<([u8; 32], artifacts::Reader)>>,
+    /// Endpoints that were last reported as failing.
+    failing: Mutex<BTreeSet<String>>,
+}
+
+impl Library {
+    /// Credentials of `environment` are used where none are configured.
+    pub fn new(environment: BTreeMap<String, String>) -> Self {
+        Self {
+            environment,
+            current: Mutex::default(),
+            failing: Mutex::default(),
+        }
+    }
+
+    /// The reader of the configuration in force.
+    fn reader(&self, shared: &Shared) -> artifacts::Reader {
+        let live = shared.live();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some((hash, reader)) if *hash == live.snapshot.hash => reader.clone(),
+            _ => {
+                let config = &live.snapshot.config;
+                let reader = artifacts::Reader::new(
+                    config,
+                    &self.environment,
+                    shared.http.clone(),
+                    shared.clock.clone(),
+                );
+                *current = Some((live.snapshot.hash, reader.clone()));
+                reader
+            }
+        }
+    }
+
+    /// How each endpoint that was used lately fares.
+    pub fn health(&self) -> Vec<EndpointHealth> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current
+            .as_ref()
+            .map_or_else(Vec::new, |(_, reader)| reader.health())
+    }
+
+    /// Reports endpoints that have begun or ceased to fail, each change once.
+    fn report(&self, shared: &Shared) {
+        let mut known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        for health in self.health() {
+            let key = format!("logs {}", health.endpoint);
+            let fails = matches!(health.state, breaker::State::Open { .. });
+            let works = health.state == breaker::State::Working;
+            if fails && known.insert(health.endpoint.clone()) {
+                warn!(
+                    endpoint = health.endpoint,
+                    reason = health.why,
+                    "Logs cannot be read: {}",
+                    health.why
+                );
+                let trouble = Trouble {
+                    key: key.clone(),
+                    part: "reading logs".to_owned(),
+                    what: format!(
+                        "{}: {}. Until that works, messages come without a reason from there",
+                        health.endpoint, health.why
+                    ),
+                };
+                shared.reports.fares(&key, Some(trouble));
+            } else if works && known.remove(&health.endpoint) {
+                shared.reports.fares(&key, None);
+            }
+        }
+        let failing = i64::try_from(known.len()).unwrap_or(i64::MAX);
+        shared.metrics.artifact_endpoints_failing.set(failing);
+    }
+}
+
+/// One attempt.
+async fn learn(shared: &Shared, read: &DueRead) -> Learned {
+    let live = shared.live();
+    let run = &read.run;
+    if let Some(finding) = reported(&live, run) {
+        return last_word(shared, run, finding, None);
+    }
+    let gathered = shared.library.reader(shared).gather(run).await;
+    shared.library.report(shared);
+    if let Some(warning) = &gathered.warning {
+        warn!(run = short(&run.run.0), "Reading a log: {warning}");
+    }
+    let finding = match &gathered.outcome {
+        Outcome::Read if run.state == State::Success => green(&live, run, &gathered.remains),
+        Outcome::Read => explain(&live, &gathered.remains),
+        Outcome::Nothing(why) => told(&live, run).unwrap_or_else(|| Finding::Nothing(why.clone())),
+        Outcome::Unreadable { why, .. } => {
+            told(&live, run).unwrap_or_else(|| Finding::Unreadable(why.clone()))
+        }
+    };
+    let result = match &finding {
+        Finding::Found(_) | Finding::Green(_) => "found",
+        Finding::Nothing(_) => "nothing",
+        Finding::Unreadable(_) => "unreadable",
+    };
+    let label = ReadLabel { result };
+    shared.metrics.artifact_reads.get_or_create(&label).inc();
+    Learned {
+        again_at: again_at(shared, read, &finding),
+        location: gathered.location,
+        ..last_word(shared, run, finding, None)
+    }
+}
+
+fn last_word(
+    shared: &Shared,
+    run: &Observation,
+    finding: Finding,
+    again_at: Option<Timestamp>,
+) -> Learned {
+    Learned {
+        run: run.run.clone(),
+        finding,
+        location: None,
+        at: shared.clock.now(),
+        again_at,
+    }
+}
+
+fn explain(live: &Live, remains: &Remains) -> Finding {
+    let snapshot = &live.snapshot;
+    evidence::explain(remains, &snapshot.config.log_rules, &snapshot.redactor)
+}
+
+/// What Prow's own words say, when nothing else can be had.
+fn told(live: &Live, run: &Observation) -> Option<Finding> {
+    let remains = Remains {
+        description: run.description.clone(),
+        ..Remains::default()
+    };
+    Some(explain(live, &remains)).filter(|finding| matches!(finding, Finding::Found(_)))
+}
+
+/// What the log of a green run says of its work.
+fn green(live: &Live, run: &Observation, remains: &Remains) -> Finding {
+    let policy = &live.snapshot.policy;
+    let reading = Reading::of(policy, run, None);
+    let mut said = Said::default();
+    for log in &remains.logs {
+        let text = String::from_utf8_lossy(&log.bytes);
+        if let Some(spot) = reading.spot(policy).filter(|_| said.sign.is_none()) {
+            said = spot.stage.signs.read(&text);
+        }
+    }
+    said.line = live.snapshot.redactor.text(&said.line).headline(0);
+    Finding::Green(said)
+}
+
+/// The reason in what a command inside the job printed, which is at hand before Prow has stored anything.
+fn reported(live: &Live, run: &Observation) -> Option<Finding> {
+    let tail = run.log_tail.as_ref()?;
+    let log = LogText {
+        file: "output of the command".to_owned(),
+        bytes: tail.clone().into_bytes(),
+        first_line: None,
+        starts_line: false,
+    };
+    let remains = Remains {
+        logs: vec![log],
+        ..Remains::default()
+    };
+    Some(explain(live, &remains))
+}
+
+/// When to try again: soon while Prow may still be storing what the run left, then ever more rarely, and not at
+/// all once `artifacts.retry.max_age` is over or when there is nothing to be had.
+fn again_at(shared: &Shared, read: &DueRead, finding: &Finding) -> Option<Timestamp> {
+    let Finding::Unreadable(_) = finding else {
+        return None;
+    };
+    let now = shared.clock.now();
+    let retry = shared.live().snapshot.config.settings.artifacts.retry;
+    if now.duration_since(read.since) > to_signed(retry.max_age) {
+        return None;
+    }
+    let pause = backoff::delay(retry.base, retry.cap, read.attempts + 1, shared.jitter());
+    now.checked_add(pause).ok()
+}

@@ -1,0 +1,81 @@
+//! What other parts report to the worker, beside the observations in the inbox: reasons that were read, and how
+//! what we need fares.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    domain::{observation::RunName, trouble::Trouble},
+    store::Learned,
+};
+
+/// Reports on their way to the worker.
+#[derive(Debug, Default)]
+pub struct Reports {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    taken: Taken,
+    /// Runs that are being read, or were read and are not stored yet.
+    under_way: BTreeSet<RunName>,
+}
+
+/// What was reported.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// Reasons, in the order in which they were read.
+    pub learned: Vec<Learned>,
+    /// The latest word on each thing that we need; `None` when it works.
+    pub fares: BTreeMap<String, Option<Trouble>>,
+}
+
+impl Reports {
+    /// Takes what was reported; to be followed by [`Self::settle`] or [`Self::put_back`].
+    pub fn take(&self) -> Taken {
+        std::mem::take(&mut self.lock().taken)
+    }
+
+    /// It is stored.
+    pub fn settle(&self, taken: &Taken) {
+        let mut inner = self.lock();
+        for reason in &taken.learned {
+            inner.under_way.remove(&reason.run);
+        }
+    }
+
+    /// It could not be stored: what was reported since then comes after it.
+    pub fn put_back(&self, mut taken: Taken) {
+        let mut inner = self.lock();
+        taken.learned.append(&mut inner.taken.learned);
+        taken.fares.append(&mut inner.taken.fares);
+        inner.taken = taken;
+    }
+
+    /// Something that we need works, or does not.
+    pub fn fares(&self, key: &str, trouble: Option<Trouble>) {
+        self.lock().taken.fares.insert(key.to_owned(), trouble);
+    }
+
+    /// These runs are being read.
+    pub fn begin(&self, runs: impl Iterator<Item = RunName>) {
+        self.lock().under_way.extend(runs);
+    }
+
+    /// A run was read.
+    pub fn learned(&self, learned: Learned) {
+        self.lock().taken.learned.push(learned);
+    }
+
+    /// Runs that are being read, or were read and are not stored yet.
+    pub fn under_way(&self) -> BTreeSet<RunName> {
+        self.lock().under_way.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,310 @@
+//! A stand-in for Google Cloud Storage's XML interface: holds objects, serves them whole and in ranges, lists
+//! them, and fails on demand.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    ops::Range,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use reqwest::Url;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How the stand-in answers instead of as a bucket does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// This status with an error in XML of this code.
+    Status(u16, &'static str),
+    /// A page for people, as if it were the object.
+    Html,
+    /// A redirect to this address.
+    Redirect(String),
+    /// No answer at all.
+    Hang,
+    /// True headers, then a byte in each such time.
+    Drip(Duration),
+}
+
+/// What is stored under a key.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// These bytes.
+    Bytes(Bytes),
+    /// These bytes, said to be packed.
+    Packed(Bytes),
+    /// So many bytes of numbered lines of 16 bytes each, made when asked for.
+    Lines(u64),
+}
+
+/// A running stand-in; it ends when dropped.
+#[derive(Debug)]
+pub struct BucketStandin {
+    address: SocketAddr,
+    shared: Arc<Mutex<Shared>>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    objects: BTreeMap<String, Object>,
+    fault: Option<Fault>,
+    requests: Vec<String>,
+}
+
+impl Object {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) | Self::Packed(bytes) => bytes.len() as u64,
+            Self::Lines(length) => *length,
+        }
+    }
+
+    fn slice(&self, range: Range<u64>) -> Bytes {
+        match self {
+            Self::Bytes(bytes) | Self::Packed(bytes) => {
+                let at = |place| {
+                    usize::try_from(place)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len())
+                };
+                bytes.slice(at(range.start)..at(range.end))
+            }
+            Self::Lines(_) => {
+                let first = range.start / 16;
+                let lines = (first..=range.end / 16).map(|line| format!("line {line:010}\n"));
+                let text = lines.collect::<Vec<_>>().concat();
+                let bytes = Bytes::from(text);
+                let at = |place: u64| usize::try_from(place - first * 16).unwrap_or(0);
+                bytes.slice(at(range.start)..at(range.end))
+            }
+        }
+    }
+}
+
+impl BucketStandin {
+    /// Starts on a free port of 127.0.0.1, as a task of `tasks`.
+    pub async fn start(tasks: &TaskTracker) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let stop = CancellationToken::new();
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&shared));
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            // No graceful end: a connection may be hanging on purpose.
+            tokio::select! {
+                served = std::future::IntoFuture::into_future(axum::serve(listener, router)) => {
+                    if let Err(error) = served {
+                        tracing::warn!(%error, "The bucket stand-in ended");
+                    }
+                }
+                () = stopped.cancelled() => {}
+            }
+        });
+        Ok(Self {
+            address,
+            shared,
+            stop,
+        })
+    }
+
+    /// Its address, for `artifacts.endpoints`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stores an object under `bucket/key`.
+    pub fn put(&self, path: &str, object: Object) {
+        lock(&self.shared).objects.insert(path.to_owned(), object);
+    }
+
+    /// Stores all files below a folder, whose own folders are buckets.
+    pub fn put_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(name) = path.strip_prefix(folder) {
+                    let bytes = Bytes::from(fs::read(&path)?);
+                    self.put(&name.to_string_lossy(), Object::Bytes(bytes));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers with a fault from now on, or no more with `None`.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        lock(&self.shared).fault = fault;
+    }
+
+    /// Method and path of each request so far.
+    pub fn requests(&self) -> Vec<String> {
+        lock(&self.shared).requests.clone()
+    }
+}
+
+impl Drop for BucketStandin {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(
+    State(shared): State<Arc<Mutex<Shared>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let path = decoded(uri.path().trim_start_matches('/'));
+    let (object, fault, listing) = {
+        let mut shared = lock(&shared);
+        shared.requests.push(format!("{method} {path}"));
+        let is_bucket = !path.contains('/');
+        let listing = is_bucket.then(|| shared.listing(&path, &uri));
+        let object = shared.objects.get(&path).cloned();
+        (object, shared.fault.clone(), listing)
+    };
+    let drip = match fault {
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Status(status, code)) => return error(status, code),
+        Some(Fault::Html) => {
+            let page = "<!doctype html><title>Sign in</title>";
+            return ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response();
+        }
+        Some(Fault::Redirect(to)) => {
+            return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
+        }
+        Some(Fault::Drip(pause)) => Some(pause),
+        None => None,
+    };
+    if let Some(listing) = listing {
+        return ([(header::CONTENT_TYPE, "application/xml")], listing).into_response();
+    }
+    let Some(object) = object else {
+        return error(404, "NoSuchKey");
+    };
+    serve(&object, &method, &headers, drip)
+}
+
+/// A path as it was before a client encoded it.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part
+            .get(..2)
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.extend(code);
+        bytes.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn error(status: u16, code: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = format!("<?xml version='1.0'?><Error><Code>{code}</Code></Error>");
+    (status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
+}
+
+fn serve(object: &Object, method: &Method, asked: &HeaderMap, drip: Option<Duration>) -> Response {
+    let length = object.len();
+    let range = asked
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok());
+    let range = range.and_then(|range| read_range(range, length));
+    let (status, range) = match range {
+        Some(range) => (StatusCode::PARTIAL_CONTENT, range),
+        None => (StatusCode::OK, 0..length),
+    };
+    let mut response = Response::builder()
+        .status(status)
+        .header(header::ETAG, "\"stand-in\"")
+        .header(header::LAST_MODIFIED, "Thu, 20 Aug 2026 10:00:00 GMT")
+        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .header(header::CONTENT_LENGTH, range.end - range.start);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let told = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+        response = response.header(header::CONTENT_RANGE, told);
+    }
+    if matches!(object, Object::Packed(_)) {
+        response = response.header(header::CONTENT_ENCODING, "gzip");
+    }
+    let body = match (method, drip) {
+        (&Method::HEAD, _) => Body::empty(),
+        (_, None) => Body::from(object.slice(range)),
+        (_, Some(pause)) => dripping(object.slice(range), pause),
+    };
+    let built = response.body(body);
+    built.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// A body that comes byte by byte.
+fn dripping(bytes: Bytes, pause: Duration) -> Body {
+    Body::from_stream(stream::unfold(bytes, move |mut rest: Bytes| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let first = rest.split_to(1);
+        Some((Ok::<_, io::Error>(first), rest))
+    }))
+}
+
+/// Reads `bytes=1-2`, `bytes=1-` and `bytes=-2`.
+fn read_range(text: &str, length: u64) -> Option<Range<u64>> {
+    let (start, end) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let range = match (start.parse::<u64>(), end.parse::<u64>()) {
+        (Ok(start), Ok(end)) => start..(end + 1).min(length),
+        (Ok(start), Err(_)) => start..length,
+        (Err(_), Ok(last)) => length.saturating_sub(last)..length,
+        (Err(_), Err(_)) => return None,
+    };
+    (range.start < range.end).then_some(range)
+}
+
+impl Shared {
+    fn listing(&self, bucket: &str, uri: &Uri) -> String {
+        let url = Url::parse(&format!("http://bucket{uri}"));
+        let prefix = url
+            .iter()
+            .flat_map(Url::query_pairs)
+            .find(|(key, _)| key == "prefix");
+        let prefix = prefix
+            .map(|(_, value)| value.into_owned())
+            .unwrap_or_default();
+        let entry = |(path, object): (&String, &Object)| {
+            let key = path.strip_prefix(bucket)?.strip_prefix('/')?;
+            let size = object.len();
+            key.starts_with(&prefix).then(|| {
+                format!(
+                    "<Contents><Key>{key}</Key><LastModified>2026-08-20T10:00:00.000Z</LastModified><ETag>e</ETag><Size>{size}</Size></Contents>"
+                )
+            })
+        };
+        let entries: Vec<String> = self.objects.iter().filter_map(entry).collect();
+        let entries = entries.concat();
+        format!("<?xml version='1.0'?><ListBucketResult>{entries}</ListBucketResult>")
+    }
+}

@@ -1,0 +1,210 @@
+//! Reasons: runs whose logs are still to be read, and what was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::Serialize;
+
+use super::{
+    Store, StoreError,
+    rows::{body, json, millis, time, time_or_none},
+};
+use crate::domain::{
+    evidence::Finding,
+    observation::{Observation, RunName},
+};
+
+/// A run whose reason is still to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueRead {
+    /// The run, with all that says where its logs are.
+    pub run: Observation,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Since when it is to be read.
+    pub since: Timestamp,
+}
+
+/// What came of an attempt to read why a run broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Learned {
+    /// The run.
+    pub run: RunName,
+    /// The result.
+    pub finding: Finding,
+    /// Where it was read, without credentials.
+    pub location: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// When to try again; `None` when this is the last word.
+    pub again_at: Option<Timestamp>,
+}
+
+/// A reason as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvidenceTrail {
+    /// The result of the last attempt.
+    pub finding: Finding,
+    /// Where it was read.
+    pub location: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried again; `None` when this is the last word.
+    pub again_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// The runs that are to be read by `now`, the longest due first, without those in `under_way`.
+    pub async fn due_reads(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        under_way: BTreeSet<RunName>,
+    ) -> Result<Vec<DueRead>, StoreError> {
+        let due = move |conn: &Connection| {
+            let mut statement = conn.prepare_cached(
+                "SELECT body, attempts, since FROM reads WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
+            )?;
+            let asked = limit.saturating_add(under_way.len());
+            let mut found = Vec::new();
+            for read in statement.query_map(params![millis(now), asked], |row| {
+                Ok(DueRead {
+                    run: json(row, 0)?,
+                    attempts: row.get(1)?,
+                    since: time(row, 2)?,
+                })
+            })? {
+                let read = read?;
+                if found.len() < limit && !under_way.contains(&read.run.run) {
+                    found.push(read);
+                }
+            }
+            Ok(found)
+        };
+        self.main.read(due).await
+    }
+
+    /// What was found of these runs, and whether that is the last word.
+    pub async fn findings(
+        &self,
+        runs: Vec<RunName>,
+    ) -> Result<BTreeMap<RunName, (Finding, bool)>, StoreError> {
+        let read = move |conn: &Connection| {
+            let mut found = BTreeMap::new();
+            for run in runs {
+                if let Some(known) = known(conn, &run)? {
+                    found.insert(run, (known.finding, known.again_at.is_none()));
+                }
+            }
+            Ok(found)
+        };
+        self.main.read(read).await
+    }
+
+    /// When the next run is to be read, of those not in `under_way`; `None` when there are none.
+    pub async fn next_read_due(
+        &self,
+        under_way: BTreeSet<RunName>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let next = move |conn: &Connection| {
+            let mut statement =
+                conn.prepare_cached("SELECT run, due_at FROM reads ORDER BY due_at LIMIT $1")?;
+            let due = statement.query_map([under_way.len() + 1], |row| {
+                Ok((RunName(row.get(0)?), time(row, 1)?))
+            })?;
+            for read in due {
+                let (run, due_at) = read?;
+                if !under_way.contains(&run) {
+                    return Ok(Some(due_at));
+                }
+            }
+            Ok(None)
+        };
+        self.main.read(next).await
+    }
+}
+
+/// Notes that runs are to be read from `now` on.
+pub(super) fn order(
+    conn: &Connection,
+    runs: &[Observation],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    for run in runs {
+        conn.prepare_cached(
+            "INSERT INTO reads (run, due_at, attempts, since, body) VALUES ($1, $2, 0, $2, $3) \
+             ON CONFLICT (run) DO NOTHING",
+        )?
+        .execute(params![run.run.0, millis(now), body(run)])?;
+    }
+    Ok(())
+}
+
+/// Stores what was found; the last word on a run takes it off the list.
+pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> rusqlite::Result<()> {
+    for reason in learned {
+        let (class, signature) = match &reason.finding {
+            Finding::Found(evidence) => (
+                Some(evidence.class.as_str()),
+                evidence.signature.as_ref().map(|signature| &signature.0),
+            ),
+            Finding::Green(_) | Finding::Nothing(_) | Finding::Unreadable(_) => (None, None),
+        };
+        conn.prepare_cached(
+            "INSERT INTO evidence (run, at, attempts, again_at, class, signature, location, body) \
+             VALUES ($1, $2, 1, $3, $4, $5, $6, $7) ON CONFLICT (run) DO UPDATE SET at = excluded.at, \
+             attempts = evidence.attempts + 1, again_at = excluded.again_at, class = excluded.class, \
+             signature = excluded.signature, location = excluded.location, body = excluded.body",
+        )?
+        .execute(params![
+            reason.run.0,
+            millis(reason.at),
+            reason.again_at.map(millis),
+            class,
+            signature,
+            reason.location,
+            body(&reason.finding),
+        ])?;
+        match reason.again_at {
+            Some(again_at) => conn
+                .prepare_cached(
+                    "UPDATE reads SET due_at = $1, attempts = attempts + 1 WHERE run = $2",
+                )?
+                .execute(params![millis(again_at), reason.run.0])?,
+            None => conn
+                .prepare_cached("DELETE FROM reads WHERE run = $1")?
+                .execute([&reason.run.0])?,
+        };
+    }
+    Ok(())
+}
+
+/// What is known of why a run broke.
+pub(super) fn known(conn: &Connection, run: &RunName) -> rusqlite::Result<Option<EvidenceTrail>> {
+    conn.prepare_cached(
+        "SELECT body, location, at, attempts, again_at FROM evidence WHERE run = $1",
+    )?
+    .query_row([&run.0], |row| {
+        Ok(EvidenceTrail {
+            finding: json(row, 0)?,
+            location: row.get(1)?,
+            at: time(row, 2)?,
+            attempts: row.get(3)?,
+            again_at: time_or_none(row, 4)?,
+        })
+    })
+    .optional()
+}
+
+/// Forgets reasons read before this, and reading that nobody waits for any more.
+pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+    conn.prepare_cached("DELETE FROM reads WHERE since < $1")?
+        .execute([before])?;
+    conn.prepare_cached(
+        "DELETE FROM evidence WHERE run IN (SELECT run FROM evidence WHERE at < $1 ORDER BY at LIMIT $2)",
+    )?
+    .execute(params![before, limit])
+}
