@@ -13,7 +13,7 @@ pub const NEW_A_DAY: u32 = 200;
 /// Templates of one class that are compared with; those not seen for longest are forgotten.
 pub const MAX_KNOWN: usize = 400;
 /// Searches for a similar template in one class within a day.
-pub const SEARCHES_A_DAY: u32 = 1_000;
+pub const SEARCHES_A_DAY: u32 = 500;
 /// Aliases of one class.
 const MAX_ALIASES: usize = 2_000;
 /// Shorter templates differ by their letters.
@@ -193,16 +193,16 @@ fn search<'a, K>(
     known: impl Iterator<Item = (&'a K, &'a str)>,
 ) -> (Option<&'a K>, Work) {
     let mut work = Work::default();
-    let grams = Grams::of(template);
+    let (grams, own) = (Grams::of(template), anchors(template));
     let mut near = Vec::new();
     for (key, other) in known {
         let most = most_edits(template, other);
-        if template.len().abs_diff(other.len()) > most || anchors(template) != anchors(other) {
+        if template.len().abs_diff(other.len()) > most {
             continue;
         }
         work.bounds += 1;
         let at_least = grams.distance(&Grams::of(other)) / L1_PER_EDIT;
-        if at_least <= most {
+        if at_least <= most && anchors(other) == own {
             near.push((at_least, key, other, most));
         }
     }
