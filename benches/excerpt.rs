@@ -1,10 +1,12 @@
-//! Reading a log of 50 MB: excerpt and signature, beside counting the lines of the same bytes.
+//! Reading a log of 50 MB: excerpt and signature, beside counting the lines of the same bytes. And what a
+//! stream of a million errors, none like another, leaves behind.
 //!
 //! `cargo bench --bench excerpt`; a number as argument is the size in MB.
 
 #![expect(
     clippy::print_stdout,
     clippy::cast_precision_loss,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a bench prints and measures, and nothing depends on it"
 )]
@@ -16,7 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prow_notifier::evidence::{LogText, excerpt::read_log, rules::LogRules, signature::signature};
+use prow_notifier::{
+    domain::evidence::CauseClass,
+    evidence::{
+        LogText,
+        excerpt::read_log,
+        rules::LogRules,
+        signature::{Signatures, signature},
+    },
+};
 
 const ROUNDS: usize = 5;
 
@@ -45,11 +55,32 @@ fn main() {
         }));
         let read = rate(best(|| {
             let reading = read_log(black_box(&log), &rules).unwrap();
-            let line = reading.lines.get(reading.deciding).unwrap();
+            let line = &reading.lines[reading.deciding];
             black_box(signature(reading.class, &line.text));
         }));
         println!("{size:.0} MB, {name}: {read:.0} MB/s (counting lines: {count:.0} MB/s)");
     }
+    endless();
+}
+
+fn endless() {
+    let mut seen = Signatures::default();
+    let began = Instant::now();
+    let count = 1_000_000_u32;
+    for number in 0..count {
+        // Letters, because numbers are masked.
+        let words: String = (0..6)
+            .map(|place| char::from(b'g' + u8::try_from(number >> (4 * place) & 15).unwrap_or(0)))
+            .collect();
+        let line =
+            format!("Error: the frobnicator {words} refused to {words} the widget of {words}");
+        black_box(seen.canonical(CauseClass::Network, &line, 1));
+    }
+    let each = began.elapsed() / count;
+    println!(
+        "{count} errors in a day: {} signatures kept, {each:.1?} an error",
+        seen.len()
+    );
 }
 
 fn best(mut work: impl FnMut()) -> Duration {
@@ -97,6 +128,8 @@ fn text(size: usize, at: usize, error: &str, stamped: bool) -> String {
         };
         writeln!(text, "{stamp}{}", line.unwrap()).unwrap();
     }
-    text.push_str(pending.unwrap_or_default());
+    if at == 100 {
+        text.push_str(error);
+    }
     text
 }

@@ -20,7 +20,8 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
         r"\[?\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?\]?",
         r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}\d{1,2} \d\d:\d\d:\d\d(?: [A-Z]{3,4})?(?: \d{4})?",
         r"(?:#\d+ )?\d+\.\d{1,3}",
-        r"\[ *\d+(?:\.\d+)?s\]",
+        r"\[ *\d+(?:\.\d+s?|s)\]",
+        r"\d{10}\.\d{1,9}",
     ];
     let pattern = format!(r"(?-u)^(?:{})(?: ?[-|:])?[ \t]", stamps.join("|"));
     Regex::new(&pattern).expect("a fixed pattern that tests compile")
@@ -120,15 +121,20 @@ pub fn line_ranges(raw: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// At most [`KEPT_CHARS`] characters. A cut is made between words and never within one, because half a secret
-/// is no longer recognised as one.
+/// At most [`KEPT_CHARS`] characters; see [`cut`].
 pub fn kept(text: &str) -> String {
-    if text.len() <= KEPT_CHARS || text.chars().count() <= KEPT_CHARS {
+    cut(text, KEPT_CHARS)
+}
+
+/// At most so many characters. A cut is made between words and never within one, because half a secret is no
+/// longer recognised as one.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most || text.chars().count() <= most {
         return text.to_owned();
     }
     let end = text
         .char_indices()
-        .nth(KEPT_CHARS - 1)
+        .nth(most.saturating_sub(1))
         .map_or(text.len(), |(index, _)| index);
     let head = text.get(..end).unwrap_or_default();
     let words = head
@@ -139,10 +145,9 @@ pub fn kept(text: &str) -> String {
 
 /// Whether a line holds anything that a terminal would not simply print.
 fn needs_terminal(raw: &[u8]) -> bool {
-    // Without a branch per byte, so that it runs on whole vectors.
-    let odd = raw.iter().fold(false, |odd, &byte| {
-        odd | ((byte < b' ') & (byte != b'\t')) | (byte >= 0x7f)
-    });
+    let odd = raw
+        .iter()
+        .any(|&byte| byte != b'\t' && !(b' '..0x7f).contains(&byte));
     odd && (raw.iter().any(|&byte| byte < b' ' && byte != b'\t')
         || String::from_utf8_lossy(raw).chars().any(is_dropped))
 }

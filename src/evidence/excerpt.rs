@@ -42,6 +42,9 @@ pub struct Reading {
     pub score: u32,
     /// Index into [`Self::lines`] of the deciding one.
     pub deciding: usize,
+    /// The deciding line without the cut that [`Self::lines`] have, for its signature: where it is cut would
+    /// depend on names in it. At most [`clean::MATCHED_BYTES`] characters. Cleaned, **not redacted**.
+    pub whole_line: String,
     /// At most [`MAX_EXCERPT_LINES`], each of at most [`KEPT_CHARS`] characters. Cleaned, **not redacted**.
     pub lines: Vec<LogLine>,
 }
@@ -181,8 +184,15 @@ impl<'a> Text<'a> {
             rule: rule.map(|rule| rule.name.to_string()),
             score: hit.weight + scan.closeness(hit),
             deciding,
+            whole_line: self.whole(scan.offset_of(self.bytes, hit.line)),
             lines,
         }
+    }
+
+    fn whole(&self, begin: usize) -> String {
+        let rest = self.bytes.get(begin..).unwrap_or_default();
+        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        clean::cut(&self.show(begin..begin + length), clean::MATCHED_BYTES)
     }
 
     /// The last lines that are not noise, for a log in which nothing decides.
@@ -220,6 +230,9 @@ impl<'a> Text<'a> {
         let last = picked.len() - 1;
         let failed = picked.iter().rposition(|(_, failed)| *failed);
         let deciding = failed.unwrap_or(last);
+        let whole_line = picked
+            .get(deciding)
+            .map(|(range, _)| self.whole(range.start));
         let lines = picked
             .into_iter()
             .map(|(range, _)| {
@@ -233,6 +246,7 @@ impl<'a> Text<'a> {
             rule: None,
             score: 0,
             deciding,
+            whole_line: whole_line.unwrap_or_default(),
             lines,
         })
     }
@@ -265,23 +279,17 @@ impl Scan {
             let step = step_with(&alive, before);
             let reason = best_of(step).filter(|reason| reason.weight > VAGUE);
             if let Some(reason) = reason
-                && self.explains(rules, reason, best)
+                && explains(rules, reason, best)
             {
                 return Some(*reason);
             }
             index = before + 1 - step.len();
         }
+        // Some error far from the end, named by its first word only, did not end anything.
         let class = rules.rule(best.rule).map(|rule| rule.class);
-        // Some error far from the end, of no known kind, did not end anything.
-        let tells = class != Some(CauseClass::Unclassified) || self.below(best) <= REASON_WITHIN;
+        let tells = matches!(class, Some(CauseClass::Test | CauseClass::Compile))
+            || self.below(best) <= REASON_WITHIN;
         tells.then_some(*best)
-    }
-
-    fn explains(&self, rules: &LogRules, reason: &Hit, vague: &Hit) -> bool {
-        let class = |hit: &Hit| rules.rule(hit.rule).map(|rule| rule.class);
-        let same = class(vague).is_some_and(|class| class != CauseClass::Unclassified)
-            && class(vague) == class(reason);
-        same || vague.line - reason.line <= REASON_WITHIN
     }
 
     /// Whether what failed was tried again right after.
@@ -290,6 +298,15 @@ impl Scan {
         let next = retries.partition_point(|&line| line < hit.line);
         retries.get(next).is_some_and(|&line| line <= hit.line + 2)
     }
+}
+
+/// Whether a line may be what a vague one below it speaks of.
+fn explains(rules: &LogRules, reason: &Hit, vague: &Hit) -> bool {
+    let class = |hit: &Hit| rules.rule(hit.rule).map(|rule| rule.class);
+    // The summary of tests or of a build may be far below what it sums up.
+    let sums_up = matches!(class(vague), Some(CauseClass::Test | CauseClass::Compile))
+        && class(vague) == class(reason);
+    sums_up || vague.line - reason.line <= REASON_WITHIN
 }
 
 /// What a network or a rate limit refused may have been granted later: when something of another kind fails

@@ -168,13 +168,21 @@ impl Join<'_> {
         let numbers: Vec<Option<u64>> = reading.lines.iter().map(|line| line.number).collect();
         let redacted = self.redactor.lines(&texts);
         let file = self.redactor.text(&reading.file).headline(0);
-        self.evidence(
+        let evidence = self.evidence(
             reading.class,
             Origin::Log,
             reading.rule.clone(),
             redacted.headline(reading.deciding),
             redacted.excerpt(&file, &numbers, reading.deciding),
-        )
+        );
+        // The headline is cut, and where depends on names in it.
+        let whole = self.redactor.text(&reading.whole_line);
+        let signed = whole.lines().first().filter(|line| !line.is_empty());
+        let signature = signed.map(|line| (self.sign)(reading.class, line));
+        Evidence {
+            signature: evidence.signature.and(signature),
+            ..evidence
+        }
     }
 
     fn evidence(

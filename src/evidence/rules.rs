@@ -2,6 +2,7 @@
 //! the built-in ones, and what is only noise. Patterns see one cleaned line, without the time before it.
 
 mod builtin;
+mod lines;
 
 use std::{
     borrow::Cow,
@@ -9,7 +10,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
 use regex_automata::{
     Input,
     meta::{self, Regex as Finder},
@@ -18,7 +19,8 @@ use regex_automata::{
 
 use crate::domain::evidence::CauseClass;
 
-pub use builtin::{BUILTIN, Builtin};
+pub use builtin::{Builtin, builtin};
+use lines::{CLEANUP, LAST_CLEANUP, NOISE, RETRY, SEGMENT};
 
 /// A rule decides from this weight on.
 pub const DECIDES: u32 = 60;
@@ -88,14 +90,26 @@ pub struct LogRules(Arc<Compiled>);
 
 struct Compiled {
     rules: Vec<LogRule>,
+    /// How many of them are of the configuration.
+    user: usize,
+    /// The rules, and then [`EXTRAS`].
     set: RegexSet,
-    noise: Regex,
     retry: Regex,
-    segment: Regex,
-    cleanup: Regex,
-    last_cleanup: Regex,
-    /// Finds in many lines at once where any rule, segment or retry may match.
+    /// Finds in many lines at once where any of the set may match, but for noise.
     finder: Finder,
+}
+
+/// What else is looked for in a line, behind the rules in the set.
+const EXTRAS: [&[&str]; 5] = [NOISE, RETRY, SEGMENT, CLEANUP, LAST_CLEANUP];
+
+/// Places in [`EXTRAS`].
+#[derive(Clone, Copy)]
+enum Extra {
+    Noise,
+    Retry,
+    Segment,
+    Cleanup,
+    LastCleanup,
 }
 
 static BUILTIN_RULES: LazyLock<LogRules> = LazyLock::new(|| {
@@ -127,23 +141,51 @@ pub struct Meaning {
 }
 
 impl Compiled {
-    /// Rules of the configuration mean what they match.
-    fn heeds_noise(&self, index: usize) -> bool {
-        let user = self.rules.len() - BUILTIN.len();
-        let loud = |rule: &LogRule| builtin::LOUD.contains(&&*rule.name);
-        index >= user && !self.rules.get(index).is_some_and(loud)
+    fn new(user: Vec<LogRule>) -> Result<Self, PatternError> {
+        let mut rules = user;
+        let user = rules.len();
+        rules.extend(builtin().map(LogRule::from));
+        let mut patterns: Vec<Cow<'_, str>> =
+            rules.iter().map(|rule| rule.pattern.clone()).collect();
+        let extras = EXTRAS.map(|extra| Cow::Owned(builtin::any_of(extra, true)));
+        patterns.extend(extras);
+        let set = RegexSetBuilder::new(&patterns)
+            .unicode(false)
+            .size_limit(SET_LIMIT)
+            .build()
+            .map_err(|error| PatternError::Syntax(last_line(&error.to_string())))?;
+        patterns.remove(rules.len() + Extra::Noise as usize);
+        let finder = finder(&patterns)?;
+        let retry = RegexBuilder::new(&builtin::any_of(RETRY, true))
+            .unicode(false)
+            .build()
+            .map_err(|error| PatternError::Syntax(last_line(&error.to_string())))?;
+        Ok(Self {
+            rules,
+            user,
+            set,
+            retry,
+            finder,
+        })
     }
 
-    fn step(&self, line: &[u8]) -> Option<Step> {
-        if self.cleanup.is_match(line) {
-            let last = self.last_cleanup.is_match(line);
-            Some(if last {
-                Step::LastCleanup
-            } else {
-                Step::Cleanup
-            })
+    fn has(&self, matched: &SetMatches, extra: Extra) -> bool {
+        matched.matched(self.rules.len() + extra as usize)
+    }
+
+    /// Rules of the configuration mean what they match.
+    fn heeds_noise(&self, index: usize) -> bool {
+        let loud = |rule: &LogRule| builtin::LOUD.contains(&&*rule.name);
+        index >= self.user && !self.rules.get(index).is_some_and(loud)
+    }
+
+    fn step(&self, matched: &SetMatches) -> Option<Step> {
+        if self.has(matched, Extra::LastCleanup) {
+            Some(Step::LastCleanup)
+        } else if self.has(matched, Extra::Cleanup) {
+            Some(Step::Cleanup)
         } else {
-            self.segment.is_match(line).then_some(Step::Work)
+            self.has(matched, Extra::Segment).then_some(Step::Work)
         }
     }
 }
@@ -164,28 +206,7 @@ impl LogRules {
     }
 
     fn compile(user: Vec<LogRule>) -> Result<Self, PatternError> {
-        let mut rules = user;
-        rules.extend(BUILTIN.iter().map(LogRule::from));
-        let set = RegexSetBuilder::new(rules.iter().map(|rule| &*rule.pattern))
-            .unicode(false)
-            .size_limit(SET_LIMIT)
-            .build()
-            .map_err(|error| PatternError::Syntax(last_line(&error.to_string())))?;
-        let fixed = |pattern: &str| {
-            let built = RegexBuilder::new(pattern).unicode(false).build();
-            built.map_err(|error| PatternError::Syntax(error.to_string()))
-        };
-        let finder = finder(&rules)?;
-        Ok(Self(Arc::new(Compiled {
-            rules,
-            set,
-            noise: fixed(builtin::NOISE)?,
-            retry: fixed(builtin::RETRY)?,
-            segment: fixed(builtin::SEGMENT)?,
-            cleanup: fixed(builtin::CLEANUP)?,
-            last_cleanup: fixed(builtin::LAST_CLEANUP)?,
-            finder,
-        })))
+        Ok(Self(Arc::new(Compiled::new(user)?)))
     }
 
     /// The rule of an index; indexes come from [`Meaning`].
@@ -215,16 +236,15 @@ impl LogRules {
         Meaning {
             rule: heaviest.map(|(index, _)| index),
             noise: heaviest.is_some_and(|(index, _)| compiled.heeds_noise(index))
-                && compiled.noise.is_match(line),
-            step: compiled.step(line),
-            retry: is_retry(&compiled.retry, line),
+                && compiled.has(&matched, Extra::Noise),
+            step: compiled.step(&matched),
+            retry: compiled.has(&matched, Extra::Retry) && is_retry(&compiled.retry, line),
         }
     }
 
     /// Whether a rule finds what Prow itself says of how it ended a job: then nothing else decides.
     pub(crate) fn is_final(&self, index: usize) -> bool {
-        let user = self.0.rules.len() - BUILTIN.len();
-        index >= user
+        index >= self.0.user
             && self
                 .rule(index)
                 .is_some_and(|rule| builtin::FINAL.contains(&&*rule.name))
@@ -232,7 +252,9 @@ impl LogRules {
 
     /// Whether a cleaned line is noise: a command, a warning, a good end.
     pub fn is_noise(&self, line: &[u8]) -> bool {
-        self.0.noise.is_match(line) || self.0.segment.is_match(line)
+        let matched = self.0.set.matches(line);
+        let has = |extra| self.0.has(&matched, extra);
+        has(Extra::Noise) || has(Extra::Segment)
     }
 }
 
@@ -250,22 +272,17 @@ impl Default for LogRules {
 }
 
 impl From<&Builtin> for LogRule {
-    fn from(&(name, weight, class, pattern): &Builtin) -> Self {
+    fn from(rule: &Builtin) -> Self {
         Self {
-            name: name.into(),
-            pattern: pattern.into(),
-            weight,
-            class,
+            name: rule.name.into(),
+            pattern: builtin::any_of(rule.patterns, rule.any_case).into(),
+            weight: rule.weight,
+            class: rule.class,
         }
     }
 }
 
-fn finder(rules: &[LogRule]) -> Result<Finder, PatternError> {
-    let patterns: Vec<&str> = rules
-        .iter()
-        .map(|rule| &*rule.pattern)
-        .chain([builtin::RETRY, builtin::SEGMENT, builtin::CLEANUP])
-        .collect();
+fn finder(patterns: &[Cow<'_, str>]) -> Result<Finder, PatternError> {
     let syntax = syntax::Config::new()
         .unicode(false)
         .utf8(false)
@@ -277,7 +294,7 @@ fn finder(rules: &[LogRule]) -> Result<Finder, PatternError> {
     meta::Builder::new()
         .syntax(syntax)
         .configure(config)
-        .build_many(&patterns)
+        .build_many(patterns)
         .map_err(|error| PatternError::Syntax(error.to_string()))
 }
 

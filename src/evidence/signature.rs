@@ -70,6 +70,10 @@ const MASKS: &[(&str, &str)] = &[
         r"\[[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F]*\](?::\d+)?",
         "<IP>",
     ),
+    (
+        r"\b(\w[\w./-]*\.(?:go|rs|py|sh|ya?ml|tsx?|jsx?|[cm]js|c|cc|cpp|h|hpp|java|tpl|proto|json|toml)|\w*[Dd]ockerfile|Makefile):\d+(?::\d+)?",
+        "$1:<L>",
+    ),
     (r"(?:/[\w.@+~-]+){2,}/([\w.@+-]+)", "<DIR>/$1"),
     // An image of a release, in the registry's one level of names; deeper ones are what it is built from.
     (
@@ -89,10 +93,6 @@ const MASKS: &[(&str, &str)] = &[
     (
         r"\b[a-z0-9]+(?:-[a-z0-9]+)*-(controller|chart)\b",
         "<NAME>-$1",
-    ),
-    (
-        r"\b(\w[\w./-]*\.(?:go|rs|py|sh|ya?ml|tsx?|jsx?|[cm]js|c|cc|cpp|h|hpp|java|tpl|proto|json|toml)|\w*[Dd]ockerfile|Makefile):\d+(?::\d+)?",
-        "$1:<L>",
     ),
     (r"\((\d+),(\d+)\): error", "(<L>): error"),
     (r"\b(?:tmp|temp)[._-]?[A-Za-z0-9_]{6,}\b", "<TMP>"),
@@ -123,6 +123,10 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)(\b(?:exit(?:ed)?(?: with)?(?: non-zero)? (?:status|code)|status code|status|https?(?:/\d(?:\.\d)?)?|returned error|response code|error code|error|signal|rc|code|curl):?[= ]?\(?\d{1,3}\b|\b[1-5]\d\d (?:too many requests|bad gateway|service (?:temporarily )?unavailable|gateway time-?out|internal server error|unauthorized|forbidden|not found|conflict|unprocessable entity|bad request|gone)|\btls ?v?1\.\d\b)|\b\d+\b",
     )
 });
+/// Files, packages, modules, images; with a version, if there is one.
+static PATH: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r"(?:<DIR>|\b[\w.@~+-]{2,})(?:/(?:[\w.@~+-]|<\w+>)+)+(?:[:@](?:<VER>|<TAG>|<SHA>))?")
+});
 static NUMBERS: LazyLock<Regex> = LazyLock::new(|| fixed(r"<N>(?:[ ,;x/.-]*<N>)+"));
 
 fn fixed(pattern: &str) -> Regex {
@@ -131,8 +135,8 @@ fn fixed(pattern: &str) -> Regex {
 
 /// What stays of a line wherever and whenever the same thing goes wrong. Of a template it is the template.
 pub fn normalise(line: &str) -> String {
-    let cut = line.floor_char_boundary(MAX_LINE_BYTES);
-    let shown = clean::line(line.get(..cut).unwrap_or_default().as_bytes());
+    let bytes = line.as_bytes();
+    let shown = clean::line(bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes));
     let mut text = squeezed(clean::text_without_stamps(&shown));
     for _ in 0..MOST_ROUNDS {
         let masked = capped(&squeezed(&mask(&text)));
@@ -186,12 +190,35 @@ fn capped(text: &str) -> String {
         .to_owned()
 }
 
-/// The signature of a deciding line.
-pub fn signature(class: CauseClass, line: &str) -> Signature {
-    of_template(class, &normalise(line))
+/// What stays of a line of a class. Where a far end, a disk or the memory gave out, the file or package at
+/// hand is only who was hit.
+pub fn template(class: CauseClass, line: &str) -> String {
+    let template = normalise(line);
+    match class {
+        CauseClass::Network
+        | CauseClass::RateLimit
+        | CauseClass::Disk
+        | CauseClass::OutOfMemory
+        | CauseClass::Timeout
+        | CauseClass::Infrastructure => PATH.replace_all(&template, "<PATH>").into_owned(),
+        CauseClass::Compile
+        | CauseClass::Test
+        | CauseClass::Dependency
+        | CauseClass::ImageBuild
+        | CauseClass::Registry
+        | CauseClass::Auth
+        | CauseClass::Git
+        | CauseClass::Configuration
+        | CauseClass::Unclassified => template,
+    }
 }
 
-/// The signature of a line that is normalised already.
+/// The signature of a deciding line.
+pub fn signature(class: CauseClass, line: &str) -> Signature {
+    of_template(class, &template(class, line))
+}
+
+/// The signature of a template.
 pub fn of_template(class: CauseClass, template: &str) -> Signature {
     let hash = Sha256::new()
         .chain_update(class.as_str())

@@ -9,7 +9,7 @@ use crate::{
     },
     evidence::{
         clean,
-        rules::{self, BUILTIN, LogRule, MAX_WEIGHT, USER_WEIGHT},
+        rules::{self, LogRule, MAX_WEIGHT, USER_WEIGHT},
     },
 };
 
@@ -40,7 +40,7 @@ pub(super) fn read(node: &Node, before: &[LogRule]) -> Result<LogRule, Problem> 
     let mut names = before
         .iter()
         .map(|rule| &*rule.name)
-        .chain(BUILTIN.iter().map(|rule| rule.0));
+        .chain(rules::builtin().map(|rule| rule.name));
     if names.any(|known| known == name) {
         return Err(Problem::at(
             place.place.clone(),

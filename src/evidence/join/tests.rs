@@ -31,6 +31,7 @@ fn read(log: &LogText) -> Option<Reading> {
         rule: decided.map(|_| "stand-in".to_owned()),
         score: 90,
         file: log.file.clone(),
+        whole_line: lines.get(deciding)?.text.clone(),
         lines,
         deciding,
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{normalise, of_template};
+use super::{of_template, template};
 use crate::domain::evidence::{CauseClass, Signature};
 
 /// New signatures of one class within a day. What comes after them shares one.
@@ -13,7 +13,7 @@ pub const NEW_A_DAY: u32 = 200;
 /// Templates of one class that are compared with; those not seen for longest are forgotten.
 pub const MAX_KNOWN: usize = 400;
 /// Searches for a similar template in one class within a day.
-pub const SEARCHES_A_DAY: u32 = 1_000;
+pub const SEARCHES_A_DAY: u32 = 500;
 /// Aliases of one class.
 const MAX_ALIASES: usize = 2_000;
 /// Shorter templates differ by their letters.
@@ -62,7 +62,7 @@ impl Signatures {
     /// The signature under which a deciding line counts. `day` is any number that grows by one a day; a day
     /// that has passed counts as the latest.
     pub fn canonical(&mut self, class: CauseClass, line: &str, day: i64) -> Signature {
-        self.canonical_of(class, &normalise(line), day)
+        self.canonical_of(class, &template(class, line), day)
     }
 
     fn canonical_of(&mut self, class: CauseClass, template: &str, day: i64) -> Signature {
@@ -77,7 +77,8 @@ impl Signatures {
             group.touch(&canonical);
             return canonical;
         }
-        if let Some(canonical) = group.similar(template) {
+        let similar = names_the_victim(class).then(|| group.similar(template));
+        if let Some(canonical) = similar.flatten() {
             group.touch(&canonical);
             if group.aliases.len() < MAX_ALIASES {
                 group.aliases.insert(own, canonical.clone());
@@ -164,22 +165,44 @@ impl Group {
     }
 }
 
+/// Whether what differs in two lines is likely to be who was hit. In what people write, code and
+/// configuration, a line names the culprit, and one letter makes another cause.
+fn names_the_victim(class: CauseClass) -> bool {
+    match class {
+        CauseClass::ImageBuild
+        | CauseClass::Registry
+        | CauseClass::Auth
+        | CauseClass::RateLimit
+        | CauseClass::Network
+        | CauseClass::Disk
+        | CauseClass::OutOfMemory
+        | CauseClass::Timeout
+        | CauseClass::Git
+        | CauseClass::Infrastructure => true,
+        CauseClass::Compile
+        | CauseClass::Test
+        | CauseClass::Dependency
+        | CauseClass::Configuration
+        | CauseClass::Unclassified => false,
+    }
+}
+
 /// The nearest of the known templates that is near enough, and what finding it took.
 fn search<'a, K>(
     template: &str,
     known: impl Iterator<Item = (&'a K, &'a str)>,
 ) -> (Option<&'a K>, Work) {
     let mut work = Work::default();
-    let grams = Grams::of(template);
+    let (grams, own) = (Grams::of(template), anchors(template));
     let mut near = Vec::new();
     for (key, other) in known {
         let most = most_edits(template, other);
-        if template.len().abs_diff(other.len()) > most || anchors(template) != anchors(other) {
+        if template.len().abs_diff(other.len()) > most {
             continue;
         }
         work.bounds += 1;
         let at_least = grams.distance(&Grams::of(other)) / L1_PER_EDIT;
-        if at_least <= most {
+        if at_least <= most && anchors(other) == own {
             near.push((at_least, key, other, most));
         }
     }
@@ -203,18 +226,16 @@ fn most_edits(a: &str, b: &str) -> usize {
     mean.saturating_sub(1) / 10
 }
 
-/// What must be equal: words with digits are codes, and a quoted or an upper-case name is the thing that is
-/// missing or refused.
+/// What must be equal: words with digits are codes, and upper-case letters within a word make it the name of
+/// an error, a test or a variable.
 fn anchors(template: &str) -> Vec<&str> {
     template
-        .split(|c: char| c.is_whitespace() || ",;()[]{}".contains(c))
+        .split(|c: char| c.is_whitespace() || ",;()[]{}\"'`".contains(c))
         .map(|word| word.trim_matches([':', '.']))
         .filter(|word| {
-            let inner = word.trim_matches(['"', '\'', '`']);
-            inner.len() < word.len()
-                || inner.bytes().any(|byte| byte.is_ascii_digit())
-                || inner.contains(['.', '_'])
-                || inner.chars().skip(1).any(char::is_uppercase) && !inner.contains('<')
+            word.bytes().any(|byte| byte.is_ascii_digit())
+                || word.contains('_')
+                || word.chars().skip(1).any(char::is_uppercase) && !word.contains('<')
         })
         .collect()
 }

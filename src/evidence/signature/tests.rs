@@ -95,6 +95,23 @@ fn what_makes_a_cause_stays() {
 }
 
 #[test]
+fn a_full_disk_does_not_care_for_the_file_and_a_compiler_does() {
+    let same = |class, a, b| signature(class, a) == signature(class, b);
+    let (a, b) = (
+        "write /tmp/go-build1/b1/x.a: no space left on device",
+        "write /var/lib/y/z.so: no space left on device",
+    );
+    assert!(same(CauseClass::Disk, a, b));
+    let (a, b) = (
+        "go: k8s.io/api@v0.31.0: Get \"https://proxy.golang.org/k8s.io/api\": EOF",
+        "go: github.com/x/y@v1.0.0: Get \"https://proxy.golang.org/github.com/x\": EOF",
+    );
+    assert!(same(CauseClass::Network, a, b));
+    let (a, b) = ("pkg/a/x.go:1:2: unused", "pkg/b/y.go:1:2: unused");
+    assert!(!same(CauseClass::Compile, a, b));
+}
+
+#[test]
 fn a_signature_has_its_version_and_depends_on_the_class() {
     let git = signature(CauseClass::Git, "x");
     assert_eq!(git.0.len(), "v1:".len() + 20);

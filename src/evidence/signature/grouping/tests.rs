@@ -49,8 +49,8 @@ fn codes_and_names_make_a_new_cause() {
         "received unexpected HTTP status: 503 Bad Gateway from the far registry",
         "scripts/lib/release.sh in the release of the chart: GITHUB_TOKEN is unbound",
         "scripts/lib/release.sh in the release of the chart: GITLAB_TOKEN is unbound",
-        "the pull request cannot be created because \"main\" is a protected branch",
-        "the pull request cannot be created because \"maim\" is a protected branch",
+        "the pull request cannot be created because RequireReviews protects the branch",
+        "the pull request cannot be created because RequireRebases protects the branch",
     ] {
         seen.canonical(CLASS, line, 1);
     }
@@ -61,18 +61,18 @@ fn codes_and_names_make_a_new_cause() {
 fn an_endless_stream_of_new_errors_stays_bounded() {
     let mut seen = Signatures::default();
     let mut given = std::collections::BTreeSet::new();
-    for number in 0..1_000_000 {
+    for number in 0..100_000 {
         // Normalising is measured elsewhere; what is counted here is what remembering costs.
         given.insert(seen.canonical_of(CLASS, &unique(number), 7));
     }
     assert_eq!(given.len(), NEW_A_DAY as usize + 1);
     assert!(given.contains(&Signatures::overflow(CLASS)));
     assert_eq!(seen.len(), NEW_A_DAY as usize);
-    assert_eq!(seen.overflowed(), 1_000_000 - u64::from(NEW_A_DAY));
+    assert_eq!(seen.overflowed(), 100_000 - u64::from(NEW_A_DAY));
     let group = &seen.classes[&CLASS];
     assert_eq!(group.searches, SEARCHES_A_DAY);
-    for day in 8..20 {
-        (0..1_000).for_each(|number| {
+    for day in 8..11 {
+        (0..201).for_each(|number| {
             seen.canonical_of(
                 CLASS,
                 &unique(1_000_000 * u64::try_from(day).unwrap() + number),
