@@ -32,7 +32,7 @@ use prow_notifier::{
     },
     prow::parse,
     standin::slack::{Options, SlackStandIn},
-    store::{DecisionRow, Sighting, Store, Work},
+    store::{DecisionRow, Sighting, Store, Wanted, Work},
 };
 use support::{Daemon, config, job, now};
 
@@ -127,9 +127,12 @@ async fn step(store: &Store, state: &mut State, policy: &Policy) -> Result<()> {
         .iter()
         .map(|row| Sighting::of(&row.observation))
         .collect();
-    store
-        .load_slice(state, sightings, state.missing(now), now)
-        .await?;
+    let wanted = Wanted {
+        sightings,
+        incidents: state.missing(now),
+        ..Wanted::default()
+    };
+    store.load_slice(state, wanted, now).await?;
     let decisions = claim
         .rows
         .iter()
