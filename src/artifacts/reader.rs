@@ -263,7 +263,11 @@ impl Inner {
             settings: &self.settings,
         };
         let mut haul = self.haul(&folder, &stored.logs, deadline).await;
-        let at_fault = haul.failure.as_ref().filter(|failure| failure.of_endpoint);
+        // Where the log came from works, even if something beside it did not come.
+        let at_fault = haul
+            .failure
+            .as_ref()
+            .filter(|failure| failure.of_endpoint && haul.remains.logs.is_empty());
         if haul.answered || at_fault.is_some() {
             self.note(&endpoint, at_fault.map(|failure| failure.why.as_str()));
         }

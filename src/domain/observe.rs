@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{
     classify::{Classification, UNCLASSIFIED, annotation, classify, is_told_unmatched},
     decision::Decision,
-    incident::{Facts, Incident, IncidentId, Run, alias},
+    incident::{Facts, GoodRun, Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::Observation,
     pipeline::{self, Said, Spot},
@@ -237,8 +237,12 @@ impl State {
                     .filter(|spot| spot.stage.shared)
                     .and_then(|spot| self.healed.get(&healed_key(case, spot)).cloned());
                 // It turned up late: what heals all had come by then.
-                if let (Some(good), Some(id)) =
-                    (healed.filter(|good| good.at > at), outcome.incident)
+                let ended = |good: &GoodRun, id| {
+                    let incident = self.incidents.get(&id);
+                    incident.is_some_and(|incident| incident.latest.at < good.at)
+                };
+                if let (Some(good), Some(id)) = (healed, outcome.incident)
+                    && ended(&good, id)
                 {
                     self.close(id, good, case.now);
                 }
@@ -369,7 +373,7 @@ impl State {
                 continue;
             };
             let same_org = incident.latest.repository.split('/').next() == Some(case.run.org());
-            if !incident.is_open() || !same_org || incident.latest.at > at {
+            if !incident.is_open() || !same_org || incident.latest.at >= at {
                 continue;
             }
             let receivers = incident.receivers();

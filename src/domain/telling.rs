@@ -20,6 +20,9 @@ use super::{
     state::State,
 };
 
+/// Of a log that is being read.
+const NOTHING_YET: &str = "no answer so far";
+
 impl State {
     /// Decides what a bad run, already counted in its incident, makes us say.
     pub(super) fn tell_bad(
@@ -248,13 +251,18 @@ impl State {
     /// Holds back what is owed of an incident until the reason of its latest run is known, for `longest` at most.
     pub(super) fn hold_for_reason(&mut self, id: IncidentId, run: &RunName, longest: Duration) {
         let held_for = (!longest.is_zero()).then_some(longest);
-        if self
+        let Some(incident) = self
             .incidents
-            .get(&id)
-            .is_some_and(|incident| incident.latest.run == *run)
-        {
-            self.set_hold(id, held_for);
-        }
+            .get_mut(&id)
+            .filter(|incident| incident.latest.run == *run)
+        else {
+            return;
+        };
+        // What a message says that cannot wait for the answer.
+        let nothing_yet = Finding::Unreadable(NOTHING_YET.to_owned());
+        incident.latest.finding = Some(Box::new(nothing_yet));
+        self.changed.incidents.insert(id);
+        self.set_hold(id, held_for);
     }
 
     /// Takes in why a run broke. What waits for it goes out, unless there is `more_soon`; a later message of the

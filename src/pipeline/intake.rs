@@ -8,8 +8,16 @@ use crate::{
 };
 
 impl Shared {
-    /// Accepts observations; when this returns they are durable. On an error nothing was accepted.
-    pub async fn accept(&self, observations: Vec<Observation>) -> Result<(), StoreError> {
+    /// Accepts observations; when this returns they are durable. On an error nothing was accepted. What a command
+    /// printed is redacted before it is stored.
+    pub async fn accept(&self, mut observations: Vec<Observation>) -> Result<(), StoreError> {
+        let live = self.live();
+        for tail in observations
+            .iter_mut()
+            .filter_map(|run| run.log_tail.as_mut())
+        {
+            *tail = live.snapshot.redactor.text(tail).lines().join("\n");
+        }
         let sources: Vec<&'static str> =
             observations.iter().map(|run| run.source.as_str()).collect();
         if sources.is_empty() {

@@ -3,7 +3,7 @@
 //! What is to be read stands in the store until its last word is stored, so a restart loses none of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -49,7 +49,10 @@ impl Reader {
         let mut running = JoinSet::new();
         loop {
             let wait = match self.start_due(&mut running).await {
-                Ok(wait) => wait,
+                Ok(next) => next.map(|due| {
+                    let wait = due.duration_since(self.shared.clock.now());
+                    Duration::try_from(wait).unwrap_or_default()
+                }),
                 Err(error) => {
                     self.shared.count_store_failure(&error);
                     error!(
@@ -71,9 +74,19 @@ impl Reader {
         running.shutdown().await;
     }
 
-    /// Starts a task for each run that is due, as far as there is room; returns how long there is nothing to
+    /// Reads what is due now, as far as there is room, and waits for all of it. Returns how many runs these were,
+    /// and when the next is due. What was read counts once the worker has stored it.
+    pub async fn step(&self) -> Result<(usize, Option<Timestamp>), StoreError> {
+        let mut running = JoinSet::new();
+        let next = self.start_due(&mut running).await?;
+        let started = running.len();
+        running.join_all().await;
+        Ok((started, next))
+    }
+
+    /// Starts a task for each run that is due, as far as there is room; returns until when there is nothing to
     /// start, `None` when only an end or a bell changes that.
-    async fn start_due(&self, running: &mut JoinSet<()>) -> Result<Option<Duration>, StoreError> {
+    async fn start_due(&self, running: &mut JoinSet<()>) -> Result<Option<Timestamp>, StoreError> {
         let reports = &self.shared.reports;
         let room = AT_ONCE.saturating_sub(running.len());
         if room == 0 {
@@ -94,8 +107,7 @@ impl Reader {
                 shared.inbox_bell.notify_one();
             });
         }
-        let next = self.shared.store.next_read_due(reports.under_way()).await?;
-        Ok(next.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default()))
+        self.shared.store.next_read_due(reports.under_way()).await
     }
 }
 
@@ -104,8 +116,8 @@ impl Reader {
 pub struct Library {
     environment: BTreeMap<String, String>,
     current: Mutex<Option<([u8; 32], artifacts::Reader)>>,
-    /// Endpoints that were last reported as failing.
-    failing: Mutex<BTreeSet<String>>,
+    /// Endpoints that were reported on since the start, and whether as failing.
+    reported: Mutex<BTreeMap<String, bool>>,
 }
 
 impl Library {
@@ -114,7 +126,7 @@ impl Library {
         Self {
             environment,
             current: Mutex::default(),
-            failing: Mutex::default(),
+            reported: Mutex::default(),
         }
     }
 
@@ -146,14 +158,20 @@ impl Library {
             .map_or_else(Vec::new, |(_, reader)| reader.health())
     }
 
-    /// Reports endpoints that have begun or ceased to fail, each change once.
+    /// Reports endpoints that have begun or ceased to fail, each change once. The first word on one that works
+    /// is a report too: it may have failed before the last start.
     fn report(&self, shared: &Shared) {
-        let mut known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        for health in self.health() {
+        let mut known = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.health();
+        // Runs name buckets, so there could be any number.
+        known.retain(|endpoint, fails| *fails || all.iter().any(|one| one.endpoint == *endpoint));
+        for health in all {
             let key = format!("logs {}", health.endpoint);
             let fails = matches!(health.state, breaker::State::Open { .. });
             let works = health.state == breaker::State::Working;
-            if fails && known.insert(health.endpoint.clone()) {
+            let reported = known.get(&health.endpoint).copied();
+            if fails && reported != Some(true) {
+                known.insert(health.endpoint.clone(), true);
                 warn!(
                     endpoint = health.endpoint,
                     reason = health.why,
@@ -169,11 +187,13 @@ impl Library {
                     ),
                 };
                 shared.reports.fares(&key, Some(trouble));
-            } else if works && known.remove(&health.endpoint) {
+            } else if works && reported != Some(false) {
+                known.insert(health.endpoint.clone(), false);
                 shared.reports.fares(&key, None);
             }
         }
-        let failing = i64::try_from(known.len()).unwrap_or(i64::MAX);
+        let failing = known.values().filter(|fails| **fails).count();
+        let failing = i64::try_from(failing).unwrap_or(i64::MAX);
         shared.metrics.artifact_endpoints_failing.set(failing);
     }
 }

@@ -25,11 +25,19 @@ pub(super) fn headline(notification: &Notification) -> String {
         (Some(item), Event::Opened) => {
             format!("{mark} {}: {} {}", subject(item), step(item), failed(item))
         }
+        (Some(item), Event::Stalled) => {
+            format!("{mark} {}: {} did not start", subject(item), step(item))
+        }
         (Some(item), Event::StillFailing) => {
             format!("{mark} {}: {} still failing", subject(item), step(item))
         }
         (Some(item), Event::Recovered) => {
-            format!("{mark} {}: {} recovered", healed_subject(item), step(item))
+            let how = if never_ran(item) {
+                "started"
+            } else {
+                "recovered"
+            };
+            format!("{mark} {}: {} {how}", healed_subject(item), step(item))
         }
         (Some(item), Event::SharedCause) => format!(
             "{mark} {}: {} fails too, {} in all",
@@ -173,6 +181,11 @@ fn failed(item: &Item) -> &'static str {
     }
 }
 
+/// Whether it is about a run that there should be and is not.
+fn never_ran(item: &Item) -> bool {
+    item.verdict == Verdict::Running
+}
+
 /// The whole notification in one sentence, for the notification list and screen readers.
 pub(super) fn sentence(notification: &Notification) -> String {
     let headline = headline(notification);
@@ -196,12 +209,18 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
             "The same run passed in the end, at {}, though one of its commands had failed",
             moment(good.at)
         ),
+        (Some(good), Event::Recovered) if never_ran(item) => format!(
+            "It started at {}, {} after it was due",
+            moment(good.at),
+            duration(good.after)
+        ),
         (Some(good), Event::Recovered) => format!(
             "It passed at {}, {} and {} after it first broke",
             moment(good.at),
             duration(good.after),
             failed_runs(item.failures)
         ),
+        _ if never_ran(item) => format!("Late since {}", moment(item.since)),
         _ if item.failures > 1 => format!(
             "Failing since {}, {}",
             moment(item.since),
@@ -228,6 +247,7 @@ pub(super) fn story(notification: &Notification, item: &Item) -> Option<String> 
 pub(super) fn what_broke(event: Event, item: &Item, room: &Room) -> String {
     let title = match (event, item.verdict) {
         (Event::Recovered, _) => "What had broken:",
+        (Event::Stalled, _) => "What is late:",
         (_, Verdict::SoftFail) => "What broke, though the run is green:",
         (_, Verdict::Infra) => "What broke, in the cluster or in Prow:",
         (_, Verdict::Fail) => "What broke:",
@@ -274,15 +294,18 @@ pub(super) fn fields(item: &Item, room: &Room) -> Vec<String> {
 
 fn history_fields(item: &Item, room: &Room) -> Vec<String> {
     let since = match &item.recovered {
+        _ if never_ran(item) => "Late since",
         Some(_) => "First failure",
         None => "Failing since",
     };
     let mut fields = vec![
         field("Severity", item.class.severity.as_str()),
         field(since, &date(item.since)),
-        field("How often", &failed_runs(item.failures)),
-        field("Last good run", &last_good(item, room)),
     ];
+    if !never_ran(item) {
+        fields.push(field("How often", &failed_runs(item.failures)));
+        fields.push(field("Last good run", &last_good(item, room)));
+    }
     if let Some(ask) = &item.ask {
         fields.push(field("Who may know more", &code(ask, room.name)));
     }

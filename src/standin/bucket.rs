@@ -20,6 +20,7 @@ use axum::{
 };
 use futures_util::stream;
 use reqwest::Url;
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -61,6 +62,10 @@ pub struct BucketStandin {
 struct Shared {
     objects: BTreeMap<String, Object>,
     fault: Option<Fault>,
+    /// Faults of single buckets.
+    faults: BTreeMap<String, Fault>,
+    /// Of a hundred requests so many fail, and how.
+    flaky: Option<(u32, Fault)>,
     requests: Vec<String>,
 }
 
@@ -155,6 +160,21 @@ impl BucketStandin {
         lock(&self.shared).fault = fault;
     }
 
+    /// The same for one bucket.
+    pub fn set_fault_of(&self, bucket: &str, fault: Option<Fault>) {
+        let mut shared = lock(&self.shared);
+        match fault {
+            Some(fault) => shared.faults.insert(bucket.to_owned(), fault),
+            None => shared.faults.remove(bucket),
+        };
+    }
+
+    /// From now on so many of a hundred requests fail. Which ones follows from what is asked for and how often
+    /// it was, so it is the same each time.
+    pub fn set_flaky(&self, percent: u32, fault: Fault) {
+        lock(&self.shared).flaky = Some((percent, fault));
+    }
+
     /// Method and path of each request so far.
     pub fn requests(&self) -> Vec<String> {
         lock(&self.shared).requests.clone()
@@ -180,11 +200,12 @@ async fn answer(
     let path = decoded(uri.path().trim_start_matches('/'));
     let (object, fault, listing) = {
         let mut shared = lock(&shared);
+        let fault = shared.fault_for(&format!("{method} {path}"));
         shared.requests.push(format!("{method} {path}"));
         let is_bucket = !path.contains('/');
         let listing = is_bucket.then(|| shared.listing(&path, &uri));
         let object = shared.objects.get(&path).cloned();
-        (object, shared.fault.clone(), listing)
+        (object, fault, listing)
     };
     let drip = match fault {
         Some(Fault::Hang) => std::future::pending().await,
@@ -285,6 +306,20 @@ fn read_range(text: &str, length: u64) -> Option<Range<u64>> {
 }
 
 impl Shared {
+    fn fault_for(&self, request: &str) -> Option<Fault> {
+        let (_, path) = request.split_once(' ')?;
+        let bucket = path.split('/').next()?;
+        let own = self.faults.get(bucket).or(self.fault.as_ref());
+        own.cloned().or_else(|| {
+            let (percent, fault) = self.flaky.as_ref()?;
+            let asked = self.requests.iter().filter(|asked| *asked == request);
+            let digest = Sha256::digest(format!("{request} {}", asked.count()));
+            let number = digest.iter().take(4);
+            let number = number.fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
+            (number % 100 < *percent).then(|| fault.clone())
+        })
+    }
+
     fn listing(&self, bucket: &str, uri: &Uri) -> String {
         let url = Url::parse(&format!("http://bucket{uri}"));
         let prefix = url

@@ -19,7 +19,7 @@ use crate::domain::{
     incident::IncidentId,
     matcher::Matcher,
     observation::{Artifacts, Observation, RunName, Source},
-    observe::Outcome,
+    observe::{Outcome, Reading},
     policy::Policy,
     prowjob::{JobType, Refs, State as ProwState},
     route::{Reach, Route, Routing},
@@ -171,20 +171,17 @@ impl World {
     async fn decide(&mut self, more_to_come: bool) -> (Work, Vec<Outcome>) {
         let now = self.clock.now();
         let claim = self.store.claim(500, now).await.unwrap();
-        let sightings = claim
-            .rows
-            .iter()
-            .map(|row| Sighting::of(&row.observation))
-            .collect();
+        let mut wanted = Wanted::default();
+        for row in &claim.rows {
+            let run = &row.observation;
+            let reading = Reading::of(&self.policy, run, None);
+            wanted.sightings.push(Sighting::of(run));
+            let concerned = self.state.concerns(&self.policy, run, &reading);
+            wanted.incidents.extend(concerned);
+            wanted.releases.extend(reading.release(&self.policy));
+        }
         self.store
-            .load_slice(
-                &mut self.state,
-                Wanted {
-                    sightings,
-                    ..Wanted::default()
-                },
-                now,
-            )
+            .load_slice(&mut self.state, wanted, now)
             .await
             .unwrap();
         let mut work = Work::default();
@@ -197,16 +194,13 @@ impl World {
             outcomes.push(outcome);
         }
         work.poisoned = claim.poisoned;
-        let missing = self.state.missing(now);
+        let missing = Wanted {
+            incidents: self.state.missing(now),
+            releases: self.state.missing_releases(now),
+            ..Wanted::default()
+        };
         self.store
-            .load_slice(
-                &mut self.state,
-                Wanted {
-                    incidents: missing,
-                    ..Wanted::default()
-                },
-                now,
-            )
+            .load_slice(&mut self.state, missing, now)
             .await
             .unwrap();
         work.told = self.state.flush(&self.policy, now, more_to_come);

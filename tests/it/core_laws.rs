@@ -1,5 +1,8 @@
 //! Laws of the core: order and repetition of sightings change nothing, and nothing is left undecided.
 
+mod learning;
+mod releases;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};

@@ -11,7 +11,7 @@ use prow_notifier::{
     metrics::Metrics,
     pipeline::{
         Origin, Shared,
-        reading::Library,
+        reading::{Library, Reader},
         reload::{Reload, Reloader},
         sender::Sender,
         worker::Worker,
@@ -57,6 +57,7 @@ struct Parts {
     shared: Shared,
     worker: Worker,
     sender: Sender,
+    reader: Reader,
     reloader: Reloader,
 }
 
@@ -166,19 +167,35 @@ impl Inside {
         self.shared().accept(parsed.observations).await.unwrap();
     }
 
-    /// Decides on all that came in and sends what can be sent now. Returns when something is due next.
+    /// Decides on all that came in, without reading or sending anything.
+    pub(crate) async fn decide(&mut self) -> Option<Timestamp> {
+        loop {
+            let step = self.parts().worker.step().await.unwrap();
+            if !step.more {
+                return step.next_due;
+            }
+        }
+    }
+
+    /// Reads what is due, decides on nothing. Returns how many runs were read, and when the next is due.
+    pub(crate) async fn read(&mut self) -> (usize, Option<Timestamp>) {
+        self.parts().reader.step().await.unwrap()
+    }
+
+    /// Decides on all that came in, reads what is to be read, and sends what can be sent now. Returns when
+    /// something is due next.
     pub(crate) async fn step(&mut self) -> Option<Timestamp> {
         let now = self.now();
-        let parts = self.parts();
-        let decided = loop {
-            let step = parts.worker.step().await.unwrap();
-            if !step.more {
-                break step.next_due;
+        let (decided, to_read) = loop {
+            let decided = self.decide().await;
+            if let (0, next) = self.read().await {
+                break (decided, next);
             }
         };
+        let parts = self.parts();
         let paced = parts.sender.step().await.unwrap();
         let stored = parts.shared.store.next_delivery_due().await.unwrap();
-        let next = [decided, paced, stored.filter(|due| *due > now)];
+        let next = [decided, to_read, paced, stored.filter(|due| *due > now)];
         let next = next.into_iter().flatten().min();
         assert!(
             next.is_none_or(|next| next > now),
@@ -262,6 +279,7 @@ impl Parts {
         Self {
             worker: Worker::new(shared.clone()),
             sender: Sender::new(shared.clone()),
+            reader: Reader::new(shared.clone()),
             reloader: Reloader::new(origin, sender, Arc::clone(&shared.metrics)),
             shared,
         }

@@ -14,6 +14,7 @@ mod crash;
 mod deck_polling;
 mod delivery;
 mod docs;
+mod evidence;
 mod exec;
 mod explain;
 mod github_status;

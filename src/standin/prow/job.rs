@@ -30,6 +30,8 @@ pub struct Job {
     pub completed: Option<Timestamp>,
     /// Whether it never got a pod, and so has neither build id nor page.
     pub without_pod: bool,
+    /// Bucket of S3 that its log goes to.
+    pub bucket: String,
     /// Where deck shows runs, up to and with `/view/`.
     pub view_url: String,
     /// Annotations besides Prow's own.
@@ -51,6 +53,7 @@ impl Job {
             started,
             completed: started.checked_add(ten_minutes).ok(),
             without_pod: false,
+            bucket: "ack-prow-logs".to_owned(),
             view_url: "https://prow.example.com/view/".to_owned(),
             annotations: Vec::new(),
         }
@@ -82,7 +85,7 @@ impl Job {
 
     /// The directory of the run's files.
     pub fn directory(&self) -> String {
-        format!("ack-prow-logs/logs/{}/{}", self.job, self.build_id())
+        format!("{}/logs/{}/{}", self.bucket, self.job, self.build_id())
     }
 
     /// The ProwJob.
@@ -157,7 +160,10 @@ impl Job {
             }]},
             "decoration_config": {
                 "timeout": "2h0m0s",
-                "gcs_configuration": {"bucket": "s3://ack-prow-logs", "path_strategy": "explicit"},
+                "gcs_configuration": {
+                    "bucket": format!("s3://{}", self.bucket),
+                    "path_strategy": "explicit",
+                },
             },
         })
     }

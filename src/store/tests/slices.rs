@@ -3,7 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{job::JobKey, verdict::judge};
+use crate::domain::{
+    job::JobKey,
+    pipeline::{Need, Pipeline, Signs, Stage},
+    verdict::judge,
+};
 
 /// Names of what was loaded for one sighting.
 async fn loaded(world: &World, sighting: &Observation) -> (Vec<String>, Vec<u64>) {
@@ -265,8 +269,82 @@ fn any_history() -> impl Strategy<Value = Vec<Batch>> {
     prop::collection::vec(batch, 1..14)
 }
 
-async fn compare(history: Vec<Batch>) {
+/// A tag job, what it starts, and a stage that all share.
+fn pipelines() -> Vec<Pipeline> {
+    let stage = |name: &str, needs: &[(&str, Option<u64>)], shared| Stage {
+        name: name.to_owned(),
+        needs: needs
+            .iter()
+            .map(|(stage, within)| Need {
+                stage: (*stage).to_owned(),
+                within: within.map(minutes),
+            })
+            .collect(),
+        shared,
+        severity: Severity::Critical,
+        signs: Signs::default(),
+        overdue: None,
+    };
+    vec![Pipeline {
+        name: "release".to_owned(),
+        matchers: Vec::new(),
+        stages: vec![
+            stage("tag", &[], false),
+            stage("publish", &[("tag", Some(30))], false),
+            stage("chart", &[("tag", Some(45)), ("publish", None)], true),
+        ],
+    }]
+}
+
+/// A run of a version of a service at one of its stages, whose job is called as the stage.
+fn any_stage() -> impl Strategy<Value = Observation> {
+    let services = prop::sample::select(vec!["s3", "sqs", "sns"]);
+    let stages = prop::sample::select(vec!["tag", "publish", "chart"]);
+    let states = prop::sample::select(vec![
+        ProwState::Success,
+        ProwState::Success,
+        ProwState::Failure,
+        ProwState::Pending,
+    ]);
+    let numbers = (0..12_u64, 1..3_u8);
+    (services, stages, states, numbers).prop_map(|(service, stage, state, (number, version))| {
+        let name = format!("{service}-{stage}-{number}");
+        let mut seen = match state {
+            ProwState::Pending => pending(&name, service),
+            _ => ended(&name, service, state, number * 9),
+        };
+        stage.clone_into(&mut seen.job);
+        seen.started_at = Some(start() + minutes(number * 9));
+        if let Some(refs) = &mut seen.refs {
+            refs.base_ref = format!("v1.0.{version}");
+        }
+        seen
+    })
+}
+
+fn any_release() -> impl Strategy<Value = Vec<Batch>> {
+    let batch = (
+        prop::collection::vec(any_stage(), 0..8),
+        prop::sample::select(vec![0, 1, 5, 11, 31, 61, 130]),
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+    );
+    prop::collection::vec(batch, 1..10)
+}
+
+fn release_policy() -> Policy {
+    let mut policy = policy();
+    let rule = policy.rules.last_mut().unwrap();
+    rule.matchers
+        .push(Matcher::parse(r#"job=~"(?<stage>.+)""#).unwrap());
+    rule.set.stage = Some(Template::parse("$stage"));
+    policy.pipelines = pipelines();
+    policy
+}
+
+async fn compare(policy: Policy, history: Vec<Batch>) {
     let mut world = World::new().await;
+    world.policy = policy;
     let mut whole = State::default();
     for (observations, wait, more_to_come, restart) in history {
         world.clock.advance(minutes(wait));
@@ -287,6 +365,8 @@ async fn compare(history: Vec<Batch>) {
     assert_eq!(stored.causes, whole.causes);
     assert_eq!(stored.folds, whole.folds);
     assert_eq!(stored.digests, whole.digests);
+    assert_eq!(stored.healed, whole.healed);
+    assert_eq!(stored.due_releases, whole.due_releases);
     assert_eq!(stored.next_incident, whole.next_incident);
     let (runs, incidents) = everything(&world);
     assert_eq!(runs, whole.runs.into_values().collect::<Vec<_>>());
@@ -344,11 +424,17 @@ async fn assert_sums(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn slices_decide_and_tell_what_the_whole_state_would(history in any_history()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(compare(history));
+        runtime.block_on(compare(policy(), history));
+    }
+
+    #[test]
+    fn slices_decide_and_tell_the_same_of_releases(history in any_release()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(compare(release_policy(), history));
     }
 }

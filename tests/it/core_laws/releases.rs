@@ -1,0 +1,105 @@
+//! Releases: in whichever order the runs of their stages are seen, the same stages are broken in the end.
+
+use prow_notifier::domain::pipeline::{Need, Pipeline, Signs, Stage};
+
+use super::*;
+
+fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
+    Stage {
+        name: name.to_owned(),
+        needs: needs
+            .iter()
+            .map(|(stage, within)| Need {
+                stage: (*stage).to_owned(),
+                within: within.map(Duration::from_secs),
+            })
+            .collect(),
+        shared,
+        severity: Severity::Critical,
+        signs: Signs::default(),
+        overdue: None,
+    }
+}
+
+/// Jobs are called as their stages. No stage starts another: the start of a run ends what was open before it of
+/// the stages that must have started it, but of a failure that turns up after it, it is not known any more.
+fn release_policy(shared: bool) -> Policy {
+    let mut policy = both();
+    let rule = &mut policy.rules[0];
+    rule.matchers
+        .push(Matcher::parse(r#"job=~"(?<stage>.+)""#).unwrap());
+    rule.set.stage = Some(Template::parse("$stage"));
+    policy.keeps_deadlines = false;
+    policy.pipelines = vec![Pipeline {
+        name: "release".to_owned(),
+        matchers: Vec::new(),
+        stages: vec![
+            stage("tag", &[], false),
+            stage("publish", &[("tag", None)], false),
+            stage("chart", &[("tag", None), ("publish", None)], shared),
+        ],
+    }];
+    policy
+}
+
+fn any_stage() -> impl Strategy<Value = Observation> {
+    let states = prop_oneof![Just(ProwState::Failure), Just(ProwState::Success)];
+    let stages = prop::sample::select(vec!["tag", "publish", "chart"]);
+    (0..3_u8, stages, 0..40_i64, states).prop_map(|(service, stage, minute, state)| {
+        let service = format!("s{service}");
+        let mut run = run(
+            &format!("{service}-{stage}-{minute}"),
+            &service,
+            state,
+            minute * 60,
+        );
+        stage.clone_into(&mut run.job);
+        run
+    })
+}
+
+fn release_history() -> impl Strategy<Value = (Vec<Observation>, Vec<usize>)> {
+    prop::collection::vec(any_stage(), 1..20).prop_flat_map(|mut runs| {
+        runs.sort_by(|a, b| (a.completed_at, &a.run).cmp(&(b.completed_at, &b.run)));
+        runs.dedup_by(|a, b| a.run == b.run);
+        let all: Vec<usize> = (0..runs.len()).chain(0..runs.len()).collect();
+        (Just(runs), Just(all).prop_shuffle())
+    })
+}
+
+/// Jobs that are broken, and their latest failure. Since when and how often depends on the order: a success of
+/// another job parts no incident that goes on after it, it only ends what is over.
+fn broken(state: &State) -> Vec<String> {
+    let open = state
+        .incidents
+        .values()
+        .filter(|incident| incident.is_open());
+    let mut open: Vec<String> = open
+        .map(|i| format!("{} {}", i.job, i.latest.run))
+        .collect();
+    open.sort();
+    open
+}
+
+/// What is known of each release, but for the run that was seen first, by which it is routed.
+fn stages(state: &State) -> Vec<String> {
+    let releases = state.releases.iter();
+    releases
+        .map(|(key, release)| format!("{key} {:?} {:?}", release.stages, release.due))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_changes_nothing_of_releases((runs, order) in release_history(), shared in any::<bool>()) {
+        let policy = release_policy(shared);
+        let (sorted, _, _) = say(&policy, &runs, 0..runs.len());
+        let (shuffled, _, _) = say(&policy, &runs, order.iter().copied());
+        prop_assert_eq!(stages(&sorted), stages(&shuffled));
+        let healed = |state: &State| -> Vec<_> { state.healed.iter().map(|(key, good)| (key.clone(), good.at)).collect() };
+        prop_assert_eq!(healed(&sorted), healed(&shuffled));
+        prop_assert_eq!(broken(&sorted), broken(&shuffled), "shared {}", shared);
+    }
+}
