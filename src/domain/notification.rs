@@ -144,6 +144,18 @@ pub struct Item {
     pub log_link: Option<Link>,
 }
 
+impl Item {
+    /// Whether it is about a stage that did not start in time: no run of that stage is there to be judged.
+    pub fn is_stalled(&self) -> bool {
+        self.verdict == Verdict::Running
+    }
+
+    /// Whether it is a trouble of our own, which no job and no run has.
+    pub fn is_ours(&self) -> bool {
+        self.class.component == OURSELVES && self.class.rule.is_none() && self.repository.is_empty()
+    }
+}
+
 /// The last good run before an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastGood {
