@@ -7,6 +7,7 @@ use super::{
     classify::{Classification, Severity},
     evidence::Evidence,
     observation::RunName,
+    trouble::OURSELVES,
     verdict::Verdict,
 };
 
