@@ -138,6 +138,11 @@ impl Reader {
         defaults.map(|default| default.root.clone()).collect()
     }
 
+    /// Where the credentials for a location come from, in words; never what they are.
+    pub fn credentials(&self, location: &Location) -> String {
+        self.inner.means(location).source(location.provider)
+    }
+
     /// Asks a bucket for a file that need not be there; the error says why it cannot be read.
     pub async fn probe(&self, location: &Location) -> Result<(), String> {
         let bucket = self.inner.open(location)?;
@@ -234,6 +239,14 @@ impl Inner {
         Some(format!("{}/view/{path}", self.deck.as_ref()?))
     }
 
+    fn means(&self, location: &Location) -> Means<'_> {
+        Means {
+            endpoint: self.lists.endpoint_for(location.provider, &location.bucket),
+            environment: &self.environment,
+            request_timeout: self.settings.request_timeout,
+        }
+    }
+
     fn open(&self, location: &Location) -> Result<Bucket, String> {
         if location.provider == Provider::File {
             return bucket::open_folder(location, &self.settings.folders);
@@ -242,12 +255,7 @@ impl Inner {
         if let Some(bucket) = lock(&self.buckets).get(&name) {
             return Ok(bucket.clone());
         }
-        let means = Means {
-            endpoint: self.lists.endpoint_for(location.provider, &location.bucket),
-            environment: &self.environment,
-            request_timeout: self.settings.request_timeout,
-        };
-        let bucket = bucket::open(location, &means)?;
+        let bucket = bucket::open(location, &self.means(location))?;
         lock(&self.buckets).put(name, bucket.clone());
         Ok(bucket)
     }
