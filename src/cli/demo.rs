@@ -126,7 +126,8 @@ fn introduce(address: std::net::SocketAddr) {
 }
 
 /// A configuration like a user's: ACK's rules, a channel per service, one for the platform. Its deadlines are
-/// shorter, so that nobody waits for the story's end.
+/// shorter, so that nobody waits for the story's end, and a step of the clock is less than `group_wait`, so that no
+/// message outruns its reason.
 fn write_config(
     home: &Path,
     slack: &SlackStandIn,
@@ -149,6 +150,7 @@ server: {{ listen: "127.0.0.1:0" }}
 sources:
   webhook: {{ hmac_file: "{}" }}
   deck: {{ url: "{}", interval: 1h }}
+dedup: {{ group_wait: 15s }}
 artifacts: {{ endpoints: [{{ for: gs, endpoint: "{}", anonymous: true }}] }}
 delivery: {{ allowed_hosts: ["{}"] }}
 receivers:

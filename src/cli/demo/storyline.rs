@@ -163,7 +163,7 @@ impl Story {
     }
 
     fn one_is_never_published(&mut self) {
-        let tagged = at("2026-05-20T22:50:00Z");
+        let tagged = at("2026-05-20T22:36:00Z");
         self.release_tag(UNPUBLISHED, after(tagged, 1, -12), 11, true);
         self.olm_bundle(UNPUBLISHED, tagged);
         self.chart(UNPUBLISHED, tagged, 45, true);

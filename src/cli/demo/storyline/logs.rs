@@ -40,8 +40,8 @@ fn repository(service: &str) -> String {
 
 fn preparing(service: &str, version: &str) -> String {
     let mut text = format!("+ cd cd/scripts\n+ export SERVICE={service} VERSION={version}\n");
-    for part in 1..=40 {
-        text.push_str(&format!("remote: Counting objects: {part}/40, done.\n"));
-    }
+    let cloning = (1..=40).map(|part| format!("remote: Counting objects: {part}/40, done."));
+    text.push_str(&cloning.collect::<Vec<_>>().join("\n"));
+    text.push('\n');
     text
 }
