@@ -46,7 +46,7 @@ pub enum Command {
     /// Write a first configuration from what a deck lists
     Init(init::Args),
     /// Validate the configuration: file, line and a hint for each error
-    Check,
+    Check(check::Args),
     /// See the whole system work, without network, configuration or account
     Demo(demo::Args),
     /// Show what became of one run or one notification, and why
@@ -104,7 +104,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
         Command::Backtest(args) => backtest::run(&args, &cli.config, &environment),
         Command::Init(args) => init::run(&args),
-        Command::Check => check::run(&cli.config, &environment),
+        Command::Check(args) => check::run(&args, &cli.config, &environment),
         Command::Config(command) => config::run(&command, &cli.config, &environment),
         Command::Serve => serve::run(cli.config, environment),
         Command::Demo(args) => demo::run(&args),

@@ -85,6 +85,41 @@ pub(super) fn open_folder(location: &Location, allowed: &[PathBuf]) -> Result<Bu
 }
 
 impl Means<'_> {
+    /// Where credentials for a bucket of this provider come from, in words; never what they are.
+    pub(super) fn source(&self, provider: Provider) -> String {
+        let set = |name: &str| {
+            self.environment
+                .get(name)
+                .is_some_and(|text| !text.is_empty())
+        };
+        let file = self.endpoint.and_then(|one| one.credentials_file.as_ref());
+        if provider == Provider::File {
+            return "none needed".to_owned();
+        }
+        if self.endpoint.is_some_and(|endpoint| endpoint.anonymous) {
+            return "anonymous, as configured".to_owned();
+        }
+        if let Some(file) = file {
+            return format!("file {}", file.display());
+        }
+        let ambient = match provider {
+            Provider::S3 if set("AWS_ACCESS_KEY_ID") => "environment (AWS_ACCESS_KEY_ID)",
+            Provider::S3 if self.has_aws_credentials() => "web identity (AWS_ROLE_ARN)",
+            Provider::S3
+                if set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+                    || set("AWS_CONTAINER_CREDENTIALS_FULL_URI") =>
+            {
+                "the container's (AWS_CONTAINER_CREDENTIALS_*)"
+            }
+            Provider::Gs if set("GOOGLE_APPLICATION_CREDENTIALS") => {
+                "environment (GOOGLE_APPLICATION_CREDENTIALS)"
+            }
+            _ if self.uses_instance() => "the instance's metadata service",
+            _ => "anonymous, since none are configured",
+        };
+        ambient.to_owned()
+    }
+
     fn retries(&self) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig {

@@ -1,5 +1,6 @@
 //! Puts together what one run left behind.
 
+mod copy;
 mod pod;
 
 use std::{
@@ -34,7 +35,7 @@ use crate::{
     http::Http,
     prow::{
         deck::DeckUrl,
-        storage::{self, BUILD_LOG, Layout, Logs, Place, Stored},
+        storage::{BUILD_LOG, Layout, Logs, Place, Stored},
     },
 };
 
@@ -62,6 +63,8 @@ struct Inner {
     turns: Semaphore,
     buckets: Mutex<LruCache<String, Bucket>>,
     breakers: Mutex<LruCache<String, Breaker>>,
+    /// A folder of this machine that holds what the buckets hold.
+    copy: Option<Location>,
 }
 
 /// What could be read of a run, and the first thing that went wrong.
@@ -100,22 +103,9 @@ impl Reader {
         http: Http,
         clock: Clock,
     ) -> Self {
-        let settings = config.settings.artifacts.clone();
         let deck = config.settings.deck.as_ref();
-        let folder = settings.namespaces_folder.clone();
-        let key = settings.namespaces_key.clone();
-        let inner = Inner {
-            lists: config.artifacts.clone(),
-            environment: environment.clone(),
-            namespaces: folder.map(|folder| Namespaces::new(folder, key)),
-            deck: deck.and_then(|deck| deck.url.parse().ok()),
-            http,
-            clock,
-            turns: Semaphore::new(settings.concurrency.max(1)),
-            buckets: Mutex::new(LruCache::new(MAX_BUCKETS)),
-            breakers: Mutex::new(LruCache::new(MAX_BUCKETS)),
-            settings,
-        };
+        let mut inner = Inner::new(config, environment, http, clock);
+        inner.deck = deck.and_then(|deck| deck.url.parse().ok());
         Self {
             inner: Arc::new(inner),
         }
@@ -148,6 +138,11 @@ impl Reader {
         defaults.map(|default| default.root.clone()).collect()
     }
 
+    /// Where the credentials for a location come from, in words; never what they are.
+    pub fn credentials(&self, location: &Location) -> String {
+        self.inner.means(location).source(location.provider)
+    }
+
     /// Asks a bucket for a file that need not be there; the error says why it cannot be read.
     pub async fn probe(&self, location: &Location) -> Result<(), String> {
         let bucket = self.inner.open(location)?;
@@ -162,9 +157,34 @@ impl Reader {
 }
 
 impl Inner {
+    /// Without a deck.
+    fn new(
+        config: &Config,
+        environment: &BTreeMap<String, String>,
+        http: Http,
+        clock: Clock,
+    ) -> Self {
+        let settings = config.settings.artifacts.clone();
+        let folder = settings.namespaces_folder.clone();
+        let key = settings.namespaces_key.clone();
+        Self {
+            lists: config.artifacts.clone(),
+            environment: environment.clone(),
+            namespaces: folder.map(|folder| Namespaces::new(folder, key)),
+            deck: None,
+            http,
+            clock,
+            turns: Semaphore::new(settings.concurrency.max(1)),
+            buckets: Mutex::new(LruCache::new(MAX_BUCKETS)),
+            breakers: Mutex::new(LruCache::new(MAX_BUCKETS)),
+            settings,
+            copy: None,
+        }
+    }
+
     async fn gather(&self, run: &Observation) -> Gathered {
         let (layout, warning) = self.layout(run);
-        let place = storage::place(run, layout.as_ref());
+        let place = self.place(run, layout.as_ref());
         let Ok(_turn) = self.turns.acquire().await else {
             return Gathered::nothing(run, "the daemon is stopping".to_owned());
         };
@@ -219,6 +239,14 @@ impl Inner {
         Some(format!("{}/view/{path}", self.deck.as_ref()?))
     }
 
+    fn means(&self, location: &Location) -> Means<'_> {
+        Means {
+            endpoint: self.lists.endpoint_for(location.provider, &location.bucket),
+            environment: &self.environment,
+            request_timeout: self.settings.request_timeout,
+        }
+    }
+
     fn open(&self, location: &Location) -> Result<Bucket, String> {
         if location.provider == Provider::File {
             return bucket::open_folder(location, &self.settings.folders);
@@ -227,12 +255,7 @@ impl Inner {
         if let Some(bucket) = lock(&self.buckets).get(&name) {
             return Ok(bucket.clone());
         }
-        let means = Means {
-            endpoint: self.lists.endpoint_for(location.provider, &location.bucket),
-            environment: &self.environment,
-            request_timeout: self.settings.request_timeout,
-        };
-        let bucket = bucket::open(location, &means)?;
+        let bucket = bucket::open(location, &self.means(location))?;
         lock(&self.buckets).put(name, bucket.clone());
         Ok(bucket)
     }

@@ -23,10 +23,11 @@ use crate::{
     app::App,
     clock::Clock,
     domain::{decision::Decision, notification::Event},
-    metrics::EventLabel,
+    metrics::{EventLabel, ReadLabel},
     pipeline::{Origin, Shared},
     slack::preview_text,
     standin::{
+        bucket::{BucketStandin, Object},
         prow::DeckStandin,
         slack::{Options, SlackStandIn},
     },
@@ -73,9 +74,10 @@ async fn play(args: &Args) -> Result<()> {
     })
     .await?;
     let deck = DeckStandin::start(&tracker).await?;
+    let bucket = BucketStandin::start(&tracker).await?;
     let steps = storyline::steps();
     let home = tempfile::tempdir().context("cannot make a temporary folder")?;
-    write_config(home.path(), &slack, &deck, &steps)?;
+    write_config(home.path(), &slack, &deck, &bucket, &steps)?;
     let origin = Origin {
         paths: vec![home.path().join("config")],
         environment: BTreeMap::new(),
@@ -89,6 +91,7 @@ async fn play(args: &Args) -> Result<()> {
         shared,
         slack,
         deck,
+        bucket,
         hook: format!("http://{address}/hooks/prowjob"),
         printed: 0,
         last_poll: storyline::begin(),
@@ -115,18 +118,21 @@ fn introduce(address: std::net::SocketAddr) {
         "prow-notifier demo: the fleet release of 52 ACK controllers, 19 and 20 May 2026",
     ));
     out::line(
-        "Prow and Slack are local stand-ins; daemon, store, poller, webhooks and rules are the real ones.",
+        "Prow, its bucket of logs and Slack are local stand-ins; all else is the real daemon with the rules for ACK.",
     );
     out::line(&format!(
         "Quiet hours are skipped. The daemon listens on {address}."
     ));
 }
 
-/// A configuration like a user's: ACK's rules, a channel per service, one for the platform.
+/// A configuration like a user's: ACK's rules, a channel per service, one for the platform. Its deadlines are
+/// shorter, so that nobody waits for the story's end, and a step of the clock is less than `group_wait`, so that no
+/// message outruns its reason.
 fn write_config(
     home: &Path,
     slack: &SlackStandIn,
     deck: &DeckStandin,
+    bucket: &BucketStandin,
     steps: &[Step],
 ) -> Result<()> {
     let (config, secrets) = (home.join("config"), home.join("slack"));
@@ -144,6 +150,8 @@ server: {{ listen: "127.0.0.1:0" }}
 sources:
   webhook: {{ hmac_file: "{}" }}
   deck: {{ url: "{}", interval: 1h }}
+dedup: {{ group_wait: 15s }}
+artifacts: {{ endpoints: [{{ for: gs, endpoint: "{}", anonymous: true }}] }}
 delivery: {{ allowed_hosts: ["{}"] }}
 receivers:
   - name: platform
@@ -161,11 +169,13 @@ fallback_receiver: platform
         show("state.db"),
         show("hmac"),
         deck.url(),
+        bucket.url(),
         slack.host(),
         show("platform"),
         show("slack"),
     );
-    fs::write(config.join("10-ack.yaml"), RULES)?;
+    let rules = RULES.replace("within: 30m", "within: 10m");
+    fs::write(config.join("10-ack.yaml"), rules)?;
     fs::write(config.join("20-receivers.yaml"), team)?;
     Ok(())
 }
@@ -189,6 +199,7 @@ struct Stage {
     shared: Shared,
     slack: SlackStandIn,
     deck: DeckStandin,
+    bucket: BucketStandin,
     hook: String,
     printed: usize,
     last_poll: Timestamp,
@@ -200,6 +211,7 @@ impl Stage {
         let mut busy_until = storyline::begin() + LINGER;
         while rest.peek().is_some() || self.shared.clock.now() < busy_until {
             let next = rest.peek().map(|step| step.at);
+            self.let_read().await?;
             self.tick(next, busy_until);
             while let Some(step) = rest.next_if(|step| step.at <= self.shared.clock.now()) {
                 self.happen(step).await?;
@@ -209,6 +221,21 @@ impl Stage {
             self.print_new();
         }
         self.settle().await?;
+        Ok(())
+    }
+
+    /// The story's clock outruns a bucket, so it stands still while logs are read.
+    async fn let_read(&self) -> Result<()> {
+        for _ in 0..200 {
+            let under_way = self.shared.reports.under_way();
+            let idle = under_way.is_empty();
+            let due = self.shared.store.next_read_due(under_way).await?;
+            if idle && due.is_none_or(|due| due > self.shared.clock.now()) {
+                break;
+            }
+            self.shared.reads_bell.notify_one();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         Ok(())
     }
 
@@ -227,10 +254,16 @@ impl Stage {
             self.shared.deck_bell.notify_one();
         }
         self.shared.inbox_bell.notify_one();
+        self.shared.reads_bell.notify_one();
         self.shared.outbox_bell.notify_one();
     }
 
     async fn happen(&self, step: &Step) -> Result<()> {
+        // Prow stores the log before it says that the run is over.
+        if let Some((path, log)) = &step.log {
+            self.bucket
+                .put(path, Object::Bytes(log.clone().into_bytes().into()));
+        }
         self.deck.upsert(step.job.clone());
         if !step.by_webhook {
             return Ok(());
@@ -289,26 +322,26 @@ impl Stage {
         self.printed = messages.len();
     }
 
+    fn told(&self, event: Event) -> usize {
+        let event = event.as_str();
+        let told = &self.shared.metrics.notifications;
+        let told = told.get_or_create(&EventLabel { event }).get();
+        usize::try_from(told).unwrap_or_default()
+    }
+
+    /// Reasons that were found in the bucket.
+    fn reasons(&self) -> u64 {
+        let read = &self.shared.metrics.artifact_reads;
+        read.get_or_create(&ReadLabel { result: "found" }).get()
+    }
+
     /// Each red run is told to its service alone; of what #platform was told, the rest is shared.
     fn folded(&self, red: usize) -> String {
-        let told = |event: Event| {
-            let label = EventLabel {
-                event: event.as_str(),
-            };
-            usize::try_from(
-                self.shared
-                    .metrics
-                    .notifications
-                    .get_or_create(&label)
-                    .get(),
-            )
-            .unwrap_or_default()
-        };
-        let alone = told(Event::Opened).saturating_sub(red);
+        let alone = self.told(Event::Opened).saturating_sub(red);
         format!(
             "{} of {red} red runs, in {} shared messages",
             red.saturating_sub(alone),
-            told(Event::SharedCause)
+            self.told(Event::SharedCause)
         )
     }
 
@@ -353,6 +386,17 @@ impl Stage {
             ("deduplicated", decided(Decision::Deduplicated).to_string()),
             ("recovered", decided(Decision::Recovered).to_string()),
             ("not-failed", decided(Decision::NotFailed).to_string()),
+            (
+                "stalled",
+                format!(
+                    "{} messages of a stage that did not start",
+                    self.told(Event::Stalled)
+                ),
+            ),
+            (
+                "reasons read",
+                format!("{} logs of the bucket", self.reasons()),
+            ),
             ("still open", counts.incidents_open.to_string()),
             (
                 "Slack's answers",

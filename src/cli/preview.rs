@@ -1,6 +1,8 @@
 //! `preview`: what would be posted for recorded runs, and why. Drives the same core as the daemon, each
 //! run at the moment it ended, and sends nothing.
 
+mod logs;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,6 +16,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
 
+use self::logs::Findings;
 use super::{Outcome, UsageError, out};
 use crate::{
     clock::Clock,
@@ -44,6 +47,13 @@ pub struct Args {
     /// Read the runs from this deck instead
     #[arg(long, value_name = "URL", conflicts_with = "files")]
     deck: Option<String>,
+    /// Read logs from this folder, laid out as the bucket is (FOLDER/s3/BUCKET/logs/JOB/BUILD_ID/build-log.txt, with
+    /// or without s3/BUCKET)
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_logs")]
+    artifacts: Option<PathBuf>,
+    /// Read no logs, so show no reasons from them
+    #[arg(long)]
+    no_logs: bool,
     /// Only runs of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
@@ -101,7 +111,12 @@ pub fn run(
             Outcome::No
         });
     }
-    let preview = Preview::new(&config, &runs, args.deck.is_some());
+    let policy = policy(&config, args.deck.is_some());
+    let findings = match logs::reader(args, &config, environment, &clock)? {
+        Some(reader) => logs::read(&reader, &runs, &config, &policy)?,
+        None => BTreeMap::new(),
+    };
+    let preview = Preview::new(&config, &policy, &runs, &findings);
     match args.format {
         Format::Json => preview.print_json()?,
         Format::Slack => preview.print_slack(),
@@ -211,8 +226,12 @@ struct Preview<'a> {
 }
 
 impl<'a> Preview<'a> {
-    fn new(config: &'a Config, runs: &'a [Observation], whole: bool) -> Self {
-        let policy = policy(config, whole);
+    fn new(
+        config: &'a Config,
+        policy: &Policy,
+        runs: &'a [Observation],
+        findings: &Findings,
+    ) -> Self {
         let mut order: Vec<usize> = (0..runs.len()).collect();
         order.sort_by_key(|index| {
             runs.get(*index)
@@ -222,10 +241,14 @@ impl<'a> Preview<'a> {
         let mut seen: BTreeMap<usize, Seen> = BTreeMap::new();
         for index in order {
             if let Some(run) = runs.get(index) {
-                seen.insert(index, replay.see(&policy, run));
+                let finding = findings.get(&run.run);
+                seen.insert(
+                    index,
+                    replay.see_at(policy, run, seen_at(run), None, finding),
+                );
             }
         }
-        let later = replay.finish(&policy);
+        let later = replay.finish(policy);
         Self {
             config,
             runs: runs.iter().zip(seen.into_values()).collect(),

@@ -361,14 +361,17 @@ impl Incident {
             })
         };
         let latest = &self.latest;
+        // What did not start has no run: the one that should have started it is shown, and called so.
+        let has_run = self.kind != Kind::Stalled;
         let runbook = latest.class.runbook.clone().filter(|url| is_web(url));
         [
-            link("Run", latest.url.clone()),
+            link(if has_run { "Run" } else { "After" }, latest.url.clone()),
             link(
                 "History",
                 latest
                     .url
                     .as_deref()
+                    .filter(|_| has_run)
                     .and_then(|url| history_url(url, &latest.job)),
             ),
             link("Commit", commit_url(latest)),

@@ -8,6 +8,7 @@ use super::{
     evidence::Evidence,
     observation::RunName,
     root::Root,
+    trouble::OURSELVES,
     verdict::Verdict,
 };
 
@@ -149,6 +150,18 @@ pub struct Item {
     /// The deciding line in deck, or the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_link: Option<Link>,
+}
+
+impl Item {
+    /// Whether it is about a stage that did not start in time: no run of that stage is there to be judged.
+    pub fn is_stalled(&self) -> bool {
+        self.verdict == Verdict::Running
+    }
+
+    /// Whether it is a trouble of our own, which no job and no run has.
+    pub fn is_ours(&self) -> bool {
+        self.class.component == OURSELVES && self.class.rule.is_none() && self.repository.is_empty()
+    }
 }
 
 /// The last good run before an incident.

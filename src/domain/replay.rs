@@ -51,7 +51,8 @@ impl Replay {
         self.see_at(policy, run, seen_at(run), None, None)
     }
 
-    /// Sees one run at a moment, with its log and what that says of a failure, as far as they are known.
+    /// Sees one run at a moment, with its log and what was found in it, as far as they are known. A finding about
+    /// a green run goes before its log.
     pub fn see_at(
         &mut self,
         policy: &Policy,
@@ -62,8 +63,12 @@ impl Replay {
     ) -> Seen {
         let earlier = self.advance(policy, at);
         let mut reading = Reading::of(policy, run, None);
-        if let Some(log) = log.filter(|_| reading.asks_for_log(policy)) {
-            let said = reading.spot(policy).map(|spot| spot.stage.signs.read(log));
+        if reading.asks_for_log(policy) {
+            let said = match (finding, log) {
+                (Some(Finding::Green(said)), _) => Some(said.clone()),
+                (_, Some(log)) => reading.spot(policy).map(|spot| spot.stage.signs.read(log)),
+                (_, None) => None,
+            };
             reading = Reading::of(policy, run, said);
         }
         let outcome = self.state.observe_read(policy, run, reading, self.now);

@@ -15,12 +15,13 @@ use tracing::{error, warn};
 
 use super::{Shared, live::Live, worker::sleep};
 use crate::{
-    artifacts::{self, EndpointHealth, Outcome, breaker},
+    artifacts::{self, EndpointHealth, Gathered, Outcome, breaker},
+    config::snapshot::Snapshot,
     domain::{
         backoff, evidence::Finding, fold::to_signed, observation::Observation, observe::Reading,
-        pipeline::Said, prowjob::State, trouble::Trouble,
+        pipeline::Said, policy::Policy, prowjob::State, trouble::Trouble,
     },
-    evidence::{self, LogText, Remains},
+    evidence::{self, LogText, Remains, redact::Redactor, rules::LogRules},
     metrics::ReadLabel,
     store::{DueRead, Learned, StoreError},
     telemetry::short,
@@ -210,14 +211,7 @@ async fn learn(shared: &Shared, read: &DueRead) -> Learned {
     if let Some(warning) = &gathered.warning {
         warn!(run = short(&run.run.0), "Reading a log: {warning}");
     }
-    let finding = match &gathered.outcome {
-        Outcome::Read if run.state == State::Success => green(&live, run, &gathered.remains),
-        Outcome::Read => explain(&live, &gathered.remains),
-        Outcome::Nothing(why) => told(&live, run).unwrap_or_else(|| Finding::Nothing(why.clone())),
-        Outcome::Unreadable { why, .. } => {
-            told(&live, run).unwrap_or_else(|| Finding::Unreadable(why.clone()))
-        }
-    };
+    let finding = Reason::of(&live.snapshot).finding(run, &gathered);
     let result = match &finding {
         Finding::Found(_) | Finding::Green(_) => "found",
         Finding::Nothing(_) => "nothing",
@@ -247,33 +241,67 @@ fn last_word(
     }
 }
 
-fn explain(live: &Live, remains: &Remains) -> Finding {
-    let snapshot = &live.snapshot;
-    evidence::explain(remains, &snapshot.config.log_rules, &snapshot.redactor)
+/// What it takes to tell why a run broke. What a preview shows is found by it as well.
+#[derive(Debug, Clone, Copy)]
+pub struct Reason<'a> {
+    /// Knows the stages, whose logs of green runs have signs.
+    pub policy: &'a Policy,
+    /// Which lines decide.
+    pub rules: &'a LogRules,
+    /// Takes secrets out.
+    pub redactor: &'a Redactor,
 }
 
-/// What Prow's own words say, when nothing else can be had.
-fn told(live: &Live, run: &Observation) -> Option<Finding> {
-    let remains = Remains {
-        description: run.description.clone(),
-        ..Remains::default()
-    };
-    Some(explain(live, &remains)).filter(|finding| matches!(finding, Finding::Found(_)))
-}
-
-/// What the log of a green run says of its work.
-fn green(live: &Live, run: &Observation, remains: &Remains) -> Finding {
-    let policy = &live.snapshot.policy;
-    let reading = Reading::of(policy, run, None);
-    let mut said = Said::default();
-    for log in &remains.logs {
-        let text = String::from_utf8_lossy(&log.bytes);
-        if let Some(spot) = reading.spot(policy).filter(|_| said.sign.is_none()) {
-            said = spot.stage.signs.read(&text);
+impl<'a> Reason<'a> {
+    /// By the configuration in force.
+    fn of(snapshot: &'a Snapshot) -> Self {
+        Self {
+            policy: &snapshot.policy,
+            rules: &snapshot.config.log_rules,
+            redactor: &snapshot.redactor,
         }
     }
-    said.line = live.snapshot.redactor.text(&said.line).headline(0);
-    Finding::Green(said)
+
+    /// What is made of what a run left behind.
+    pub fn finding(&self, run: &Observation, gathered: &Gathered) -> Finding {
+        match &gathered.outcome {
+            Outcome::Read if run.state == State::Success => self.green(run, &gathered.remains),
+            Outcome::Read => self.explain(&gathered.remains),
+            Outcome::Nothing(why) => self
+                .told(run)
+                .unwrap_or_else(|| Finding::Nothing(why.clone())),
+            Outcome::Unreadable { why, .. } => self
+                .told(run)
+                .unwrap_or_else(|| Finding::Unreadable(why.clone())),
+        }
+    }
+
+    fn explain(&self, remains: &Remains) -> Finding {
+        evidence::explain(remains, self.rules, self.redactor)
+    }
+
+    /// What Prow's own words say, when nothing else can be had.
+    fn told(&self, run: &Observation) -> Option<Finding> {
+        let remains = Remains {
+            description: run.description.clone(),
+            ..Remains::default()
+        };
+        Some(self.explain(&remains)).filter(|finding| matches!(finding, Finding::Found(_)))
+    }
+
+    /// What the log of a green run says of its work.
+    fn green(&self, run: &Observation, remains: &Remains) -> Finding {
+        let reading = Reading::of(self.policy, run, None);
+        let mut said = Said::default();
+        for log in &remains.logs {
+            let text = String::from_utf8_lossy(&log.bytes);
+            if let Some(spot) = reading.spot(self.policy).filter(|_| said.sign.is_none()) {
+                said = spot.stage.signs.read(&text);
+            }
+        }
+        said.line = self.redactor.text(&said.line).headline(0);
+        Finding::Green(said)
+    }
 }
 
 /// The reason in what a command inside the job printed, which is at hand before Prow has stored anything.
@@ -289,7 +317,7 @@ fn reported(live: &Live, run: &Observation) -> Option<Finding> {
         logs: vec![log],
         ..Remains::default()
     };
-    Some(explain(live, &remains))
+    Some(Reason::of(&live.snapshot).explain(&remains))
 }
 
 /// When to try again: soon while Prow may still be storing what the run left, then ever more rarely, and not at

@@ -106,7 +106,7 @@ pub fn render_plain(notification: &Notification, look: &Look) -> Value {
     if let Some(item) = words::single(notification) {
         let fields = words::fields(item, &TIGHT);
         lines.extend(fields.iter().map(|field| field.replacen('\n', ": ", 1)));
-        lines.extend(words::links(item, look, &TIGHT));
+        lines.extend(words::links(notification, item, look, &TIGHT));
     } else {
         let taken: usize = lines.iter().map(|line| units(line) + 1).sum();
         let room = Room {
@@ -142,7 +142,10 @@ fn compose(notification: &Notification, look: &Look, room: &Room) -> Vec<Value> 
     match words::single(notification) {
         Some(item) => {
             blocks.push(fields(&words::fields(item, room)));
-            blocks.extend(sections(&words::links(item, look, room), LINKS_APART));
+            blocks.extend(sections(
+                &words::links(notification, item, look, room),
+                LINKS_APART,
+            ));
         }
         None => blocks.extend(sections(&list(notification, look, room), "\n")),
     }
@@ -178,7 +181,7 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
         notes.extend(words::story(notification, item));
         notes.extend(what_and_why(notification.event, item, room));
         notes.extend(chain::notes(notification.event, item));
-        if item.class.rule.is_none() {
+        if item.class.rule.is_none() && !item.is_ours() {
             notes.push("*Unclassified:* no rule knows this job".to_owned());
         }
     } else {
@@ -213,10 +216,13 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String>
         (Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing, _) => {
             let since = notification.items.iter().map(|item| item.since).min();
             let since = date(since.unwrap_or(first.since));
-            let mut notes = vec![format!(
-                "*Failing since:* {since}, {}",
-                notification.severity
-            )];
+            let stalled = words::all_stalled(notification);
+            let label = if stalled {
+                "Due since"
+            } else {
+                "Failing since"
+            };
+            let mut notes = vec![format!("*{label}:* {since}, {}", notification.severity)];
             if broke_alike(&notification.items) {
                 // Of some the log may not have been read.
                 let told = notification

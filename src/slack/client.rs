@@ -141,13 +141,36 @@ impl Webhook {
         &self.host
     }
 
-    /// Posts a message once; waits for the answer for at most 10 s.
-    pub async fn post(&self, http: &Http, payload: &Value) -> Answer {
-        let client = match self.way {
+    /// Connects to the host, over TLS where posting does, and posts nothing: asks for the host's root and takes any
+    /// answer. The error says why there is none, without the address.
+    pub async fn reach(&self, http: &Http) -> Result<(), String> {
+        let mut root = Url::parse(self.url.expose_secret().trim())
+            .map_err(|_| "it is no address".to_owned())?;
+        root.set_path("/");
+        root.set_query(None);
+        root.set_fragment(None);
+        let asked = self.client(http).get(root).timeout(TIMEOUT).send().await;
+        asked.map(drop).map_err(|error| match sort_error(&error) {
+            Answer::Retry { reason, .. }
+            | Answer::Suspicious { reason }
+            | Answer::BadPayload { reason }
+            | Answer::Dead { reason }
+            | Answer::Refused { reason } => reason,
+            Answer::Sent | Answer::RateLimited { .. } => "no answer".to_owned(),
+        })
+    }
+
+    fn client<'a>(&self, http: &'a Http) -> &'a reqwest::Client {
+        match self.way {
             Way::Outside => http.guarded(),
             Way::Loopback => http.loopback(),
-        };
-        let request = client
+        }
+    }
+
+    /// Posts a message once; waits for the answer for at most 10 s.
+    pub async fn post(&self, http: &Http, payload: &Value) -> Answer {
+        let request = self
+            .client(http)
             .post(self.url.expose_secret().trim())
             .timeout(TIMEOUT)
             .json(payload);

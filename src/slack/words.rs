@@ -22,6 +22,10 @@ const EMPTY: &str = "(no name)";
 pub(super) fn headline(notification: &Notification) -> String {
     let mark = mark(notification);
     match (single(notification), notification.event) {
+        (Some(item), event) if item.is_ours() => format!("{mark} {}", own_headline(item, event)),
+        (Some(item), event) if item.is_stalled() => {
+            format!("{mark} {}: {}", subject(item), missing(item, event))
+        }
         (Some(item), Event::Opened) => {
             format!("{mark} {}: {} {}", subject(item), step(item), failed(item))
         }
@@ -32,7 +36,7 @@ pub(super) fn headline(notification: &Notification) -> String {
             format!("{mark} {}: {} still failing", subject(item), step(item))
         }
         (Some(item), Event::Recovered) => {
-            let how = if never_ran(item) {
+            let how = if item.is_stalled() {
                 "started"
             } else {
                 "recovered"
@@ -49,6 +53,36 @@ pub(super) fn headline(notification: &Notification) -> String {
     }
 }
 
+/// `prow-notifier: reading logs fails`.
+fn own_headline(item: &Item, event: Event) -> String {
+    let end = match event {
+        Event::Recovered => "works again",
+        Event::StillFailing => "still fails",
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest => "fails",
+    };
+    format!("{}: {} {end}", item.class.owner(), step(item))
+}
+
+/// `publish did not start`, and how that went on.
+fn missing(item: &Item, event: Event) -> String {
+    let step = step(item);
+    match (event, &item.recovered) {
+        (Event::Recovered, Some(good)) => {
+            format!("{step} started after all, {} late", duration(good.after))
+        }
+        (Event::Recovered, None) => format!("{step} started after all"),
+        (Event::StillFailing, _) => format!("{step} has still not started"),
+        (Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest, _) => {
+            format!("{step} did not start")
+        }
+    }
+}
+
+/// Whether all that it speaks of are stages that did not start.
+pub(super) fn all_stalled(notification: &Notification) -> bool {
+    notification.items.iter().all(Item::is_stalled)
+}
+
 fn headline_of_many(notification: &Notification) -> String {
     let step = notification.items.first().map_or_else(String::new, step);
     let all = services(notification, owners(notification));
@@ -59,7 +93,13 @@ fn headline_of_many(notification: &Notification) -> String {
             format!("Failing since before the first start: {jobs}")
         }
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
+        Event::Recovered if all_stalled(notification) => {
+            format!("{step} started after all in {listed}")
+        }
         Event::Recovered => format!("{step} recovered in {listed}"),
+        Event::StillFailing if all_stalled(notification) => {
+            format!("{step} has still not started in {listed}")
+        }
         Event::StillFailing => format!("{step} still failing in {listed}"),
         Event::Stalled => format!("{step} did not start in {all}"),
         Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
@@ -181,11 +221,6 @@ fn failed(item: &Item) -> &'static str {
     }
 }
 
-/// Whether it is about a run that there should be and is not.
-fn never_ran(item: &Item) -> bool {
-    item.verdict == Verdict::Running
-}
-
 /// The whole notification in one sentence, for the notification list and screen readers.
 pub(super) fn sentence(notification: &Notification) -> String {
     let headline = headline(notification);
@@ -204,12 +239,23 @@ pub(super) fn sentence(notification: &Notification) -> String {
 
 fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> String {
     match (&item.recovered, event) {
+        (Some(good), Event::Recovered) if item.is_stalled() => format!(
+            "It started at {}, {} after it was due",
+            moment(good.at),
+            duration(good.after)
+        ),
+        _ if item.is_stalled() => format!("It was due at {}", moment(item.since)),
+        (Some(good), Event::Recovered) if item.is_ours() => format!(
+            "It works since {}, {} after it first failed",
+            moment(good.at),
+            duration(good.after)
+        ),
         // Reported from inside the job, whose script then put up with it.
         (Some(good), Event::Recovered) if good.run == item.run => format!(
             "The same run passed in the end, at {}, though one of its commands had failed",
             moment(good.at)
         ),
-        (Some(good), Event::Recovered) if never_ran(item) => format!(
+        (Some(good), Event::Recovered) if item.is_stalled() => format!(
             "It started at {}, {} after it was due",
             moment(good.at),
             duration(good.after)
@@ -220,7 +266,7 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
             duration(good.after),
             failed_runs(item.failures)
         ),
-        _ if never_ran(item) => format!("Late since {}", moment(item.since)),
+        _ if item.is_stalled() => format!("Late since {}", moment(item.since)),
         _ if item.failures > 1 => format!(
             "Failing since {}, {}",
             moment(item.since),
@@ -234,6 +280,7 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
 pub(super) fn story(notification: &Notification, item: &Item) -> Option<String> {
     match notification.event {
         Event::Recovered => Some(format!("{}.", single_story(Event::Recovered, item, date))),
+        Event::StillFailing if item.is_stalled() || item.is_ours() => None,
         Event::StillFailing => Some(format!(
             "{} since the last message, {} in all.",
             failed_runs_named(item.new_failures, "more failed"),
@@ -246,8 +293,10 @@ pub(super) fn story(notification: &Notification, item: &Item) -> Option<String> 
 /// What broke, with the class of the verdict; further lines of it as a code block.
 pub(super) fn what_broke(event: Event, item: &Item, room: &Room) -> String {
     let title = match (event, item.verdict) {
+        (Event::Recovered, _) if item.is_stalled() => "What had been missing:",
+        _ if item.is_stalled() => "What is missing:",
         (Event::Recovered, _) => "What had broken:",
-        (Event::Stalled, _) => "What is late:",
+        _ if item.is_ours() => "What is wrong:",
         (_, Verdict::SoftFail) => "What broke, though the run is green:",
         (_, Verdict::Infra) => "What broke, in the cluster or in Prow:",
         (_, Verdict::Fail) => "What broke:",
@@ -272,6 +321,9 @@ pub(super) fn what_broke(event: Event, item: &Item, room: &Room) -> String {
 
 /// Labels and values, in the order to show; at most nine.
 pub(super) fn fields(item: &Item, room: &Room) -> Vec<String> {
+    if item.is_ours() {
+        return vec![field(since_label(item), &date(item.since))];
+    }
     let class = &item.class;
     let owner = match (&class.controller, &class.service) {
         (Some(controller), _) => ("Controller", controller.as_str()),
@@ -283,7 +335,7 @@ pub(super) fn fields(item: &Item, room: &Room) -> Vec<String> {
         Some(owner),
         class.stage.as_deref().map(|stage| ("Stage", stage)),
         (!item.base_ref.is_empty()).then_some((base, item.base_ref.as_str())),
-        Some(("Job", item.job.as_str())),
+        (!item.is_stalled()).then_some(("Job", item.job.as_str())),
     ];
     let named = named
         .into_iter()
@@ -292,17 +344,20 @@ pub(super) fn fields(item: &Item, room: &Room) -> Vec<String> {
     named.chain(history_fields(item, room)).collect()
 }
 
-fn history_fields(item: &Item, room: &Room) -> Vec<String> {
-    let since = match &item.recovered {
-        _ if never_ran(item) => "Late since",
+fn since_label(item: &Item) -> &'static str {
+    match &item.recovered {
+        _ if item.is_stalled() => "Due by",
         Some(_) => "First failure",
         None => "Failing since",
-    };
+    }
+}
+
+fn history_fields(item: &Item, room: &Room) -> Vec<String> {
     let mut fields = vec![
         field("Severity", item.class.severity.as_str()),
-        field(since, &date(item.since)),
+        field(since_label(item), &date(item.since)),
     ];
-    if !never_ran(item) {
+    if !item.is_stalled() {
         fields.push(field("How often", &failed_runs(item.failures)));
         fields.push(field("Last good run", &last_good(item, room)));
     }
@@ -344,6 +399,10 @@ pub(super) fn line(
         parts.push(code(&item.job, room.name));
     }
     match healed {
+        Some(good) if item.is_stalled() => {
+            parts.push(format!("started {} late", duration(good.after)));
+        }
+        None if item.is_stalled() => parts.push(format!("due since {}", date(item.since))),
         Some(good) => parts.push(format!(
             "passed after {} and {}",
             duration(good.after),
@@ -354,10 +413,10 @@ pub(super) fn line(
         }
         None => {}
     }
-    if notification.event == Event::StillFailing {
+    if notification.event == Event::StillFailing && !item.is_stalled() {
         parts.push(format!("({} new)", item.new_failures));
     }
-    parts.extend(first_link(item, look, room));
+    parts.extend(first_link(notification, item, look, room));
     let what = inline(&reason::in_words(item), room.line_what);
     if with_what && healed.is_none() && !what.is_empty() {
         parts.push(format!("– {what}"));
@@ -365,16 +424,26 @@ pub(super) fn line(
     parts.join(" ")
 }
 
-fn first_link(item: &Item, look: &Look, room: &Room) -> Option<String> {
+fn first_link(
+    notification: &Notification,
+    item: &Item,
+    look: &Look,
+    room: &Room,
+) -> Option<String> {
     let own = item
         .links
         .first()
         .and_then(|first| link(&first.url, &first.label, room.url));
-    own.or_else(|| why(item, look, room))
+    own.or_else(|| why(notification, item, look, room))
 }
 
 /// All links of one item, in their order.
-pub(super) fn links(item: &Item, look: &Look, room: &Room) -> Vec<String> {
+pub(super) fn links(
+    notification: &Notification,
+    item: &Item,
+    look: &Look,
+    room: &Room,
+) -> Vec<String> {
     let (first, others) = item.links.split_at(item.links.len().min(1));
     first
         .iter()
@@ -382,16 +451,25 @@ pub(super) fn links(item: &Item, look: &Look, room: &Room) -> Vec<String> {
         .chain(others)
         .take(room.links)
         .filter_map(|one| link(&one.url, &one.label, room.url))
-        .chain(why(item, look, room))
+        .chain(why(notification, item, look, room))
         .collect()
 }
 
-/// Where the trail of decisions on a run is shown.
-fn why(item: &Item, look: &Look, room: &Room) -> Option<String> {
+/// Where the trail of decisions on a run is shown; of the notification, when there is no run.
+fn why(notification: &Notification, item: &Item, look: &Look, room: &Room) -> Option<String> {
     let base = look.external_url.as_deref()?.trim_end_matches('/');
-    let run = item.recovered.as_ref().map_or(&item.run, |good| &good.run);
-    let run = percent_encode(&run.0);
-    link(&format!("{base}/runs/{run}"), "Why this message?", room.url)
+    let subject = if item.is_stalled() || item.is_ours() {
+        &notification.id
+    } else {
+        let good = item.recovered.as_ref();
+        &good.map_or(&item.run, |good| &good.run).0
+    };
+    let subject = percent_encode(subject);
+    link(
+        &format!("{base}/runs/{subject}"),
+        "Why this message?",
+        room.url,
+    )
 }
 
 /// Names in their order, cut after `max`.

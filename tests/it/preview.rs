@@ -1,5 +1,6 @@
 //! `preview` as a command: the right answer for each recorded run, in every form, from every form of input.
 
+mod reasons;
 mod sources;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};

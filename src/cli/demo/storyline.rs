@@ -1,6 +1,8 @@
 //! The fleet release of 19 and 20 May 2026, as far as it was observed: 52 versions, of which ten were not
 //! tagged and 32 did not reach the umbrella chart until a day later. Which runs were red follows from
-//! that; the seconds between are made up.
+//! that; the seconds between and the logs are made up, and so is the end: a version whose image is never published.
+
+mod logs;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -65,6 +67,10 @@ const UNCHARTED: [&str; 32] = [
 ];
 /// Released, but not generally available and so not in the chart.
 const PREVIEWS: [&str; 5] = ["backup", "batch", "datasync", "xray", "workspaces"];
+/// Tagged, and then nothing publishes it.
+const UNPUBLISHED: &str = "wafv2";
+/// The version of all.
+const VERSION: &str = "v1.4.0";
 
 /// Something that Prow does.
 #[derive(Debug)]
@@ -77,6 +83,8 @@ pub(super) struct Step {
     pub by_webhook: bool,
     /// Whether the run is over and red.
     pub is_red: bool,
+    /// What the run left in the bucket, by its path there with the bucket's name.
+    pub log: Option<(String, String)>,
 }
 
 /// When the story begins, UTC.
@@ -94,8 +102,9 @@ pub(super) fn steps() -> Vec<Step> {
     story.the_first_five_go_well();
     story.ten_are_not_tagged();
     story.the_chart_stands_still();
-    story.previews_need_no_chart();
+    story.previews_wait_for_the_chart();
     story.a_day_later_all_is_mended();
+    story.one_is_never_published();
     story.steps.sort_by_key(|step| step.at);
     story.steps
 }
@@ -110,21 +119,14 @@ impl Story {
         for (index, service) in FIRST.iter().enumerate() {
             let tagged = after(at("2026-05-19T20:34:57Z"), index, 1);
             self.tag(service, tagged);
-            self.run(service, "update-ack-chart", "v1.4.0", tagged, 277, true);
+            self.chart(service, tagged, 40, true);
         }
     }
 
     fn ten_are_not_tagged(&mut self) {
         for (index, service) in UNTAGGED.iter().enumerate() {
             let merged = after(at("2026-05-19T20:35:30Z"), index, 127);
-            self.run(
-                service,
-                &format!("{service}-controller-release-tag"),
-                "main",
-                merged,
-                20,
-                false,
-            );
+            self.release_tag(service, merged, 20, false);
         }
     }
 
@@ -136,101 +138,123 @@ impl Story {
                 _ => after(at("2026-05-19T20:35:11Z"), index, 37),
             };
             self.tag(service, tagged);
-            self.run(service, "update-ack-chart", "v1.4.0", tagged, 48, false);
+            self.chart(service, tagged, 48, false);
         }
     }
 
-    fn previews_need_no_chart(&mut self) {
+    /// Their updates of the chart wait in the queue until it can be built again.
+    fn previews_wait_for_the_chart(&mut self) {
         for (index, service) in PREVIEWS.iter().enumerate() {
-            self.tag(service, after(at("2026-05-19T20:41:00Z"), index, 90));
+            let tagged = after(at("2026-05-19T20:41:00Z"), index, 90);
+            self.tag(service, tagged);
+            self.queued_chart(service, tagged, after(at("2026-05-20T22:32:00Z"), index, 7));
         }
     }
 
+    /// Ten tags are pushed after all, and with them the first update of the chart that works brings in everybody.
     fn a_day_later_all_is_mended(&mut self) {
         for (index, service) in UNTAGGED.iter().enumerate() {
             let rerun = after(at("2026-05-20T19:54:10Z"), index, 19);
-            self.run(
-                service,
-                &format!("{service}-controller-release-tag"),
-                "main",
-                rerun,
-                20,
-                true,
-            );
-            self.run(
-                service,
-                &format!("{service}-post-submit"),
-                "v1.4.0",
-                after(rerun, 1, 25),
-                300,
-                true,
-            );
-        }
-        for (index, service) in UNCHARTED.iter().enumerate() {
-            self.run(
-                service,
-                "update-ack-chart",
-                "v1.4.0",
-                after(at("2026-05-20T22:28:00Z"), index, 4),
-                52,
-                true,
-            );
+            self.release_tag(service, rerun, 20, true);
+            let tagged = after(rerun, 1, 25);
+            self.tagged(service, tagged, 300);
+            self.queued_chart(service, tagged, after(at("2026-05-20T22:28:52Z"), index, 9));
         }
     }
 
-    /// What a version tag starts besides the umbrella chart, which all went well.
+    fn one_is_never_published(&mut self) {
+        let tagged = at("2026-05-20T22:36:00Z");
+        self.release_tag(UNPUBLISHED, after(tagged, 1, -12), 11, true);
+        self.olm_bundle(UNPUBLISHED, tagged);
+        self.chart(UNPUBLISHED, tagged, 45, true);
+    }
+
+    /// A merge that makes a version, and what that starts besides the umbrella chart, which all went well.
     fn tag(&mut self, service: &str, tagged: Timestamp) {
-        let merged = after(tagged, 1, -12);
-        self.run(
-            service,
-            &format!("{service}-controller-release-tag"),
-            "main",
-            merged,
-            11,
-            true,
-        );
-        self.run(
-            service,
-            &format!("{service}-post-submit"),
-            "v1.4.0",
-            tagged,
-            41,
-            true,
-        );
+        self.release_tag(service, after(tagged, 1, -12), 11, true);
+        self.tagged(service, tagged, 41);
+    }
+
+    fn tagged(&mut self, service: &str, tagged: Timestamp, seconds: i64) {
+        let job = format!("{service}-post-submit");
+        self.end(&job_of(service, &job, VERSION, tagged), seconds, true, None);
+        self.olm_bundle(service, tagged);
+    }
+
+    fn olm_bundle(&mut self, service: &str, tagged: Timestamp) {
+        let job = format!("{service}-controller-olm-bundle-pr");
+        self.end(&job_of(service, &job, VERSION, tagged), 95, true, None);
+    }
+
+    fn release_tag(&mut self, service: &str, merged: Timestamp, seconds: i64, good: bool) {
+        let job = format!("{service}-controller-release-tag");
+        let job = job_of(service, &job, "main", merged);
+        let log = if good {
+            logs::tagged(service, VERSION)
+        } else {
+            logs::not_tagged(service, VERSION)
+        };
+        self.end(&job, seconds, good, Some(log));
+    }
+
+    fn chart(&mut self, service: &str, tagged: Timestamp, seconds: i64, good: bool) {
+        let job = job_of(service, "update-ack-chart", VERSION, tagged);
+        let log = (!good).then(|| logs::not_charted(service, VERSION));
+        self.end(&job, seconds, good, log);
+    }
+
+    /// An update of the chart that waits in Prow's queue from the tag on.
+    fn queued_chart(&mut self, service: &str, tagged: Timestamp, ended: Timestamp) {
+        let job = job_of(service, "update-ack-chart", VERSION, tagged);
+        let waiting = job.clone().ended("triggered", "", None);
+        self.sight(tagged, &waiting, None);
+        let over = job.ended("success", "Job succeeded.", Some(ended));
+        self.sight(ended, &over, None);
     }
 
     /// One run, pending first and then over.
-    fn run(
-        &mut self,
-        service: &str,
-        job: &str,
-        base_ref: &str,
-        started: Timestamp,
-        seconds: i64,
-        good: bool,
-    ) {
-        let ended = after(started, 1, seconds);
-        let run = Job::new(&format!("{service}-controller"), job, base_ref, started);
-        let pending = run.clone().ended("pending", "Job triggered.", None);
+    fn end(&mut self, job: &Job, seconds: i64, good: bool, log: Option<String>) {
+        let ended = after(job.started, 1, seconds);
+        let pending = job.clone().ended("pending", "Job triggered.", None);
+        self.sight(job.started, &pending, None);
         let (state, description) = if good {
             ("success", "Job succeeded.")
         } else {
             ("failure", "Job failed.")
         };
-        let over = run.ended(state, description, Some(ended));
+        let over = job.clone().ended(state, description, Some(ended));
+        self.sight(ended, &over, log);
+    }
+
+    fn sight(&mut self, at: Timestamp, job: &Job, log: Option<String>) {
         self.steps.push(Step {
-            at: started,
-            job: pending.to_json(),
-            by_webhook: false,
-            is_red: false,
-        });
-        self.steps.push(Step {
-            at: ended,
-            job: over.to_json(),
-            by_webhook: job.ends_with("release-tag"),
-            is_red: !good,
+            at,
+            job: in_gcs(job),
+            by_webhook: job.completed.is_some() && job.job.ends_with("release-tag"),
+            is_red: job.state == "failure",
+            log: log.map(|log| (format!("{}/build-log.txt", job.directory()), log)),
         });
     }
+}
+
+fn job_of(service: &str, job: &str, base_ref: &str, started: Timestamp) -> Job {
+    Job::new(&format!("{service}-controller"), job, base_ref, started)
+}
+
+/// The bucket stand-in speaks GCS, so the runs' logs are said to be there.
+fn in_gcs(job: &Job) -> Value {
+    let mut json = job.to_json();
+    for place in [
+        "/spec/decoration_config/gcs_configuration/bucket",
+        "/status/url",
+    ] {
+        if let Some(Value::String(text)) = json.pointer_mut(place) {
+            *text = text
+                .replace("s3://", "gs://")
+                .replace("/view/s3/", "/view/gs/");
+        }
+    }
+    json
 }
 
 fn after(moment: Timestamp, times: usize, seconds: i64) -> Timestamp {

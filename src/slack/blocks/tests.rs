@@ -15,6 +15,7 @@ use crate::{
 
 mod hostile;
 mod reasons;
+mod stalled;
 
 const MENTION_ONCALL: &str = "<!subteam^S0123>";
 
