@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    chain,
+    chain, fields,
     limits::{ALL_BLOCKS, HEADER, SECTION, TEXT, blocks_units},
     reason,
     text::{date, fit, inline, units},
@@ -104,7 +104,7 @@ pub fn render_plain(notification: &Notification, look: &Look) -> Value {
     lines.extend(diverted(notification, &TIGHT));
     lines.extend(introduction(notification, &TIGHT));
     if let Some(item) = words::single(notification) {
-        let fields = words::fields(item, &TIGHT);
+        let fields = fields::fields(item, &TIGHT);
         lines.extend(fields.iter().map(|field| field.replacen('\n', ": ", 1)));
         lines.extend(words::links(notification, item, look, &TIGHT));
     } else {
@@ -141,7 +141,7 @@ fn compose(notification: &Notification, look: &Look, room: &Room) -> Vec<Value> 
     blocks.extend(sections(&notes, "\n"));
     match words::single(notification) {
         Some(item) => {
-            blocks.push(fields(&words::fields(item, room)));
+            blocks.push(fields(&fields::fields(item, room)));
             blocks.extend(sections(
                 &words::links(notification, item, look, room),
                 LINKS_APART,
