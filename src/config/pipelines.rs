@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     classify::Severity,
     nearest,
+    overdue::Overdue,
     pipeline::{Need, Pipeline, Signs, Stage},
 };
 
@@ -83,7 +84,7 @@ fn read_stage(node: &Node, places: &mut Places) -> Result<Stage, Problem> {
             "needs" => stage.needs = read_needs(value, places)?,
             "shared" => stage.shared = read_bool("shared", value)?,
             "severity" => stage.severity = read_severity(value)?,
-            "overdue" => stage.overdue = Some(read_duration("overdue", value)?),
+            "overdue" => stage.overdue = Some(read_overdue(value)?),
             _ => stage.signs = read_signs(value)?,
         }
     }
@@ -133,6 +134,13 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
         needs.push(need);
     }
     Ok(needs)
+}
+
+fn read_overdue(node: &Node) -> Result<Overdue, Problem> {
+    if node.text("overdue")? == "learned" {
+        return Ok(Overdue::Learned);
+    }
+    read_duration("overdue", node).map(Overdue::After)
 }
 
 fn read_severity(node: &Node) -> Result<Severity, Problem> {

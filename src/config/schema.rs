@@ -164,6 +164,8 @@ fn rule() -> Value {
                     "component": text("Owner; by default the repository, else the job."),
                     "stage": text("Place in the release."),
                     "severity": { "enum": ["critical", "non-critical"], "default": "non-critical" },
+                    "every": leaf(Form::Duration, None, "The job is to run so often; when it does not, that is told."),
+                    "after": leaf(Form::Number, Some("1"), "Bad runs in a row before it is told."),
                     "runbook": text("Address of what to do."),
                 },
             },
@@ -194,7 +196,7 @@ fn pipeline() -> Value {
                         "description": "One thing that all services share: one success heals all." },
                     "severity": { "enum": ["critical", "non-critical"], "default": "critical",
                         "description": "How bad it is when it does not start." },
-                    "overdue": leaf(Form::Duration, None, "A run that takes longer is told."),
+                    "overdue": overdue(),
                     "log": { "type": "object", "additionalProperties": false,
                         "description": "What the log of a green run says; a group (?<version>...) names the release.",
                         "properties": {
@@ -206,6 +208,13 @@ fn pipeline() -> Value {
             }), "In the order in which they are shown."),
         },
     })
+}
+
+fn overdue() -> Value {
+    let doc = "A run that takes longer is told; `learned` takes the limit from earlier good runs.";
+    let mut value = leaf(Form::Duration, None, doc);
+    value["pattern"] = json!("^(learned|0|([0-9]+(ms|s|m|min|h|d|w))+)$");
+    value
 }
 
 fn receiver() -> Value {

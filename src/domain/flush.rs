@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     classify::Severity,
     fold::{Cause, Fold, News, Owed, to_signed},
-    incident::{Incident, IncidentId, Kind},
+    incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
     policy::Policy,
     state::{DigestKey, FoldKey, State},
@@ -30,6 +30,7 @@ impl State {
     pub fn flush(&mut self, policy: &Policy, now: Timestamp, more_to_come: bool) -> Vec<Told> {
         self.end_windows(now);
         self.end_deadlines(policy, now, more_to_come);
+        self.end_watches(policy, now, more_to_come);
         let mut told = Vec::new();
         for key in self.folds.keys().cloned().collect::<Vec<_>>() {
             self.flush_fold(policy, &key, now, more_to_come, &mut told);
@@ -258,7 +259,7 @@ impl State {
     fn single_event(&self, news: News, id: IncidentId) -> Event {
         let stalled = || {
             let incident = self.incidents.get(&id);
-            incident.is_some_and(|incident| incident.kind == Kind::Stalled)
+            incident.is_some_and(|incident| incident.kind.is_lateness())
         };
         match news {
             News::Opened if stalled() => Event::Stalled,

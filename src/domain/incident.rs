@@ -92,6 +92,9 @@ pub struct Facts {
     pub url: Option<String>,
     /// Who may know more.
     pub ask: Option<String>,
+    /// That its job is flaky, and what that rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<String>,
     /// What came of reading why; `None` while that is under way or when nobody reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Box<Finding>>,
@@ -119,8 +122,22 @@ pub enum Kind {
     Failing,
     /// A stage did not start in time.
     Stalled,
+    /// A run takes too long.
+    Overdue,
+    /// A job that is to run regularly does not.
+    Silent,
     /// Something that we need ourselves.
     Trouble,
+}
+
+impl Kind {
+    /// Whether something did not happen in time.
+    pub fn is_lateness(self) -> bool {
+        match self {
+            Self::Stalled | Self::Overdue | Self::Silent => true,
+            Self::Failing | Self::Trouble => false,
+        }
+    }
 }
 
 /// One incident.
@@ -238,6 +255,7 @@ impl Facts {
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
             ask: ask(run),
+            flaky: None,
             finding: None,
         }
     }
@@ -314,6 +332,8 @@ impl Incident {
             .zip(latest.url.as_deref())
             .and_then(|(evidence, url)| log_link(url, evidence));
         Item {
+            kind: self.kind,
+            flaky: latest.flaky.clone(),
             class: latest.class.clone(),
             job: latest.job.clone(),
             repository: latest.repository.clone(),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{
     classify::{Classification, UNCLASSIFIED, annotation, classify, is_told_unmatched},
     decision::Decision,
+    flaky,
     incident::{Facts, Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::Observation,
@@ -152,6 +153,7 @@ impl State {
                     if let Some(spot) = spot {
                         self.note_release(policy, &case, spot);
                     }
+                    self.note_watches(policy, &case, spot);
                     return outcome;
                 }
             },
@@ -224,6 +226,7 @@ impl State {
         let finished_at = record.finished_at;
         self.changed.runs.insert(record.name.clone());
         self.load_run(record);
+        self.note_history(case);
         let Some(at) = finished_at else {
             return case.outcome(Decision::NotFailed, still(case.run));
         };
@@ -316,6 +319,7 @@ impl State {
     ) -> Outcome {
         let mut facts = Facts::new(case.run, at, case.judged.clone(), case.class.clone());
         facts.version.clone_from(&case.version);
+        facts.flaky = self.histories.get(&case.job).and_then(flaky::sentence);
         let id = self.place(case, &facts, at);
         if let Some(incident) = self.incidents.get_mut(&id) {
             incident.shared_stage = spot.is_some_and(|spot| spot.stage.shared);

@@ -10,6 +10,7 @@ use super::{
     job::is_tag,
     matcher::{Labels, Matcher},
     observation::Observation,
+    overdue::Overdue,
     verdict::Verdict,
 };
 
@@ -37,8 +38,8 @@ pub struct Stage {
     pub severity: Severity,
     /// What the log of a green run tells of its work.
     pub signs: Signs,
-    /// A run that takes longer is told.
-    pub overdue: Option<Duration>,
+    /// A run that takes so long is told.
+    pub overdue: Option<Overdue>,
 }
 
 /// One edge.

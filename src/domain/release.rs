@@ -275,8 +275,9 @@ impl State {
         run: &Observation,
         reading: &Reading,
     ) -> Vec<IncidentId> {
+        let awaited = self.awaited_incidents(run);
         let Some(spot) = reading.spot(policy) else {
-            return Vec::new();
+            return awaited.collect();
         };
         let service = reading.class.service.as_deref();
         let mut found: Vec<IncidentId> = spot
@@ -286,6 +287,7 @@ impl State {
             .flat_map(|stage| self.open_at(stage))
             .filter(|(_, owner)| Some(owner.as_str()) == service)
             .map(|(id, _)| id)
+            .chain(awaited)
             .collect();
         if spot.stage.shared && run.is_finished() && reading.judged.verdict == Verdict::Pass {
             found.extend(self.open_at(&spot.stage.name).map(|(id, _)| id));
@@ -416,7 +418,7 @@ impl State {
 }
 
 /// Without what only its own run has.
-fn bare(run: &Observation) -> Observation {
+pub(super) fn bare(run: &Observation) -> Observation {
     Observation {
         labels: BTreeMap::new(),
         commit: None,

@@ -176,6 +176,8 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
     if let Some(item) = words::single(notification) {
         notes.extend(words::story(notification, item));
         notes.extend(what_and_why(notification.event, item, room));
+        let flaky = item.flaky.as_deref().filter(|_| item.recovered.is_none());
+        notes.extend(flaky.map(|flaky| format!("*Note:* {}", inline(flaky, room.what))));
         if item.class.rule.is_none() {
             notes.push("*Unclassified:* no rule knows this job".to_owned());
         }

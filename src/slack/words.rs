@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     classify::{Severity, UNCLASSIFIED},
+    incident::Kind,
     job::is_tag,
     notification::{Event, Item, Notification},
     verdict::Verdict,
@@ -27,6 +28,12 @@ pub(super) fn headline(notification: &Notification) -> String {
         }
         (Some(item), Event::StillFailing) => {
             format!("{mark} {}: {} still failing", subject(item), step(item))
+        }
+        (Some(item), Event::Stalled) if item.kind == Kind::Overdue => {
+            format!("{mark} {}: {} is overdue", subject(item), step(item))
+        }
+        (Some(item), Event::Stalled) if item.kind == Kind::Silent => {
+            format!("{mark} {}: {} has not run", subject(item), step(item))
         }
         (Some(item), Event::Recovered) => {
             format!("{mark} {}: {} recovered", healed_subject(item), step(item))
@@ -53,7 +60,11 @@ fn headline_of_many(notification: &Notification) -> String {
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
         Event::Recovered => format!("{step} recovered in {listed}"),
         Event::StillFailing => format!("{step} still failing in {listed}"),
-        Event::Stalled => format!("{step} did not start in {all}"),
+        Event::Stalled => match notification.items.first().map(|item| item.kind) {
+            Some(Kind::Overdue) => format!("{step} is overdue in {all}"),
+            Some(Kind::Silent) => format!("{step} has not run in {all}"),
+            _ => format!("{step} did not start in {all}"),
+        },
         Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
             format!("{step} fails in {all}")
         }

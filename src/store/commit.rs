@@ -22,6 +22,7 @@ use crate::domain::{
     decision::Decision,
     flush::Told,
     fold::CauseKey,
+    history::History,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     observation::{Observation, RunName, Source},
@@ -29,6 +30,7 @@ use crate::domain::{
     release::{Release, ReleaseKey},
     state::{DigestKey, FoldKey, State},
     verdict::Verdict,
+    watch::WatchKey,
 };
 
 /// All that follows from a batch of observations or a tick.
@@ -85,6 +87,12 @@ impl Work {
             digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
             healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
+            watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
+            histories: changes
+                .histories
+                .into_iter()
+                .filter_map(|job| state.histories.remove(&job).map(|history| (job, history)))
+                .collect(),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -116,6 +124,8 @@ pub struct Changed {
     digests: Vec<(DigestKey, Option<String>)>,
     healed: Vec<(String, Option<String>)>,
     troubles: Vec<(String, Option<String>)>,
+    watches: Vec<(WatchKey, Option<String>)>,
+    histories: Vec<(JobKey, History)>,
     next_incident: u64,
 }
 
@@ -129,6 +139,8 @@ impl Changed {
             && self.digests.is_empty()
             && self.healed.is_empty()
             && self.troubles.is_empty()
+            && self.watches.is_empty()
+            && self.histories.is_empty()
     }
 }
 
@@ -238,6 +250,9 @@ fn put_state<'a>(
     for (key, release) in &state.releases {
         put_release(&session.conn, key, release)?;
     }
+    for (job, history) in &state.histories {
+        put_history(&session.conn, job, history)?;
+    }
     put_owed(&session.conn, state)?;
     Ok(ids)
 }
@@ -321,7 +336,20 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
     .map(drop)
 }
 
-/// Causes, folds, digests, troubles and the next incident's number.
+fn put_history(conn: &Connection, job: &JobKey, history: &History) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO histories (key, at, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (key) DO UPDATE SET at = excluded.at, body = excluded.body",
+    )?
+    .execute(params![
+        job.0,
+        history.latest().map_or(0, millis),
+        body(history)
+    ])
+    .map(drop)
+}
+
+/// Causes, folds, digests, watches, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
         put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
@@ -337,6 +365,9 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     }
     for (key, body) in &state.troubles {
         put_body(conn, &TROUBLE, &[key], body.as_ref())?;
+    }
+    for (key, body) in &state.watches {
+        put_body(conn, &WATCH, &[&key.0], body.as_ref())?;
     }
     conn.prepare_cached(
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
@@ -376,6 +407,11 @@ const TROUBLE: Keyed = Keyed {
     put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \
           ON CONFLICT (key) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM troubles WHERE key = $1",
+};
+const WATCH: Keyed = Keyed {
+    put: "INSERT INTO watches (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM watches WHERE key = $1",
 };
 
 fn put_body(

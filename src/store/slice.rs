@@ -13,12 +13,14 @@ use super::{
 };
 use crate::domain::{
     fold::CauseKey,
+    history::History,
     incident::{Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::{Observation, RunName},
     prowjob::State as ProwState,
     release::{Release, ReleaseKey},
     state::State,
+    watch::WatchKey,
 };
 
 /// Names asked for in one go, so that a long list does not keep others from reading.
@@ -88,6 +90,7 @@ struct Slice {
     twins: Vec<Run>,
     incidents: Vec<Incident>,
     releases: Vec<(ReleaseKey, Release)>,
+    histories: BTreeMap<JobKey, History>,
 }
 
 impl Store {
@@ -116,6 +119,9 @@ impl Store {
         }
         for (key, release) in slice.releases {
             state.releases.entry(key).or_insert(release);
+        }
+        for (job, history) in slice.histories {
+            state.histories.entry(job).or_insert(history);
         }
         for incident in slice.incidents {
             if !state.incidents.contains_key(&incident.id) {
@@ -194,6 +200,11 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, incident) = row?;
         state.troubles.insert(key, incident);
     }
+    let mut watches = conn.prepare_cached("SELECT key, body FROM watches")?;
+    for row in watches.query_map([], |row| Ok((WatchKey(row.get(0)?), json(row, 1)?)))? {
+        let (key, watch) = row?;
+        state.watches.insert(key, watch);
+    }
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
         .query_row([], |row| row.get(0))
@@ -224,6 +235,7 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlit
                 slice.load_neighbours(session, sighting, job)?;
             }
             slice.load_twins(&session.conn, sighting)?;
+            slice.load_history(&session.conn, &sighting.job)?;
         }
     }
     slice.load_releases(&session.conn, &wanted.releases)?;
@@ -313,6 +325,19 @@ impl Slice {
         for twin in statement.query_map([alias], run)? {
             self.twins.push(twin?);
         }
+        Ok(())
+    }
+
+    fn load_history(&mut self, conn: &Connection, job: &JobKey) -> rusqlite::Result<()> {
+        if self.histories.contains_key(job) {
+            return Ok(());
+        }
+        let found = conn
+            .prepare_cached("SELECT body FROM histories WHERE key = $1")?
+            .query_row([&job.0], |row| json(row, 0))
+            .optional()?;
+        self.histories
+            .extend(found.map(|history| (job.clone(), history)));
         Ok(())
     }
 
