@@ -189,7 +189,8 @@ fn pipeline() -> Value {
                         { "type": "string" },
                         { "type": "object", "additionalProperties": false, "required": ["stage"], "properties": {
                             "stage": text("The earlier stage."),
-                            "within": leaf(Form::Duration, None, "It starts this one, at the latest after so long."),
+                            "within": within(),
+                            "gate": { "type": "boolean", "default": false, "description": "A person starts this one, so it is never late." },
                         } },
                     ] }), "Earlier stages."),
                     "shared": { "type": "boolean", "default": false,
@@ -207,6 +208,19 @@ fn pipeline() -> Value {
                 },
             }), "In the order in which they are shown."),
         },
+    })
+}
+
+fn within() -> Value {
+    let floor = leaf(Form::Duration, Some("30m"), "Nothing shorter is learned.");
+    let fixed = leaf(Form::Duration, None, "So long.");
+    json!({
+        "description": "It starts this one, at the latest after so long; learned from earlier releases when `learned` or a floor is written.",
+        "oneOf": [
+            fixed,
+            { "const": "learned" },
+            { "type": "object", "additionalProperties": false, "properties": { "floor": floor } },
+        ],
     })
 }
 

@@ -50,6 +50,10 @@ pub struct Need {
     /// The earlier stage starts this one, which is late when it has not started after so long. `None`: it needs
     /// what the other made, but something else starts it, or a person does.
     pub within: Option<Duration>,
+    /// `within` is the least: what runs took so far may ask for more.
+    pub learned: bool,
+    /// A person starts it, so it is never late.
+    pub gate: bool,
 }
 
 /// Patterns that are looked for in the logs of green runs, line by line. A group `version` names the release.
@@ -260,6 +264,8 @@ mod tests {
                 .map(|(stage, within)| Need {
                     stage: (*stage).to_owned(),
                     within: within.map(Duration::from_secs),
+                    learned: false,
+                    gate: false,
                 })
                 .collect(),
             shared: false,

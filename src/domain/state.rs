@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     fold::{Cause, CauseKey, Digest, Fold},
+    gaps::{EdgeKey, Gaps},
     history::History,
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
@@ -52,6 +53,8 @@ pub struct State {
     pub watches: BTreeMap<WatchKey, Watch>,
     /// What is remembered of each job.
     pub histories: BTreeMap<JobKey, History>,
+    /// How long each learned edge took; always complete.
+    pub gaps: BTreeMap<EdgeKey, Gaps>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -77,6 +80,8 @@ pub struct Changes {
     pub healed: BTreeSet<String>,
     /// Releases.
     pub releases: BTreeSet<ReleaseKey>,
+    /// Learned edges.
+    pub gaps: BTreeSet<EdgeKey>,
     /// Watches.
     pub watches: BTreeSet<WatchKey>,
     /// What is remembered of jobs.

@@ -22,6 +22,7 @@ use crate::domain::{
     decision::Decision,
     flush::Told,
     fold::CauseKey,
+    gaps::EdgeKey,
     history::History,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
@@ -88,6 +89,7 @@ impl Work {
             healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
+            gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
             histories: changes
                 .histories
                 .into_iter()
@@ -125,6 +127,7 @@ pub struct Changed {
     healed: Vec<(String, Option<String>)>,
     troubles: Vec<(String, Option<String>)>,
     watches: Vec<(WatchKey, Option<String>)>,
+    gaps: Vec<(EdgeKey, Option<String>)>,
     histories: Vec<(JobKey, History)>,
     next_incident: u64,
 }
@@ -140,6 +143,7 @@ impl Changed {
             && self.healed.is_empty()
             && self.troubles.is_empty()
             && self.watches.is_empty()
+            && self.gaps.is_empty()
             && self.histories.is_empty()
     }
 }
@@ -366,6 +370,9 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.troubles {
         put_body(conn, &TROUBLE, &[key], body.as_ref())?;
     }
+    for (key, body) in &state.gaps {
+        put_body(conn, &GAPS, &[&key.0], body.as_ref())?;
+    }
     for (key, body) in &state.watches {
         put_body(conn, &WATCH, &[&key.0], body.as_ref())?;
     }
@@ -407,6 +414,11 @@ const TROUBLE: Keyed = Keyed {
     put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \
           ON CONFLICT (key) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM troubles WHERE key = $1",
+};
+const GAPS: Keyed = Keyed {
+    put: "INSERT INTO gaps (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM gaps WHERE key = $1",
 };
 const WATCH: Keyed = Keyed {
     put: "INSERT INTO watches (key, body) VALUES ($1, $2) \

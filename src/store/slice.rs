@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     fold::CauseKey,
+    gaps::EdgeKey,
     history::History,
     incident::{Incident, IncidentId, Run, alias},
     job::JobKey,
@@ -204,6 +205,11 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
     for row in watches.query_map([], |row| Ok((WatchKey(row.get(0)?), json(row, 1)?)))? {
         let (key, watch) = row?;
         state.watches.insert(key, watch);
+    }
+    let mut gaps = conn.prepare_cached("SELECT key, body FROM gaps")?;
+    for row in gaps.query_map([], |row| Ok((EdgeKey(row.get(0)?), json(row, 1)?)))? {
+        let (key, gaps) = row?;
+        state.gaps.insert(key, gaps);
     }
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?

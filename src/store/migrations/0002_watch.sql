@@ -10,3 +10,8 @@ CREATE TABLE histories (
     body text NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX histories_at ON histories (at);
+-- How long each edge took whose deadline is learned.
+CREATE TABLE gaps (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
