@@ -160,7 +160,8 @@ mod tests {
     }
 
     fn queued(count: usize, since: i64) -> Vec<Job> {
-        vec![Job::new("s3-controller", "build", "v1.2.3", at(since)); count]
+        let job = Job::new("s3-controller", "build", "v1.2.3", at(since));
+        vec![job.ended("triggered", "", None); count]
     }
 
     fn ended(count: usize, minute: i64) -> Vec<Job> {

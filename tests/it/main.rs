@@ -28,4 +28,5 @@ mod redaction;
 mod reload;
 mod shipped_configs;
 mod storm;
+mod watch;
 mod webhook;
