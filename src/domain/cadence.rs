@@ -20,7 +20,7 @@ pub fn missed_after(every: Duration) -> Duration {
 
 impl State {
     /// Waits for the next run of a job that is to run every so often; this one was awaited.
-    pub(super) fn await_next(&mut self, case: &Case<'_>) {
+    pub(super) fn expect_next(&mut self, case: &Case<'_>) {
         let key = WatchKey::next_of(&case.job);
         let known = self.watches.get(&key);
         let Some(every) = case.class.every else {
@@ -37,7 +37,7 @@ impl State {
         let late = known.and_then(|known| known.incident);
         let shown = words(i64::try_from(every.as_secs()).unwrap_or(i64::MAX));
         let watch = Watch {
-            awaits: Awaits::Start,
+            waits_for: Awaits::Start,
             since: started,
             due_at: after(started, missed_after(every)),
             why: format!("it is to run every {shown}"),

@@ -13,8 +13,8 @@ use super::{observation::Observation, observe::Case, state::State, verdict::Verd
 pub struct History {
     /// The last of those that were good or bad, at most [`VERDICTS`].
     pub runs: Vec<Past>,
-    /// How long the last good ones took, in seconds, at most [`DURATIONS`].
-    pub took_s: Vec<u32>,
+    /// When the last good ones ended and how many seconds they took, at most [`DURATIONS`].
+    pub took_s: Vec<(Timestamp, u32)>,
 }
 
 /// An ended run: when, whether it was bad, and the begin of its commit.
@@ -35,19 +35,22 @@ impl History {
     fn note(&mut self, run: &Observation, verdict: Verdict, at: Timestamp) {
         let sha = run.base_sha().unwrap_or_default().chars().take(SHA);
         let past = Past(at, verdict.is_bad(), sha.collect());
-        let place = self.runs.partition_point(|known| known.0 <= at);
+        let place = self.runs.partition_point(|known| *known <= past);
         self.runs.insert(place, past);
         drop_oldest(&mut self.runs, VERDICTS);
         if let (Verdict::Pass, Some(began)) = (verdict, run.pending_at.or(run.started_at)) {
             let seconds = at.duration_since(began).as_secs();
-            self.took_s.push(u32::try_from(seconds).unwrap_or(0));
+            let took = (at, u32::try_from(seconds).unwrap_or(0));
+            let place = self.took_s.partition_point(|known| *known <= took);
+            self.took_s.insert(place, took);
             drop_oldest(&mut self.took_s, DURATIONS);
         }
     }
 
     /// What 95 % of the good runs stayed below; `None` while there are too few.
     pub fn usual_duration(&self) -> Option<Duration> {
-        (self.took_s.len() >= FEWEST).then(|| percentile_95(&self.took_s))
+        let seconds: Vec<u32> = self.took_s.iter().map(|took| took.1).collect();
+        (seconds.len() >= FEWEST).then(|| percentile_95(&seconds))
     }
 
     /// Bad runs with a good one on the same commit within [`super::flaky::SAME_COMMIT_WITHIN`], by commit.

@@ -48,7 +48,7 @@ impl Overdue {
 
 impl State {
     /// Waits for the end of a run that has begun, or no longer.
-    pub(super) fn await_end(&mut self, case: &Case<'_>, spot: Option<Spot<'_>>) {
+    pub(super) fn expect_end(&mut self, case: &Case<'_>, spot: Option<Spot<'_>>) {
         let run = case.run;
         let key = WatchKey::end_of(&run.run);
         if run.is_finished() {
@@ -63,7 +63,7 @@ impl State {
         };
         if let Some((limit, why)) = overdue.limit(self.histories.get(&case.job)) {
             let watch = Watch {
-                awaits: Awaits::End,
+                waits_for: Awaits::End,
                 since: begun,
                 due_at: after(begun, limit),
                 why,

@@ -300,7 +300,7 @@ impl State {
         run: &Observation,
         reading: &Reading,
     ) -> Vec<IncidentId> {
-        let awaited = self.awaited_incidents(run);
+        let awaited = self.expected_incidents(run);
         let Some(spot) = reading.spot(policy) else {
             return awaited.collect();
         };

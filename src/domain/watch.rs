@@ -34,7 +34,7 @@ pub struct WatchKey(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// What.
-    pub awaits: Awaits,
+    pub waits_for: Awaits,
     /// Since when.
     pub since: Timestamp,
     /// It is late from then on.
@@ -77,7 +77,7 @@ impl WatchKey {
 impl Watch {
     /// When it is to be looked at again: late, or to be forgotten.
     pub fn looked_at(&self) -> Timestamp {
-        let forgotten_after = match self.awaits {
+        let forgotten_after = match self.waits_for {
             Awaits::End => END_FORGOTTEN_AFTER,
             Awaits::Start => START_FORGOTTEN_AFTER,
         };
@@ -102,8 +102,8 @@ impl State {
         spot: Option<Spot<'_>>,
     ) {
         if policy.keeps_deadlines {
-            self.await_end(case, spot);
-            self.await_next(case);
+            self.expect_end(case, spot);
+            self.expect_next(case);
         }
     }
 
@@ -119,7 +119,7 @@ impl State {
     }
 
     /// Incidents that a run may end because it was awaited.
-    pub(super) fn awaited_incidents(
+    pub(super) fn expected_incidents(
         &self,
         run: &Observation,
     ) -> impl Iterator<Item = IncidentId> + '_ {
@@ -241,7 +241,7 @@ fn late(policy: &Policy, watch: &Watch, now: Timestamp) -> Option<Late> {
     let reading = Reading::of(policy, &watch.origin, None);
     let waited = words(now.duration_since(watch.since).as_secs());
     let why = &watch.why;
-    match watch.awaits {
+    match watch.waits_for {
         Awaits::End => {
             reading.spot(policy)?.stage.overdue?;
             Some(Late {

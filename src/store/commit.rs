@@ -10,6 +10,7 @@ use super::{
     InboxRow, Poisoned, Store, StoreError,
     counts::bump,
     evidence::{self, Learned},
+    histories,
     jobs::Jobs,
     mark::{self, Passed},
     outbox,
@@ -255,7 +256,7 @@ fn put_state<'a>(
         put_release(&session.conn, key, release)?;
     }
     for (job, history) in &state.histories {
-        put_history(&session.conn, job, history)?;
+        histories::put(&session.conn, job, history)?;
     }
     put_owed(&session.conn, state)?;
     Ok(ids)
@@ -336,19 +337,6 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
         millis(release.began_at()),
         release.due_at().map(millis),
         body(release),
-    ])
-    .map(drop)
-}
-
-fn put_history(conn: &Connection, job: &JobKey, history: &History) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO histories (key, at, body) VALUES ($1, $2, $3) \
-         ON CONFLICT (key) DO UPDATE SET at = excluded.at, body = excluded.body",
-    )?
-    .execute(params![
-        job.0,
-        history.latest().map_or(0, millis),
-        body(history)
     ])
     .map(drop)
 }
