@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     classify::Severity,
+    flaky,
     fold::{Cause, Fold, News, Owed, to_signed},
     incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
@@ -245,7 +246,10 @@ impl State {
 
     /// An incident as a message tells it; from now on its failures up to here count as told.
     fn spoken_of(&mut self, id: IncidentId, news: News) -> Option<Item> {
-        let mut item = self.incidents.get(&id)?.item();
+        let incident = self.incidents.get(&id)?;
+        let mut item = incident.item();
+        let history = self.histories.get(&incident.job);
+        item.flaky = history.and_then(flaky::sentence);
         if news == News::Opened || news == News::Still {
             self.mark_spoken_of(id, news);
         }

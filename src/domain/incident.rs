@@ -92,9 +92,6 @@ pub struct Facts {
     pub url: Option<String>,
     /// Who may know more.
     pub ask: Option<String>,
-    /// That its job is flaky, and what that rests on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub flaky: Option<String>,
     /// What came of reading why; `None` while that is under way or when nobody reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Box<Finding>>,
@@ -255,7 +252,6 @@ impl Facts {
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
             ask: ask(run),
-            flaky: None,
             finding: None,
         }
     }
@@ -333,7 +329,7 @@ impl Incident {
             .and_then(|(evidence, url)| log_link(url, evidence));
         Item {
             kind: self.kind,
-            flaky: latest.flaky.clone(),
+            flaky: None,
             class: latest.class.clone(),
             job: latest.job.clone(),
             repository: latest.repository.clone(),

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use super::{
     classify::{Classification, UNCLASSIFIED, annotation, classify, is_told_unmatched},
     decision::Decision,
-    flaky,
     incident::{Facts, Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::Observation,
@@ -319,7 +318,6 @@ impl State {
     ) -> Outcome {
         let mut facts = Facts::new(case.run, at, case.judged.clone(), case.class.clone());
         facts.version.clone_from(&case.version);
-        facts.flaky = self.histories.get(&case.job).and_then(flaky::sentence);
         let id = self.place(case, &facts, at);
         if let Some(incident) = self.incidents.get_mut(&id) {
             incident.shared_stage = spot.is_some_and(|spot| spot.stage.shared);

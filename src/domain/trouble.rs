@@ -99,7 +99,6 @@ fn facts(key: &str, trouble: &Trouble, now: Timestamp) -> Facts {
         base_sha: None,
         url: None,
         ask: None,
-        flaky: None,
         finding: None,
     }
 }

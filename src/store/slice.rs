@@ -384,7 +384,10 @@ impl Slice {
             .collect::<rusqlite::Result<Vec<_>>>()?;
         wanted.extend(ending);
         for id in wanted {
-            self.incidents.extend(incident(conn, id)?);
+            if let Some(incident) = incident(conn, id)? {
+                self.load_history(conn, &incident.job)?;
+                self.incidents.push(incident);
+            }
         }
         Ok(())
     }
