@@ -2,11 +2,15 @@
 //! It takes (state, input, now) and returns effects; everything else in the crate is edges.
 
 pub mod backoff;
+pub mod cadence;
 pub mod classify;
 pub mod decision;
 pub mod evidence;
+pub mod flaky;
 pub mod flush;
 pub mod fold;
+pub mod gaps;
+pub mod history;
 pub mod incident;
 pub mod job;
 pub mod location;
@@ -15,6 +19,7 @@ pub mod nearest;
 pub mod notification;
 pub mod observation;
 pub mod observe;
+pub mod overdue;
 pub mod pipeline;
 pub mod policy;
 pub mod prowjob;
@@ -27,3 +32,4 @@ mod telling;
 mod timeline;
 pub mod trouble;
 pub mod verdict;
+pub mod watch;

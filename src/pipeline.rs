@@ -3,6 +3,7 @@
 pub mod intake;
 pub mod live;
 pub mod poller;
+pub mod pulse;
 pub mod reading;
 pub mod reload;
 pub mod reports;

@@ -11,6 +11,7 @@ mod error;
 mod evidence;
 mod explain;
 mod file;
+mod histories;
 mod inbox;
 mod jobs;
 mod mark;

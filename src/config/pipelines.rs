@@ -11,7 +11,8 @@ use super::{
 };
 use crate::domain::{
     classify::Severity,
-    nearest,
+    gaps, nearest,
+    overdue::Overdue,
     pipeline::{Need, Pipeline, Signs, Stage},
 };
 
@@ -20,7 +21,9 @@ pub const PIPELINE_KEYS: [&str; 3] = ["name", "match", "stages"];
 /// Keys of a stage.
 pub const STAGE_KEYS: [&str; 6] = ["name", "needs", "shared", "severity", "overdue", "log"];
 /// Keys of an edge.
-pub const NEED_KEYS: [&str; 2] = ["stage", "within"];
+pub const NEED_KEYS: [&str; 3] = ["stage", "within", "gate"];
+/// Keys of an edge's learned `within`.
+pub const LEARNED_KEYS: [&str; 1] = ["floor"];
 /// Keys of a stage's `log`.
 pub const LOG_KEYS: [&str; 3] = ["soft_fail", "no_op", "done"];
 
@@ -83,7 +86,7 @@ fn read_stage(node: &Node, places: &mut Places) -> Result<Stage, Problem> {
             "needs" => stage.needs = read_needs(value, places)?,
             "shared" => stage.shared = read_bool("shared", value)?,
             "severity" => stage.severity = read_severity(value)?,
-            "overdue" => stage.overdue = Some(read_duration("overdue", value)?),
+            "overdue" => stage.overdue = Some(read_overdue(value)?),
             _ => stage.signs = read_signs(value)?,
         }
     }
@@ -115,6 +118,8 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
         let mut need = Need {
             stage: String::new(),
             within: None,
+            learned: false,
+            gate: false,
         };
         let mut place = item.place.clone();
         if let Kind::Text(_) = item.kind {
@@ -124,15 +129,47 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
                 if key == "stage" {
                     value.text("stage")?.clone_into(&mut need.stage);
                     place = value.place.clone();
+                } else if key == "gate" {
+                    need.gate = read_bool("gate", value)?;
                 } else {
-                    need.within = Some(read_duration("within", value)?);
+                    read_within(value, &mut need)?;
                 }
             }
+        }
+        if need.gate && need.within.is_some() {
+            let what = format!("`{}` is a gate with a deadline", need.stage);
+            let hint = "keep one: a person takes as long as it takes";
+            return Err(Problem::at(place, what, hint));
         }
         places.needs.push((need.stage.clone(), place));
         needs.push(need);
     }
     Ok(needs)
+}
+
+/// `30m`, `learned`, or `{ floor: 30m }`, which is learned too.
+fn read_within(node: &Node, need: &mut Need) -> Result<(), Problem> {
+    let mut within = gaps::FLOOR;
+    if let Kind::Text(_) = node.kind {
+        need.learned = node.text("within")? == "learned";
+        if !need.learned {
+            within = read_duration("within", node)?;
+        }
+    } else {
+        need.learned = true;
+        for (key, _, value) in node.entries("within", &LEARNED_KEYS)? {
+            within = read_duration(key, value)?;
+        }
+    }
+    need.within = Some(within);
+    Ok(())
+}
+
+fn read_overdue(node: &Node) -> Result<Overdue, Problem> {
+    if node.text("overdue")? == "learned" {
+        return Ok(Overdue::Learned);
+    }
+    read_duration("overdue", node).map(Overdue::After)
 }
 
 fn read_severity(node: &Node) -> Result<Severity, Problem> {

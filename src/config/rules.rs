@@ -24,12 +24,14 @@ use crate::{
 /// Keys of a classification rule.
 pub const CLASSIFY_KEYS: [&str; 3] = ["name", "match", "set"];
 /// Keys of a rule's `set`.
-pub const SET_KEYS: [&str; 6] = [
+pub const SET_KEYS: [&str; 8] = [
     "service",
     "controller",
     "component",
     "stage",
     "severity",
+    "every",
+    "after",
     "runbook",
 ];
 /// Keys of a receiver.
@@ -307,6 +309,18 @@ fn read_set(node: &Node, matchers: &[Matcher]) -> Result<Assignments, Problem> {
                 )
             })?;
             set.severity = Some(severity);
+            continue;
+        }
+        if key == "every" {
+            set.every = Some(read_duration(key, value)?).filter(|every| !every.is_zero());
+            continue;
+        }
+        if key == "after" {
+            let after = text.parse().map_err(|_| {
+                let what = format!("`after` is `{text}`");
+                Problem::at(value.place.clone(), what, "write a number from 1 on")
+            })?;
+            set.after = Some(after);
             continue;
         }
         let template = Template::parse(text);

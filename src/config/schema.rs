@@ -164,6 +164,8 @@ fn rule() -> Value {
                     "component": text("Owner; by default the repository, else the job."),
                     "stage": text("Place in the release."),
                     "severity": { "enum": ["critical", "non-critical"], "default": "non-critical" },
+                    "every": leaf(Form::Duration, None, "The job is to run so often; when it does not, that is told."),
+                    "after": leaf(Form::Number, Some("1"), "Bad runs in a row before it is told."),
                     "runbook": text("Address of what to do."),
                 },
             },
@@ -187,14 +189,15 @@ fn pipeline() -> Value {
                         { "type": "string" },
                         { "type": "object", "additionalProperties": false, "required": ["stage"], "properties": {
                             "stage": text("The earlier stage."),
-                            "within": leaf(Form::Duration, None, "It starts this one, at the latest after so long."),
+                            "within": within(),
+                            "gate": { "type": "boolean", "default": false, "description": "A person starts this one, so it is never late." },
                         } },
                     ] }), "Earlier stages."),
                     "shared": { "type": "boolean", "default": false,
                         "description": "One thing that all services share: one success heals all." },
                     "severity": { "enum": ["critical", "non-critical"], "default": "critical",
                         "description": "How bad it is when it does not start." },
-                    "overdue": leaf(Form::Duration, None, "A run that takes longer is told."),
+                    "overdue": overdue(),
                     "log": { "type": "object", "additionalProperties": false,
                         "description": "What the log of a green run says; a group (?<version>...) names the release.",
                         "properties": {
@@ -206,6 +209,26 @@ fn pipeline() -> Value {
             }), "In the order in which they are shown."),
         },
     })
+}
+
+fn within() -> Value {
+    let floor = leaf(Form::Duration, Some("30m"), "Nothing shorter is learned.");
+    let fixed = leaf(Form::Duration, None, "So long.");
+    json!({
+        "description": "It starts this one, at the latest after so long; learned from earlier releases when `learned` or a floor is written.",
+        "oneOf": [
+            fixed,
+            { "const": "learned" },
+            { "type": "object", "additionalProperties": false, "properties": { "floor": floor } },
+        ],
+    })
+}
+
+fn overdue() -> Value {
+    let doc = "A run that takes longer is told; `learned` takes the limit from earlier good runs.";
+    let mut value = leaf(Form::Duration, None, doc);
+    value["pattern"] = json!("^(learned|0|([0-9]+(ms|s|m|min|h|d|w))+)$");
+    value
 }
 
 fn receiver() -> Value {

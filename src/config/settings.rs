@@ -40,6 +40,8 @@ pub struct Settings {
     pub types: Vec<JobType>,
     /// See [`SETTINGS`].
     pub max_age: Duration,
+    /// When Prow or a source is in trouble.
+    pub pulse: Limits,
     /// See [`SETTINGS`].
     pub window: Duration,
     /// See [`SETTINGS`].
@@ -65,6 +67,19 @@ pub struct Pace {
     pub rate_per_s: u32,
     /// At once; at least 1.
     pub burst: u32,
+}
+
+/// From when on something counts as trouble; settings under `watch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Polls of deck in a row that fail, or bring an old list.
+    pub polls: u32,
+    /// Runs that wait for long.
+    pub pile_up: u32,
+    /// How long that is.
+    pub pile_up_age: Duration,
+    /// No webhook for so long, while deck shows runs that ended.
+    pub silent_after: Duration,
 }
 
 /// Polling of deck.
@@ -153,6 +168,12 @@ impl Settings {
             deck,
             types,
             max_age: reader.duration("watch.max_age"),
+            pulse: Limits {
+                polls: reader.number("watch.deck_failures"),
+                pile_up: reader.number("watch.pile_up"),
+                pile_up_age: reader.duration("watch.pile_up_age"),
+                silent_after: reader.duration("watch.silent_after"),
+            },
             window: reader.duration("dedup.window"),
             group_wait: reader.duration("dedup.group_wait"),
             allowed_hosts: reader.list("delivery.allowed_hosts"),

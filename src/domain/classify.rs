@@ -1,6 +1,6 @@
 //! Evidence to classification, by ordered rules: whose run it is, which stage, how bad.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,12 @@ pub struct Classification {
     pub stage: Option<String>,
     /// How bad a failure is.
     pub severity: Severity,
+    /// How often its job is to run; longer silence is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Duration>,
+    /// How many bad runs in a row are told; `None` as 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<NonZeroU32>,
     /// What to do, by rule or annotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
@@ -102,6 +108,10 @@ pub struct Assignments {
     pub stage: Option<Template>,
     /// Severity; by default non-critical.
     pub severity: Option<Severity>,
+    /// How often the job is to run.
+    pub every: Option<Duration>,
+    /// Bad runs in a row before it is told; by default 1.
+    pub after: Option<NonZeroU32>,
     /// Runbook address.
     pub runbook: Option<Template>,
 }
@@ -273,6 +283,8 @@ fn apply(rule: &Rule, labels: &Labels<'_>) -> Classification {
         component: fill(&rule.set.component).unwrap_or_else(|| default_component(run)),
         stage: fill(&rule.set.stage),
         severity: rule.set.severity.unwrap_or_default(),
+        every: rule.set.every,
+        after: rule.set.after,
         runbook: fill(&rule.set.runbook),
     }
 }

@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     classify::Severity,
+    flaky,
     fold::{Cause, Fold, News, Owed, to_signed},
-    incident::{Incident, IncidentId, Kind},
+    incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
     policy::Policy,
     state::{DigestKey, FoldKey, State},
@@ -30,6 +31,7 @@ impl State {
     pub fn flush(&mut self, policy: &Policy, now: Timestamp, more_to_come: bool) -> Vec<Told> {
         self.end_windows(now);
         self.end_deadlines(policy, now, more_to_come);
+        self.end_watches(policy, now, more_to_come);
         let mut told = Vec::new();
         for key in self.owing.iter().cloned().collect::<Vec<_>>() {
             self.flush_fold(policy, &key, now, more_to_come, &mut told);
@@ -258,7 +260,10 @@ impl State {
 
     /// An incident as a message tells it; from now on its failures up to here count as told.
     fn spoken_of(&mut self, id: IncidentId, news: News) -> Option<Item> {
-        let mut item = self.incidents.get(&id)?.item();
+        let incident = self.incidents.get(&id)?;
+        let mut item = incident.item();
+        let history = self.histories.get(&incident.job);
+        item.flaky = history.and_then(flaky::sentence);
         if news == News::Opened || news == News::Still {
             self.mark_spoken_of(id, news);
         }
@@ -272,7 +277,7 @@ impl State {
     fn single_event(&self, news: News, id: IncidentId) -> Event {
         let stalled = || {
             let incident = self.incidents.get(&id);
-            incident.is_some_and(|incident| incident.kind == Kind::Stalled)
+            incident.is_some_and(|incident| incident.kind.is_lateness())
         };
         match news {
             News::Opened if stalled() => Event::Stalled,

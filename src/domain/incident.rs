@@ -120,8 +120,22 @@ pub enum Kind {
     Failing,
     /// A stage did not start in time.
     Stalled,
+    /// A run takes too long.
+    Overdue,
+    /// A job that is to run regularly does not.
+    Silent,
     /// Something that we need ourselves.
     Trouble,
+}
+
+impl Kind {
+    /// Whether something did not happen in time.
+    pub fn is_lateness(self) -> bool {
+        match self {
+            Self::Stalled | Self::Overdue | Self::Silent => true,
+            Self::Failing | Self::Trouble => false,
+        }
+    }
 }
 
 /// One incident.
@@ -321,6 +335,8 @@ impl Incident {
             .zip(latest.url.as_deref())
             .and_then(|(evidence, url)| log_link(url, evidence));
         Item {
+            kind: self.kind,
+            flaky: None,
             class: latest.class.clone(),
             job: latest.job.clone(),
             repository: latest.repository.clone(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     classify::{Classification, Severity},
     evidence::Evidence,
+    incident::Kind,
     observation::RunName,
     root::Root,
     trouble::OURSELVES,
@@ -103,6 +104,12 @@ pub struct Diverted {
 /// One incident as a message tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
+    /// What kind of thing is broken.
+    #[serde(default)]
+    pub kind: Kind,
+    /// That its job is flaky, and what that rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaky: Option<String>,
     /// Whose, which stage, how bad.
     pub class: Classification,
     /// Prow's job name.

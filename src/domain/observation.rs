@@ -83,6 +83,9 @@ pub struct Observation {
     /// `status.startTime`, else `metadata.creationTimestamp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// `status.pendingTime`: when its pod was made, which ends the wait for its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_at: Option<Timestamp>,
     /// `status.completionTime`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,

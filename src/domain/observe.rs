@@ -151,6 +151,7 @@ impl State {
         if let Some(spot) = spot {
             self.note_release(policy, &case, spot);
         }
+        self.note_watches(policy, &case, spot);
         outcome
     }
 
@@ -219,6 +220,7 @@ impl State {
         let finished_at = record.finished_at;
         self.changed.runs.insert(record.name.clone());
         self.load_run(record);
+        self.note_history(case);
         let Some(at) = finished_at else {
             return case.outcome(Decision::NotFailed, still(case.run));
         };

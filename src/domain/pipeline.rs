@@ -10,6 +10,7 @@ use super::{
     job::is_tag,
     matcher::{Labels, Matcher},
     observation::Observation,
+    overdue::Overdue,
     verdict::Verdict,
 };
 
@@ -37,8 +38,8 @@ pub struct Stage {
     pub severity: Severity,
     /// What the log of a green run tells of its work.
     pub signs: Signs,
-    /// A run that takes longer is told.
-    pub overdue: Option<Duration>,
+    /// A run that takes so long is told.
+    pub overdue: Option<Overdue>,
 }
 
 /// One edge.
@@ -49,6 +50,10 @@ pub struct Need {
     /// The earlier stage starts this one, which is late when it has not started after so long. `None`: it needs
     /// what the other made, but something else starts it, or a person does.
     pub within: Option<Duration>,
+    /// `within` is the least: what runs took so far may ask for more.
+    pub learned: bool,
+    /// A person starts it, so it is never late.
+    pub gate: bool,
 }
 
 /// Patterns that are looked for in the logs of green runs, line by line. A group `version` names the release.
@@ -259,6 +264,8 @@ mod tests {
                 .map(|(stage, within)| Need {
                     stage: (*stage).to_owned(),
                     within: within.map(Duration::from_secs),
+                    learned: false,
+                    gate: false,
                 })
                 .collect(),
             shared: false,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fold::{News, to_signed},
+    gaps::{self, EdgeKey, Gaps},
     incident::{Facts, GoodRun, IncidentId, Kind},
     job::JobKey,
     matcher::Labels,
@@ -132,17 +133,33 @@ impl Release {
         }
     }
 
+    /// Edges to a stage that starts for the first time, from which is to be learned, and since when it was to start.
+    fn learned_edges(&self, spot: Spot<'_>) -> Vec<(EdgeKey, Timestamp)> {
+        if self.stages.contains_key(&spot.stage.name) {
+            return Vec::new();
+        }
+        let needs = spot.stage.needs.iter().filter(|need| need.learned);
+        needs
+            .filter_map(|need| {
+                let since = self.due_since(spot.pipeline, &need.stage)?;
+                Some((EdgeKey::of(spot.pipeline, need, &spot.stage.name), since))
+            })
+            .collect()
+    }
+
     /// Works out anew what is to start by when, from what was seen: in whichever order that came.
-    fn reckon(&mut self, pipeline: &Pipeline) {
+    fn reckon(&mut self, pipeline: &Pipeline, gaps: &BTreeMap<EdgeKey, Gaps>) {
         let mut due = BTreeMap::new();
         for stage in &pipeline.stages {
             if self.stages.contains_key(&stage.name) {
                 continue;
             }
             for need in &stage.needs {
-                let (Some(within), Some(since)) =
-                    (need.within, self.due_since(pipeline, &need.stage))
-                else {
+                let known = gaps.get(&EdgeKey::of(pipeline, need, &stage.name));
+                let (Some(within), Some(since)) = (
+                    gaps::allowed(need, known),
+                    self.due_since(pipeline, &need.stage),
+                ) else {
                     continue;
                 };
                 let since = since.max(self.restarted_at.unwrap_or(since));
@@ -201,6 +218,14 @@ impl State {
             restarted_at: None,
             origin: Box::new(bare(case.run)),
         });
+        let started = case.run.started_at.unwrap_or(case.run.seen_at);
+        for (edge, since) in release.learned_edges(spot) {
+            self.gaps
+                .entry(edge.clone())
+                .or_default()
+                .note(since, started);
+            self.changed.gaps.insert(edge);
+        }
         release.see(case, spot);
         let arrived = release
             .late
@@ -209,7 +234,7 @@ impl State {
         if arrived.is_some() {
             release.restarted_at = Some(case.run.started_at.unwrap_or(case.run.seen_at));
         }
-        release.reckon(spot.pipeline);
+        release.reckon(spot.pipeline, &self.gaps);
         if !policy.keeps_deadlines || is_old(policy, release, case.now) {
             release.due.clear();
         }
@@ -275,8 +300,9 @@ impl State {
         run: &Observation,
         reading: &Reading,
     ) -> Vec<IncidentId> {
+        let awaited = self.expected_incidents(run);
         let Some(spot) = reading.spot(policy) else {
-            return Vec::new();
+            return awaited.collect();
         };
         let service = reading.class.service.as_deref();
         let mut found: Vec<IncidentId> = spot
@@ -286,6 +312,7 @@ impl State {
             .flat_map(|stage| self.open_at(stage))
             .filter(|(_, owner)| Some(owner.as_str()) == service)
             .map(|(id, _)| id)
+            .chain(awaited)
             .collect();
         if spot.stage.shared && run.is_finished() && reading.judged.verdict == Verdict::Pass {
             found.extend(self.open_at(&spot.stage.name).map(|(id, _)| id));
@@ -436,7 +463,7 @@ impl State {
 }
 
 /// Without what only its own run has.
-fn bare(run: &Observation) -> Observation {
+pub(super) fn bare(run: &Observation) -> Observation {
     Observation {
         labels: BTreeMap::new(),
         commit: None,

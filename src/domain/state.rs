@@ -8,10 +8,13 @@ use jiff::Timestamp;
 
 use super::{
     fold::{Cause, CauseKey, Digest, Fold},
+    gaps::{EdgeKey, Gaps},
+    history::History,
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
     observation::RunName,
     release::{Release, ReleaseKey},
+    watch::{Watch, WatchKey},
 };
 
 /// A fold's key: cause and concrete receiver.
@@ -48,6 +51,12 @@ pub struct State {
     pub healed: BTreeMap<String, GoodRun>,
     /// Open incidents of the watch itself, by what is in trouble; always complete.
     pub troubles: BTreeMap<String, IncidentId>,
+    /// What is awaited by a time: ends of runs, next runs of jobs; always complete.
+    pub watches: BTreeMap<WatchKey, Watch>,
+    /// What is remembered of each job.
+    pub histories: BTreeMap<JobKey, History>,
+    /// How long each learned edge took; always complete.
+    pub gaps: BTreeMap<EdgeKey, Gaps>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -73,6 +82,12 @@ pub struct Changes {
     pub healed: BTreeSet<String>,
     /// Releases.
     pub releases: BTreeSet<ReleaseKey>,
+    /// Learned edges.
+    pub gaps: BTreeSet<EdgeKey>,
+    /// Watches.
+    pub watches: BTreeSet<WatchKey>,
+    /// What is remembered of jobs.
+    pub histories: BTreeSet<JobKey>,
 }
 
 impl State {
@@ -127,6 +142,7 @@ impl State {
         self.incidents.clear();
         self.windows.clear();
         self.releases.clear();
+        self.histories.clear();
     }
 
     /// Incidents whose news may go out by `now`; a store loads them before [`State::flush`].
@@ -144,7 +160,10 @@ impl State {
             .values()
             .filter(|digest| digest.due_at <= now)
             .flat_map(|digest| digest.incidents.iter().copied());
-        let wanted: BTreeSet<IncidentId> = folds.chain(digests).collect();
+        let wanted: BTreeSet<IncidentId> = folds
+            .chain(digests)
+            .chain(self.forgotten_incidents(now))
+            .collect();
         wanted
             .into_iter()
             .filter(|id| !self.incidents.contains_key(id))
@@ -167,6 +186,7 @@ impl State {
             .into_iter()
             .chain(self.windows.first().map(|(at, _)| *at))
             .chain(self.due_releases.values().copied())
+            .chain(self.watches.values().map(Watch::looked_at))
             .min()
     }
 

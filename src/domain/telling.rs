@@ -42,7 +42,16 @@ impl State {
                 ),
             );
         }
+        let after = case.class.after.map_or(1, |after| u64::from(after.get()));
         match self.incidents.get(&id) {
+            Some(incident) if incident.announced_at.is_none() && incident.failures < after => case
+                .outcome(
+                    Decision::BelowThreshold,
+                    format!(
+                        "bad run {} in a row, told from {after} on",
+                        incident.failures
+                    ),
+                ),
             Some(incident) if incident.announced_at.is_some() => self.repeat(policy, case, id),
             _ => self.announce(policy, case, first_start, id),
         }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::{
-    domain::observation::Observation,
+    domain::observation::{Observation, Source},
     metrics::{ReasonLabel, SourceLabel},
     store::StoreError,
 };
@@ -23,10 +23,19 @@ impl Shared {
         if sources.is_empty() {
             return Ok(());
         }
+        let webhook = |run: &&Observation| run.source == Source::Webhook;
+        let heard = observations
+            .iter()
+            .filter(webhook)
+            .map(|run| run.seen_at)
+            .max();
         self.store
             .accept(observations)
             .await
             .inspect_err(|error| self.count_store_failure(error))?;
+        if let Some(heard) = heard {
+            self.reports.hear(heard);
+        }
         for source in sources {
             self.metrics
                 .observations

@@ -1,19 +1,23 @@
 //! Polls deck and accepts what is new in its list.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 use jiff::Timestamp;
 use lru::LruCache;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Shared, is_watched};
+use super::{
+    Shared, is_watched,
+    pulse::{self, Tally},
+};
 use crate::{
-    config::settings::DeckSettings,
+    config::settings::{DeckSettings, Limits},
     domain::{
         backoff,
         observation::{Observation, RunName},
         prowjob::State,
+        trouble::Trouble,
     },
     metrics::ResultLabel,
     prow::deck::{DeckError, DeckUrl, ListStats, Listing},
@@ -40,6 +44,10 @@ pub struct Poller {
     shared: Shared,
     known: LruCache<RunName, Progress>,
     failures: u32,
+    /// Lists in a row that were older than what webhooks told.
+    old_lists: u32,
+    /// What was reported of each thing last: whether it was in trouble.
+    reported: BTreeMap<&'static str, bool>,
     polled_at: Timestamp,
 }
 
@@ -61,6 +69,8 @@ impl Poller {
             shared,
             known: LruCache::new(REMEMBERED),
             failures: 0,
+            old_lists: 0,
+            reported: BTreeMap::new(),
             polled_at: Timestamp::MIN,
         }
     }
@@ -94,15 +104,21 @@ impl Poller {
         ) else {
             return Duration::from_secs(10);
         };
+        let limits = live.snapshot.config.settings.pulse;
         self.polled_at = self.shared.clock.now();
         match self.poll(&url, &settings).await {
-            Ok(stats) => {
+            Ok((stats, tally)) => {
                 self.failures = 0;
+                self.judge(&tally, &limits);
                 self.report_success(&stats);
                 with_jitter(settings.interval, self.shared.clock.now())
             }
             Err(error) => {
                 self.failures += 1;
+                let deck = pulse::unreachable(self.failures, &error.to_string(), &limits);
+                if deck.is_some() {
+                    self.fares(pulse::DECK, deck);
+                }
                 self.shared
                     .metrics
                     .deck_polls
@@ -121,6 +137,35 @@ impl Poller {
                 )
             }
         }
+    }
+
+    /// Reports how Prow and the other source fare, by a whole list.
+    fn judge(&mut self, tally: &Tally, limits: &Limits) {
+        let heard = self.shared.reports.heard();
+        let now = self.shared.clock.now();
+        self.old_lists = if pulse::is_old(tally, heard) {
+            self.old_lists.saturating_add(1)
+        } else {
+            0
+        };
+        self.fares(pulse::DECK, None);
+        self.fares(pulse::LIST, pulse::stale(self.old_lists, limits));
+        self.fares(pulse::QUEUE, pulse::pile_up(tally, limits));
+        self.fares(pulse::WEBHOOK, pulse::silent(tally, heard, now, limits));
+    }
+
+    /// Reports each change once. What was in trouble before a restart is not known here, so the first word is told
+    /// in any case.
+    fn fares(&mut self, key: &'static str, trouble: Option<Trouble>) {
+        let is_trouble = trouble.is_some();
+        if self.reported.insert(key, is_trouble) == Some(is_trouble) {
+            return;
+        }
+        if let Some(trouble) = &trouble {
+            warn!(trouble = key, reason = trouble.what, "In trouble: {key}");
+        }
+        self.shared.reports.fares(key, trouble);
+        self.shared.inbox_bell.notify_one();
     }
 
     fn report_success(&self, stats: &ListStats) {
@@ -150,16 +195,20 @@ impl Poller {
         &mut self,
         url: &DeckUrl,
         settings: &DeckSettings,
-    ) -> Result<ListStats, PollError> {
+    ) -> Result<(ListStats, Tally), PollError> {
         let shared = self.shared.clone();
         let initial = shared.store.meta(FIRST_LIST_DONE).await?.is_none();
         let now = shared.clock.now();
         let live = shared.live();
-        let mut waiting: Vec<Observation> = Vec::new();
+        let age = live.snapshot.config.settings.pulse.pile_up_age;
+        let (mut waiting, mut tally) = (Vec::<Observation>::new(), Tally::default());
         let mut listing = Listing::open(shared.http.open(), url, settings.timeout, now).await?;
         let ended = loop {
             match listing.next().await {
                 Ok(Some(runs)) => {
+                    for run in &runs {
+                        tally.count(run, now, age);
+                    }
                     waiting.extend(runs.into_iter().filter(|run| is_watched(&live, run)));
                 }
                 Ok(None) => break Ok(()),
@@ -180,7 +229,7 @@ impl Poller {
                 .await?;
             info!(deck.items = stats.items, "Took in deck's first list");
         }
-        Ok(stats)
+        Ok((stats, tally))
     }
 
     /// Accepts those runs that are further than when last seen.

@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::Timestamp;
+
 use crate::{
     domain::{observation::RunName, trouble::Trouble},
     store::Learned,
@@ -22,6 +24,8 @@ struct Inner {
     taken: Taken,
     /// Runs that are being read, or were read and are not stored yet.
     under_way: BTreeSet<RunName>,
+    /// When the last webhook came; `None` when none has since the start.
+    heard: Option<Timestamp>,
 }
 
 /// What was reported.
@@ -58,6 +62,17 @@ impl Reports {
     /// Something that we need works, or does not.
     pub fn fares(&self, key: &str, trouble: Option<Trouble>) {
         self.lock().taken.fares.insert(key.to_owned(), trouble);
+    }
+
+    /// A webhook came.
+    pub fn hear(&self, at: Timestamp) {
+        let mut inner = self.lock();
+        inner.heard = inner.heard.max(Some(at));
+    }
+
+    /// When the last webhook came; `None` when none has since the start.
+    pub fn heard(&self) -> Option<Timestamp> {
+        self.lock().heard
     }
 
     /// These runs are being read.

@@ -173,6 +173,7 @@ impl raw::ProwJob<'_> {
             url: status.url.owned(),
             build_id: status.build_id.owned(),
             started_at: time(&status.start_time).or_else(|| time(&metadata.creation_timestamp)),
+            pending_at: time(&status.pending_time),
             completed_at: time(&status.completion_time),
             labels: texts(metadata.labels),
             annotations: texts(metadata.annotations),

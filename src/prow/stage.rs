@@ -236,6 +236,7 @@ impl Incoming<'_> {
             build_id,
             started_at: time(&self.started_at),
             // A node whose clock is fast must not tell of the future.
+            pending_at: None,
             completed_at: Some(time(&self.finished_at).map_or(seen_at, |at| at.min(seen_at))),
             labels: BTreeMap::new(),
             annotations: annotations

@@ -79,6 +79,7 @@ impl Status {
             url: Some(self.target_url.clone()),
             build_id: Some(run.build_id),
             started_at: None,
+            pending_at: None,
             completed_at: self.updated_at.filter(|_| finished),
             labels: std::collections::BTreeMap::new(),
             annotations: std::collections::BTreeMap::new(),

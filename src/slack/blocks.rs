@@ -181,6 +181,8 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
         notes.extend(words::story(notification, item));
         notes.extend(what_and_why(notification.event, item, room));
         notes.extend(chain::notes(notification.event, item));
+        let flaky = item.flaky.as_deref().filter(|_| item.recovered.is_none());
+        notes.extend(flaky.map(|flaky| format!("*Note:* {}", inline(flaky, room.what))));
         if item.class.rule.is_none() && !item.is_ours() {
             notes.push("*Unclassified:* no rule knows this job".to_owned());
         }

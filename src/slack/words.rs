@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     classify::{Severity, UNCLASSIFIED},
+    incident::Kind,
     job::is_tag,
     notification::{Event, Item, Notification},
     verdict::Verdict,
@@ -29,19 +30,11 @@ pub(super) fn headline(notification: &Notification) -> String {
         (Some(item), Event::Opened) => {
             format!("{mark} {}: {} {}", subject(item), step(item), failed(item))
         }
-        (Some(item), Event::Stalled) => {
-            format!("{mark} {}: {} did not start", subject(item), step(item))
-        }
         (Some(item), Event::StillFailing) => {
             format!("{mark} {}: {} still failing", subject(item), step(item))
         }
         (Some(item), Event::Recovered) => {
-            let how = if item.is_stalled() {
-                "started"
-            } else {
-                "recovered"
-            };
-            format!("{mark} {}: {} {how}", healed_subject(item), step(item))
+            format!("{mark} {}: {} recovered", healed_subject(item), step(item))
         }
         (Some(item), Event::SharedCause) => format!(
             "{mark} {}: {} fails too, {} in all",
@@ -66,14 +59,19 @@ fn own_headline(item: &Item, event: Event) -> String {
 /// `publish did not start`, and how that went on.
 fn missing(item: &Item, event: Event) -> String {
     let step = step(item);
+    let (missing, arrived) = match item.kind {
+        Kind::Overdue => ("is overdue", "ended after all"),
+        Kind::Silent => ("has not run", "runs again"),
+        Kind::Failing | Kind::Stalled | Kind::Trouble => ("did not start", "started after all"),
+    };
     match (event, &item.recovered) {
         (Event::Recovered, Some(good)) => {
-            format!("{step} started after all, {} late", duration(good.after))
+            format!("{step} {arrived}, {} late", duration(good.after))
         }
-        (Event::Recovered, None) => format!("{step} started after all"),
-        (Event::StillFailing, _) => format!("{step} has still not started"),
+        (Event::Recovered, None) => format!("{step} {arrived}"),
+        (Event::StillFailing, _) => format!("{step} still {missing}"),
         (Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest, _) => {
-            format!("{step} did not start")
+            format!("{step} {missing}")
         }
     }
 }
@@ -101,7 +99,11 @@ fn headline_of_many(notification: &Notification) -> String {
             format!("{step} has still not started in {listed}")
         }
         Event::StillFailing => format!("{step} still failing in {listed}"),
-        Event::Stalled => format!("{step} did not start in {all}"),
+        Event::Stalled => match notification.items.first().map(|item| item.kind) {
+            Some(Kind::Overdue) => format!("{step} is overdue in {all}"),
+            Some(Kind::Silent) => format!("{step} has not run in {all}"),
+            _ => format!("{step} did not start in {all}"),
+        },
         Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
             format!("{step} fails in {all}")
         }

@@ -10,6 +10,7 @@ use super::{
     InboxRow, Poisoned, Store, StoreError,
     counts::bump,
     evidence::{self, Learned},
+    histories,
     jobs::Jobs,
     mark::{self, Passed},
     outbox,
@@ -22,6 +23,8 @@ use crate::domain::{
     decision::Decision,
     flush::Told,
     fold::CauseKey,
+    gaps::EdgeKey,
+    history::History,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     observation::{Observation, RunName, Source},
@@ -29,6 +32,7 @@ use crate::domain::{
     release::{Release, ReleaseKey},
     state::{DigestKey, FoldKey, State},
     verdict::Verdict,
+    watch::WatchKey,
 };
 
 /// All that follows from a batch of observations or a tick.
@@ -85,6 +89,13 @@ impl Work {
             digests: bodies(changes.digests, |key| state.digests.get(key).map(body)),
             healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
+            watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
+            gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
+            histories: changes
+                .histories
+                .into_iter()
+                .filter_map(|job| state.histories.remove(&job).map(|history| (job, history)))
+                .collect(),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -116,6 +127,9 @@ pub struct Changed {
     digests: Vec<(DigestKey, Option<String>)>,
     healed: Vec<(String, Option<String>)>,
     troubles: Vec<(String, Option<String>)>,
+    watches: Vec<(WatchKey, Option<String>)>,
+    gaps: Vec<(EdgeKey, Option<String>)>,
+    histories: Vec<(JobKey, History)>,
     next_incident: u64,
 }
 
@@ -129,6 +143,9 @@ impl Changed {
             && self.digests.is_empty()
             && self.healed.is_empty()
             && self.troubles.is_empty()
+            && self.watches.is_empty()
+            && self.gaps.is_empty()
+            && self.histories.is_empty()
     }
 }
 
@@ -238,6 +255,9 @@ fn put_state<'a>(
     for (key, release) in &state.releases {
         put_release(&session.conn, key, release)?;
     }
+    for (job, history) in &state.histories {
+        histories::put(&session.conn, job, history)?;
+    }
     put_owed(&session.conn, state)?;
     Ok(ids)
 }
@@ -321,7 +341,7 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
     .map(drop)
 }
 
-/// Causes, folds, digests, troubles and the next incident's number.
+/// Causes, folds, digests, watches, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
         put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
@@ -337,6 +357,12 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     }
     for (key, body) in &state.troubles {
         put_body(conn, &TROUBLE, &[key], body.as_ref())?;
+    }
+    for (key, body) in &state.gaps {
+        put_body(conn, &GAPS, &[&key.0], body.as_ref())?;
+    }
+    for (key, body) in &state.watches {
+        put_body(conn, &WATCH, &[&key.0], body.as_ref())?;
     }
     conn.prepare_cached(
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
@@ -376,6 +402,16 @@ const TROUBLE: Keyed = Keyed {
     put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \
           ON CONFLICT (key) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM troubles WHERE key = $1",
+};
+const GAPS: Keyed = Keyed {
+    put: "INSERT INTO gaps (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM gaps WHERE key = $1",
+};
+const WATCH: Keyed = Keyed {
+    put: "INSERT INTO watches (key, body) VALUES ($1, $2) \
+          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM watches WHERE key = $1",
 };
 
 fn put_body(

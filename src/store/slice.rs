@@ -13,12 +13,15 @@ use super::{
 };
 use crate::domain::{
     fold::CauseKey,
+    gaps::EdgeKey,
+    history::History,
     incident::{Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::{Observation, RunName},
     prowjob::State as ProwState,
     release::{Release, ReleaseKey},
     state::State,
+    watch::WatchKey,
 };
 
 /// Names asked for in one go, so that a long list does not keep others from reading.
@@ -88,6 +91,7 @@ struct Slice {
     twins: Vec<Run>,
     incidents: Vec<Incident>,
     releases: Vec<(ReleaseKey, Release)>,
+    histories: BTreeMap<JobKey, History>,
 }
 
 impl Store {
@@ -116,6 +120,9 @@ impl Store {
         }
         for (key, release) in slice.releases {
             state.releases.entry(key).or_insert(release);
+        }
+        for (job, history) in slice.histories {
+            state.histories.entry(job).or_insert(history);
         }
         for incident in slice.incidents {
             if !state.incidents.contains_key(&incident.id) {
@@ -194,6 +201,16 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, incident) = row?;
         state.troubles.insert(key, incident);
     }
+    let mut watches = conn.prepare_cached("SELECT key, body FROM watches")?;
+    for row in watches.query_map([], |row| Ok((WatchKey(row.get(0)?), json(row, 1)?)))? {
+        let (key, watch) = row?;
+        state.watches.insert(key, watch);
+    }
+    let mut gaps = conn.prepare_cached("SELECT key, body FROM gaps")?;
+    for row in gaps.query_map([], |row| Ok((EdgeKey(row.get(0)?), json(row, 1)?)))? {
+        let (key, gaps) = row?;
+        state.gaps.insert(key, gaps);
+    }
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
         .query_row([], |row| row.get(0))
@@ -224,6 +241,7 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlit
                 slice.load_neighbours(session, sighting, job)?;
             }
             slice.load_twins(&session.conn, sighting)?;
+            slice.load_history(&session.conn, &sighting.job)?;
         }
     }
     slice.load_releases(&session.conn, &wanted.releases)?;
@@ -316,6 +334,19 @@ impl Slice {
         Ok(())
     }
 
+    fn load_history(&mut self, conn: &Connection, job: &JobKey) -> rusqlite::Result<()> {
+        if self.histories.contains_key(job) {
+            return Ok(());
+        }
+        let found = conn
+            .prepare_cached("SELECT body FROM histories WHERE key = $1")?
+            .query_row([&job.0], |row| json(row, 0))
+            .optional()?;
+        self.histories
+            .extend(found.map(|history| (job.clone(), history)));
+        Ok(())
+    }
+
     fn load_releases(&mut self, conn: &Connection, keys: &[ReleaseKey]) -> rusqlite::Result<()> {
         let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
         for key in keys {
@@ -353,7 +384,10 @@ impl Slice {
             .collect::<rusqlite::Result<Vec<_>>>()?;
         wanted.extend(ending);
         for id in wanted {
-            self.incidents.extend(incident(conn, id)?);
+            if let Some(incident) = incident(conn, id)? {
+                self.load_history(conn, &incident.job)?;
+                self.incidents.push(incident);
+            }
         }
         Ok(())
     }

@@ -57,6 +57,7 @@ fn pending(name: &str, service: &str) -> Observation {
         )),
         build_id: Some(format!("19{name}")),
         started_at: Some(start()),
+        pending_at: None,
         completed_at: None,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

@@ -268,7 +268,7 @@ fn rules_that_mean_nothing_are_told_with_their_place() {
       hint: write critical or non-critical
 
     # a setting that does not exist
-    error: c.yaml:3:12: unknown key `team` in set (known: service, controller, component, stage, severity, runbook)
+    error: c.yaml:3:12: unknown key `team` in set (known: service, controller, component, stage, severity, every, after, runbook)
      3 |     set: { team: x }
        |            ^
     "#);

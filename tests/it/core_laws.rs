@@ -47,6 +47,7 @@ fn run(name: &str, service: &str, state: ProwState, end: i64) -> Observation {
         url: None,
         build_id: None,
         started_at: Some(at(end - 60)),
+        pending_at: None,
         completed_at: Some(at(end)),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

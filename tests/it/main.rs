@@ -31,4 +31,5 @@ mod reload;
 mod roots;
 mod shipped_configs;
 mod storm;
+mod watch;
 mod webhook;

@@ -119,6 +119,30 @@ settings![
         "Runs that finished longer ago are stored, never notified."
     ),
     (
+        "watch.deck_failures",
+        Number,
+        Some("5"),
+        "Polls of deck in a row that fail, or bring an old list, before that is told."
+    ),
+    (
+        "watch.pile_up",
+        Number,
+        Some("50"),
+        "So many runs that wait for a pod for watch.pile_up_age, while hardly any end, are told."
+    ),
+    (
+        "watch.pile_up_age",
+        Duration,
+        Some("1h"),
+        "How long a run may wait for a pod before it counts for watch.pile_up."
+    ),
+    (
+        "watch.silent_after",
+        Duration,
+        Some("6h"),
+        "No webhook for so long, while deck shows runs that ended, is told."
+    ),
+    (
         "dedup.window",
         Duration,
         Some("1h"),

@@ -30,6 +30,7 @@ fn seen(name: &str, state: ProwState, end: i64) -> Observation {
             base_ref: "v1.2.3".to_owned(),
             ..Refs::default()
         }),
+        pending_at: None,
         completed_at: state.is_final().then(|| at(end)),
         state,
         description: String::new(),

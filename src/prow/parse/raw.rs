@@ -137,6 +137,8 @@ pub(crate) struct Pull<'a> {
 pub(crate) struct Status<'a> {
     #[serde(borrow, rename = "startTime")]
     pub(crate) start_time: Text<'a>,
+    #[serde(borrow, rename = "pendingTime")]
+    pub(crate) pending_time: Text<'a>,
     #[serde(borrow, rename = "completionTime")]
     pub(crate) completion_time: Text<'a>,
     #[serde(borrow)]

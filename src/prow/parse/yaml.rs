@@ -99,6 +99,8 @@ struct Pull {
 struct Status {
     #[serde(rename = "startTime")]
     start_time: Option<String>,
+    #[serde(rename = "pendingTime")]
+    pending_time: Option<String>,
     #[serde(rename = "completionTime")]
     completion_time: Option<String>,
     state: Option<String>,

@@ -26,6 +26,7 @@ fn run(job_type: JobType, job: &str, build_id: &str) -> Observation {
         url: None,
         build_id: Some(build_id.to_owned()),
         started_at: None,
+        pending_at: None,
         completed_at: None,
         labels: std::collections::BTreeMap::new(),
         annotations: std::collections::BTreeMap::new(),

@@ -33,6 +33,8 @@ fn link(label: &str, url: &str) -> Link {
 fn item(service: &str, version: &str) -> Item {
     let deck = "https://prow.ack.aws.dev";
     Item {
+        kind: crate::domain::incident::Kind::Failing,
+        flaky: None,
         class: Classification {
             rule: Some("publish".to_owned()),
             service: Some(service.to_owned()),
@@ -40,6 +42,8 @@ fn item(service: &str, version: &str) -> Item {
             component: format!("{service}-controller"),
             stage: Some("publish".to_owned()),
             severity: Severity::Critical,
+            every: None,
+            after: None,
             runbook: None,
         },
         job: format!("{service}-post-submit"),

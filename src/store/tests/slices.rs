@@ -278,6 +278,8 @@ fn pipelines() -> Vec<Pipeline> {
             .map(|(stage, within)| Need {
                 stage: (*stage).to_owned(),
                 within: within.map(minutes),
+                learned: false,
+                gate: false,
             })
             .collect(),
         shared,

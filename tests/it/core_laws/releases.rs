@@ -12,6 +12,8 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
             .map(|(stage, within)| Need {
                 stage: (*stage).to_owned(),
                 within: within.map(Duration::from_secs),
+                learned: false,
+                gate: false,
             })
             .collect(),
         shared,

@@ -71,6 +71,8 @@ fn any_class() -> impl Strategy<Value = Classification> {
         stage: texts.3,
         component,
         severity,
+        every: None,
+        after: None,
         runbook: None,
     })
 }
@@ -107,6 +109,8 @@ prop_compose! {
         (evidence, evidence_note) in (prop::option::weighted(0.3, any_evidence()), prop::option::of(hostile_text())),
     ) -> Item {
         Item {
+            kind: crate::domain::incident::Kind::Failing,
+            flaky: Some(job.clone()),
             class, job, repository, base_ref, is_tag, verdict, what, since, failures, recovered, ask,
             run: RunName(run),
             latest: since,
