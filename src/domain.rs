@@ -27,6 +27,7 @@ pub mod release;
 pub mod replay;
 pub mod root;
 pub mod route;
+mod stall;
 pub mod state;
 mod telling;
 mod timeline;
