@@ -71,13 +71,12 @@ mod tests {
         let mut history = History::default();
         let mut day = 0;
         for c in runs.chars() {
-            match (c, history.runs.last_mut()) {
-                ('0'..='9', Some(last)) => last.2 = c.to_string(),
-                _ => {
-                    day += 86_400;
-                    let at = Timestamp::from_second(day).unwrap();
-                    history.runs.push(Past(at, c == 'x', String::new()));
-                }
+            if let ('0'..='9', Some(last)) = (c, history.runs.last_mut()) {
+                last.2 = c.to_string();
+            } else {
+                day += 86_400;
+                let at = Timestamp::from_second(day).unwrap();
+                history.runs.push(Past(at, c == 'x', String::new()));
             }
         }
         history

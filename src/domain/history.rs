@@ -53,7 +53,7 @@ impl History {
         (seconds.len() >= FEWEST).then(|| percentile_95(&seconds))
     }
 
-    /// Bad runs with a good one on the same commit within [`super::flaky::SAME_COMMIT_WITHIN`], by commit.
+    /// The runs whose commit is known, by commit, the oldest first.
     pub(super) fn commits(&self) -> BTreeMap<&str, Vec<&Past>> {
         let mut commits: BTreeMap<&str, Vec<&Past>> = BTreeMap::new();
         for past in self.runs.iter().filter(|past| !past.2.is_empty()) {
