@@ -47,7 +47,7 @@ async fn see_all(world: &mut World) -> Vec<Job> {
             world.inside.now(),
         );
         if number % 2 == 1 {
-            job.bucket = "other-logs".to_owned();
+            "other-logs".clone_into(&mut job.bucket);
         }
         world.put_log(&job, &log(&format!("thing{number}")));
         world.see(&job).await;

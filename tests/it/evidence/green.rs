@@ -26,7 +26,7 @@ const DOWN: Fault = Fault::Status(503, "SlowDown");
 
 fn tag(world: &World) -> Job {
     let mut job = passed("s3", "tag", world.inside.now());
-    job.base_ref = "main".to_owned();
+    "main".clone_into(&mut job.base_ref);
     job
 }
 

@@ -16,7 +16,7 @@ async fn a_failure_is_told_with_its_deciding_line_where_it_stands_in_the_log() {
     world.put_log(&job, &text);
     world.see(&job).await;
     let said = world.said();
-    assert_eq!((said.len(), said[0].0), (1, 0 * SECOND));
+    assert_eq!((said.len(), said[0].0), (1, jiff::SignedDuration::ZERO));
     let message = &world.inside.messages("platform")[0];
     let payload = message.payload.to_string();
     let excerpt = &said[0].1;
@@ -36,7 +36,10 @@ async fn a_failure_is_told_with_its_deciding_line_where_it_stands_in_the_log() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_read_holds_nothing_up_and_its_reason_follows() {
-    for (retry, latest) in [("base: 10s", 0 * SECOND), ("base: 2s", 5 * SECOND)] {
+    for (retry, latest) in [
+        ("base: 10s", jiff::SignedDuration::ZERO),
+        ("base: 2s", 5 * SECOND),
+    ] {
         let mut world = World::new(retry).await;
         world.bucket.set_fault(Some(DOWN));
         let job = failed("s3", "publish", world.inside.now());

@@ -10,7 +10,7 @@ use crate::inside::passed;
 async fn tagged() -> (World, Job) {
     let world = World::with(RULES, "base: 2s").await;
     let mut job = passed("s3", "tag", world.inside.now());
-    job.base_ref = "main".to_owned();
+    "main".clone_into(&mut job.base_ref);
     world.put_log(&job, "ok: tagged with v1.2.3\n");
     world.inside.accept(&[job.clone()]).await;
     (world, job)
