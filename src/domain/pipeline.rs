@@ -151,10 +151,19 @@ impl Pipeline {
 
     /// Everything that a stage needs, directly or not.
     pub fn upstream(&self, name: &str) -> BTreeSet<&str> {
+        self.over_edges(name, |_| true)
+    }
+
+    /// What a stage needs without a person in between: when that is broken, this one breaks of itself.
+    pub fn roots_of(&self, name: &str) -> BTreeSet<&str> {
+        self.over_edges(name, |need| !need.gate)
+    }
+
+    fn over_edges(&self, name: &str, follow: impl Fn(&Need) -> bool) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open = vec![name];
         while let Some(stage) = open.pop().and_then(|name| self.stage(name)) {
-            for need in &stage.needs {
+            for need in stage.needs.iter().filter(|need| follow(need)) {
                 if found.insert(need.stage.as_str()) {
                     open.push(&need.stage);
                 }
@@ -174,16 +183,7 @@ impl Pipeline {
 
     /// Stages whose work is proven when this one starts: those that start it, directly or not.
     pub fn proven_by(&self, name: &str) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![name];
-        while let Some(stage) = open.pop().and_then(|name| self.stage(name)) {
-            for need in stage.needs.iter().filter(|need| need.within.is_some()) {
-                if found.insert(need.stage.as_str()) {
-                    open.push(&need.stage);
-                }
-            }
-        }
-        found
+        self.over_edges(name, |need| need.within.is_some())
     }
 }
 

@@ -73,15 +73,24 @@ impl State {
 
     /// The open incident furthest upstream: of the same service, or of any where all share the stage.
     fn root_of(&self, pipeline: &Pipeline, case: &Case<'_>, spot: Spot<'_>) -> Option<IncidentId> {
-        let upstream = pipeline.upstream(&spot.stage.name);
+        let upstream = pipeline.roots_of(&spot.stage.name);
+        // What only its own predecessor can have started was not stopped by it.
+        let proven = pipeline.proven_by(&spot.stage.name);
+        let service = case.class.service.as_deref();
         pipeline
             .stages
             .iter()
             .filter(|stage| upstream.contains(stage.name.as_str()))
-            .flat_map(|stage| self.open_at(&stage.name))
-            .filter(|(_, owner)| {
-                spot.stage.shared || Some(owner.as_str()) == case.class.service.as_deref()
+            .flat_map(|stage| {
+                let is_proven = proven.contains(stage.name.as_str());
+                let open = self.open_at(&stage.name);
+                open.map(move |(id, owner)| (is_proven, id, owner))
             })
+            .filter(|(is_proven, _, owner)| {
+                let own = Some(owner.as_str()) == service;
+                if own { !is_proven } else { spot.stage.shared }
+            })
+            .map(|(_, id, owner)| (id, owner))
             .filter(|(id, _)| {
                 let incident = self.incidents.get(id);
                 incident.is_some_and(|root| root.is_open() && is_same_org(root, case))
@@ -140,14 +149,22 @@ impl State {
             .downstream(&spot.stage.name)
             .into_iter()
             .filter_map(|name| pipeline.stage(name))
+            .filter(|stage| {
+                let roots = pipeline.roots_of(&stage.name);
+                roots.contains(spot.stage.name.as_str())
+            })
             .flat_map(|stage| {
+                let is_proof = pipeline
+                    .proven_by(&stage.name)
+                    .contains(spot.stage.name.as_str());
                 let open = self.open_at(&stage.name);
-                open.map(move |(id, owner)| (stage.shared, id, owner))
+                open.map(move |(id, owner)| (stage.shared, is_proof, id, owner))
             })
-            .filter(|(shared, _, owner)| {
-                *shared || Some(owner.as_str()) == case.class.service.as_deref()
+            .filter(|(shared, is_proof, _, owner)| {
+                let own = Some(owner.as_str()) == case.class.service.as_deref();
+                if own { !is_proof } else { *shared }
             })
-            .map(|(_, id, _)| id)
+            .map(|(_, _, id, _)| id)
             .collect();
         for id in knocked {
             let fits = self.incidents.get(&id).is_some_and(|incident| {

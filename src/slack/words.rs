@@ -242,7 +242,12 @@ pub(super) fn sentence(notification: &Notification) -> String {
 fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> String {
     match (&item.recovered, event) {
         (Some(good), Event::Recovered) if item.is_stalled() => format!(
-            "It started at {}, {} after it was due",
+            "It {} at {}, {} after it was due",
+            if item.kind == Kind::Overdue {
+                "ended"
+            } else {
+                "started"
+            },
             moment(good.at),
             duration(good.after)
         ),

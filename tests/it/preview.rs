@@ -249,6 +249,7 @@ fn text_shows_the_decision_the_message_and_a_link_to_try_it() {
           to by-service/s3
           ┌ 🔴 s3 v1.2.3: publish failed
           │ What broke: the job failed
+          │ Blocks: umbrella-chart-update, umbrella-chart-publish
           │ Controller: s3-controller  Stage: publish
           │ Version: v1.2.3            Job: s3-post-submit
           │ Severity: critical         Failing since: 2026-08-20 10:10 UTC
@@ -262,6 +263,7 @@ fn text_shows_the_decision_the_message_and_a_link_to_try_it() {
           ┌ 🔴 s3 v1.2.3: publish failed
           │ @subteam^S0456EFGH
           │ What broke: the job failed
+          │ Blocks: umbrella-chart-update, umbrella-chart-publish
           │ Controller: s3-controller  Stage: publish
           │ Version: v1.2.3            Job: s3-post-submit
           │ Severity: critical         Failing since: 2026-08-20 10:10 UTC

@@ -56,7 +56,7 @@ async fn a_run_that_hangs_is_told_once_and_its_end_once_over_restarts() {
     inside.pass(SignedDuration::from_hours(5)).await;
     assert_eq!(texts(&inside).len(), 2);
     assert!(
-        texts(&inside)[1].contains("recovered"),
+        texts(&inside)[1].contains("ended after all"),
         "{:?}",
         texts(&inside)
     );
