@@ -1,5 +1,5 @@
 //! Reads the reason for a failure out of what a run left behind. Pure, as the core is: bytes in, one
-//! [`Finding`] out; who fetches the bytes, and from where, is not known here.
+//! [`Finding`](crate::domain::evidence::Finding) out; who fetches the bytes, and from where, is not known here.
 
 pub mod clean;
 mod clone;

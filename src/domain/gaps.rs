@@ -15,7 +15,7 @@ use super::{
 #[serde(transparent)]
 pub struct EdgeKey(pub String);
 
-/// The last gaps of an edge in seconds, at most [`MOST`].
+/// The last gaps of an edge in seconds, at most `MOST`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Gaps(pub Vec<u32>);

@@ -155,7 +155,7 @@ fn defaults() -> Layer {
     layer
 }
 
-/// The lists of [`LISTS`] that stand directly below a section.
+/// The lists of `LISTS` that stand directly below a section.
 pub fn lists_below<'a>(
     section: &'a str,
     node: &'a Node,
