@@ -11,12 +11,12 @@ mod error;
 mod evidence;
 mod explain;
 mod file;
-mod histories;
 mod inbox;
 mod jobs;
 mod mark;
 mod outbox;
 mod retention;
+mod rollup;
 mod rows;
 mod setup;
 mod slice;
@@ -37,6 +37,7 @@ pub use self::{
     inbox::{Claim, InboxRow},
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
+    rollup::Cell,
     slice::{KnownRun, Sighting, Wanted},
 };
 use self::{file::File, inbox::Inbox, jobs::Jobs, setup::MAIN};

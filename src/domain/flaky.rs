@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{fold::to_signed, history::History};
+use super::{
+    fold::to_signed,
+    history::{History, Past},
+};
 
 /// Bad and good on one commit within this long of each other is a flake.
 pub const SAME_COMMIT_WITHIN: Duration = Duration::from_secs(14 * 86_400);
@@ -15,8 +18,7 @@ const FLIPS_PERCENT: usize = 20;
 
 /// The sentence that says so, with what it rests on; `None` of a job that is not flaky, or plainly broken.
 pub fn sentence(history: &History) -> Option<String> {
-    let runs = &history.runs;
-    let bad: Vec<bool> = runs.iter().map(|past| past.1).collect();
+    let bad: Vec<bool> = history.recent().iter().map(|past| past.bad).collect();
     let broken = bad.iter().rev().take_while(|bad| **bad).count() >= STREAK;
     let reruns = passed_on_rerun(history);
     if broken || (reruns == 0 && !flips_often(&bad)) {
@@ -40,9 +42,9 @@ pub fn sentence(history: &History) -> Option<String> {
 fn passed_on_rerun(history: &History) -> usize {
     let commits = history.commits();
     let near = to_signed(SAME_COMMIT_WITHIN);
-    let is_flake = |runs: &Vec<&super::history::Past>| {
+    let is_flake = |runs: &Vec<&Past>| {
         runs.windows(2).any(|pair| {
-            matches!(pair, [bad, good] if bad.1 && !good.1 && good.0.duration_since(bad.0) <= near)
+            matches!(pair, [bad, good] if bad.bad && !good.bad && good.at.duration_since(bad.at) <= near)
         })
     };
     commits.values().filter(|runs| is_flake(runs)).count()
@@ -64,20 +66,22 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::history::Past;
+    use crate::domain::observation::RunName;
 
     /// Runs a day apart: `.` good, `x` bad; a digit after it is the commit.
     fn history(runs: &str) -> History {
         let mut history = History::default();
+        let mut runs = runs.chars().peekable();
         let mut day = 0;
-        for c in runs.chars() {
-            if let ('0'..='9', Some(last)) = (c, history.runs.last_mut()) {
-                last.2 = c.to_string();
-            } else {
-                day += 86_400;
-                let at = Timestamp::from_second(day).unwrap();
-                history.runs.push(Past(at, c == 'x', String::new()));
-            }
+        while let Some(c) = runs.next() {
+            day += 86_400;
+            history.note(Past {
+                at: Timestamp::from_second(day).unwrap(),
+                run: RunName(day.to_string()),
+                bad: c == 'x',
+                sha: runs.next_if(char::is_ascii_digit).map(String::from),
+                took_s: None,
+            });
         }
         history
     }

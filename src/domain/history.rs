@@ -1,70 +1,94 @@
-//! What is remembered of a job's runs: its last verdicts and how long good runs took. Bounded, one row per job.
+//! What is remembered of a job's runs: its last verdicts and how long good runs took.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::{observation::Observation, observe::Case, state::State, verdict::Verdict};
+use super::{incident::Run, job::JobKey, observation::RunName, state::State, verdict::Verdict};
 
-/// Ended runs of a job, the oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct History {
-    /// The last of those that were good or bad, at most [`VERDICTS`].
-    pub runs: Vec<Past>,
-    /// When the last good ones ended and how many seconds they took, at most [`DURATIONS`].
-    pub took_s: Vec<(Timestamp, u32)>,
+/// The last runs of a job that were good or bad, the oldest first, at most [`KEPT`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History(Vec<Past>);
+
+/// An ended run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Past {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Tells it from others that ended then.
+    pub run: RunName,
+    /// Whether it was bad.
+    pub bad: bool,
+    /// Its commit, where that is known.
+    pub sha: Option<String>,
+    /// How many seconds a good one took, the wait for a node not counted.
+    pub took_s: Option<u32>,
 }
 
-/// An ended run: when, whether it was bad, and the begin of its commit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Past(pub Timestamp, pub bool, pub String);
-
-/// See [`History::runs`].
-pub const VERDICTS: usize = 20;
-/// See [`History::took_s`].
-pub const DURATIONS: usize = 50;
+/// See [`History`].
+pub const KEPT: usize = 50;
+/// How a job fares is judged by so many of them.
+const JUDGED: usize = 20;
 /// With fewer good runs nothing is known of how long they take.
 const FEWEST: usize = 8;
-/// Enough of a commit to tell it from others of the same repository.
-const SHA: usize = 12;
+
+impl Past {
+    /// Of a run; `None` unless it ended, good or bad, by Prow's own word.
+    pub fn of(run: &Run) -> Option<Self> {
+        let at = run.finished_at?;
+        if run.provisional || !run.verdict.counts() {
+            return None;
+        }
+        let began = run.pending_at.or(run.started_at);
+        let took_s = began.filter(|_| run.verdict == Verdict::Pass).map(|began| {
+            let seconds = at.duration_since(began).as_secs();
+            u32::try_from(seconds).unwrap_or(0)
+        });
+        Some(Self {
+            at,
+            run: run.name.clone(),
+            bad: run.verdict.is_bad(),
+            sha: run.base_sha.clone().filter(|sha| !sha.is_empty()),
+            took_s,
+        })
+    }
+}
 
 impl History {
-    /// Takes in a run that ended.
-    fn note(&mut self, run: &Observation, verdict: Verdict, at: Timestamp) {
-        let sha = run.base_sha().unwrap_or_default().chars().take(SHA);
-        let past = Past(at, verdict.is_bad(), sha.collect());
-        let place = self.runs.partition_point(|known| *known <= past);
-        self.runs.insert(place, past);
-        drop_oldest(&mut self.runs, VERDICTS);
-        if let (Verdict::Pass, Some(began)) = (verdict, run.pending_at.or(run.started_at)) {
-            let seconds = at.duration_since(began).as_secs();
-            let took = (at, u32::try_from(seconds).unwrap_or(0));
-            let place = self.took_s.partition_point(|known| *known <= took);
-            self.took_s.insert(place, took);
-            drop_oldest(&mut self.took_s, DURATIONS);
-        }
+    /// Takes in a run that ended, in place of what was known of it.
+    pub fn note(&mut self, past: Past) {
+        self.0.retain(|known| known.run != past.run);
+        let place = self.0.partition_point(|known| *known <= past);
+        self.0.insert(place, past);
+        drop_oldest(&mut self.0, KEPT);
+    }
+
+    /// Takes in what another holds.
+    pub fn merge(&mut self, other: Self) {
+        other.0.into_iter().for_each(|past| self.note(past));
+    }
+
+    /// By which it is judged how the job fares.
+    pub fn recent(&self) -> &[Past] {
+        let surplus = self.0.len().saturating_sub(JUDGED);
+        self.0.get(surplus..).unwrap_or_default()
     }
 
     /// What 95 % of the good runs stayed below; `None` while there are too few.
     pub fn usual_duration(&self) -> Option<Duration> {
-        let seconds: Vec<u32> = self.took_s.iter().map(|took| took.1).collect();
+        let seconds: Vec<u32> = self.0.iter().filter_map(|past| past.took_s).collect();
         (seconds.len() >= FEWEST).then(|| percentile_95(&seconds))
     }
 
-    /// The runs whose commit is known, by commit, the oldest first.
+    /// The recent runs whose commit is known, by commit, the oldest first.
     pub(super) fn commits(&self) -> BTreeMap<&str, Vec<&Past>> {
         let mut commits: BTreeMap<&str, Vec<&Past>> = BTreeMap::new();
-        for past in self.runs.iter().filter(|past| !past.2.is_empty()) {
-            commits.entry(&past.2).or_default().push(past);
+        for past in self.recent() {
+            if let Some(sha) = &past.sha {
+                commits.entry(sha).or_default().push(past);
+            }
         }
         commits
-    }
-
-    /// When the latest run ended.
-    pub fn latest(&self) -> Option<Timestamp> {
-        self.runs.last().map(|past| past.0)
     }
 }
 
@@ -85,15 +109,19 @@ pub(super) fn drop_oldest<T>(list: &mut Vec<T>, most: usize) {
 
 impl State {
     /// Remembers a run that ended. What a command inside its job says of it is not its end.
-    pub(super) fn note_history(&mut self, case: &Case<'_>) {
-        let (Some(at), verdict) = (case.run.completed_at, case.judged.verdict) else {
-            return;
-        };
-        if !case.run.is_finished() || case.run.provisional || !verdict.counts() {
-            return;
+    pub(super) fn note_history(&mut self, run: &RunName) {
+        if let Some(run) = self.runs.get(run)
+            && let Some(past) = Past::of(run)
+        {
+            self.histories
+                .entry(run.job.clone())
+                .or_default()
+                .note(past);
         }
-        let history = self.histories.entry(case.job.clone()).or_default();
-        history.note(case.run, verdict, at);
-        self.changed.histories.insert(case.job.clone());
+    }
+
+    /// Takes in what a store knows of a job's runs.
+    pub fn load_history(&mut self, job: JobKey, history: History) {
+        self.histories.entry(job).or_default().merge(history);
     }
 }

@@ -14,6 +14,7 @@ use super::{
     notification::{Item, LastGood, Link, Recovery, log_link},
     observation::{Observation, RunName},
     pipeline,
+    release::ReleaseKey,
     root::Root,
     verdict::{Judgement, Verdict},
 };
@@ -42,6 +43,9 @@ pub struct Run {
     pub verdict: Verdict,
     /// When it started.
     pub started_at: Option<Timestamp>,
+    /// When Prow began to prepare its pod.
+    #[serde(default)]
+    pub pending_at: Option<Timestamp>,
     /// When it ended; `None` while running.
     pub finished_at: Option<Timestamp>,
     /// The incident that it opened or prolonged.
@@ -59,6 +63,9 @@ pub struct Run {
     /// Whether only a command inside its job told us of its end.
     #[serde(default)]
     pub provisional: bool,
+    /// The release that it is part of, once its version is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseKey>,
     /// Of a bad run: what a message says of it.
     pub facts: Option<Box<Facts>>,
 }
@@ -129,6 +136,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word used everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Stalled => "stalled",
+            Self::Overdue => "overdue",
+            Self::Silent => "silent",
+            Self::Trouble => "trouble",
+        }
+    }
+
     /// Whether something did not happen in time.
     pub fn is_lateness(self) -> bool {
         match self {
@@ -199,6 +217,7 @@ impl Run {
             state: run.state.as_str().to_owned(),
             verdict: judged.verdict,
             started_at: run.started_at,
+            pending_at: run.pending_at,
             finished_at: run.completed_at.filter(|_| run.is_finished()),
             incident: None,
             base_ref: run.base_ref().to_owned(),
@@ -207,6 +226,7 @@ impl Run {
             alias: alias(run),
             inferred: run.inferred,
             provisional: run.provisional && run.is_finished(),
+            release: None,
             facts: None,
         }
     }

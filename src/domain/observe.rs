@@ -201,6 +201,7 @@ impl State {
             run.state.as_str().clone_into(&mut known.state);
             known.url = known.url.take().or_else(|| run.url.clone());
             self.changed.runs.insert(run.run.clone());
+            self.note_history(&run.run);
         }
     }
 
@@ -216,11 +217,14 @@ impl State {
 
     fn apply(&mut self, policy: &Policy, case: &Case<'_>, spot: Option<Spot<'_>>) -> Outcome {
         let reported = self.take_back(case.run);
-        let record = Run::new(case.run, case.job.clone(), &case.judged);
+        let record = Run {
+            release: case.release.clone(),
+            ..Run::new(case.run, case.job.clone(), &case.judged)
+        };
         let finished_at = record.finished_at;
         self.changed.runs.insert(record.name.clone());
         self.load_run(record);
-        self.note_history(case);
+        self.note_history(&case.run.run);
         let Some(at) = finished_at else {
             return case.outcome(Decision::NotFailed, still(case.run));
         };

@@ -181,6 +181,25 @@ impl Pipeline {
             .collect()
     }
 
+    /// Stages that every release must see: those that another starts by a deadline, and those that start them. Of a
+    /// pipeline without deadlines, all.
+    pub fn required(&self) -> impl Iterator<Item = &Stage> {
+        let awaited = |stage: &&Stage| stage.needs.iter().any(|need| need.within.is_some());
+        let started: BTreeSet<&str> = self
+            .stages
+            .iter()
+            .filter(awaited)
+            .flat_map(|stage| {
+                let mut all = self.proven_by(&stage.name);
+                all.insert(&stage.name);
+                all
+            })
+            .collect();
+        self.stages
+            .iter()
+            .filter(move |stage| started.is_empty() || started.contains(stage.name.as_str()))
+    }
+
     /// Stages whose work is proven when this one starts: those that start it, directly or not.
     pub fn proven_by(&self, name: &str) -> BTreeSet<&str> {
         self.over_edges(name, |need| need.within.is_some())

@@ -12,7 +12,7 @@ use super::{
     incident::{GoodRun, IncidentId},
     observation::{Observation, RunName},
     observe::{Case, Reading},
-    pipeline::{Pipeline, Sign, Spot},
+    pipeline::{Pipeline, Sign, Spot, Stage},
     policy::Policy,
     state::State,
     verdict::Verdict,
@@ -53,6 +53,9 @@ pub struct Release {
     pub late: Option<Late>,
     /// When a late stage started after all: others that are started with it count from there.
     pub restarted_at: Option<Timestamp>,
+    /// When the last of its required stages had done its work.
+    #[serde(default)]
+    pub done_at: Option<Timestamp>,
     /// A run of it, for routing; without labels and annotations.
     pub origin: Box<Observation>,
 }
@@ -70,7 +73,13 @@ pub struct StageSeen {
     pub latest_at: Timestamp,
     /// How that ended, or is.
     pub verdict: Verdict,
+    /// All its runs and how they ended, at most [`ATTEMPTS`].
+    #[serde(default)]
+    pub attempts: BTreeMap<RunName, Verdict>,
 }
+
+/// See [`StageSeen::attempts`].
+const ATTEMPTS: usize = 50;
 
 /// A stage that is to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +113,25 @@ impl Release {
         self.due.values().map(|due| due.by).min()
     }
 
+    /// Runs beyond the first of each stage.
+    pub fn reruns(&self) -> usize {
+        let runs = self.stages.values().map(|seen| seen.attempts.len());
+        runs.map(|runs| runs.saturating_sub(1)).sum()
+    }
+
+    /// How many of its runs ended so.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        let attempts = self.stages.values().flat_map(|seen| seen.attempts.values());
+        attempts.filter(|ended| **ended == verdict).count()
+    }
+
+    /// When the last of the stages that a release must see had done its work; `None` while one has not.
+    fn finished_at(&self, pipeline: &Pipeline) -> Option<Timestamp> {
+        let done = |stage: &Stage| self.stages.get(&stage.name).and_then(|seen| seen.done_at);
+        let times: Option<Vec<Timestamp>> = pipeline.required().map(done).collect();
+        times?.into_iter().max()
+    }
+
     fn see(&mut self, case: &Case<'_>, spot: Spot<'_>) {
         let run = case.run;
         let started = run.started_at.unwrap_or(run.seen_at);
@@ -116,7 +144,11 @@ impl Release {
                 run: run.run.clone(),
                 latest_at: started,
                 verdict: case.judged.verdict,
+                attempts: BTreeMap::new(),
             });
+        if seen.attempts.len() < ATTEMPTS || seen.attempts.contains_key(&run.run) {
+            seen.attempts.insert(run.run.clone(), case.judged.verdict);
+        }
         seen.started_at = seen.started_at.min(started);
         if (started, &run.run) >= (seen.latest_at, &seen.run) {
             seen.run = run.run.clone();
@@ -213,6 +245,7 @@ impl State {
             due: BTreeMap::new(),
             late: None,
             restarted_at: None,
+            done_at: None,
             origin: Box::new(bare(case.run)),
         });
         let started = case.run.started_at.unwrap_or(case.run.seen_at);
@@ -231,6 +264,7 @@ impl State {
         if arrived.is_some() {
             release.restarted_at = Some(case.run.started_at.unwrap_or(case.run.seen_at));
         }
+        release.done_at = release.finished_at(spot.pipeline);
         release.reckon(spot.pipeline, &self.gaps);
         if !policy.keeps_deadlines || is_old(policy, release, case.now) {
             release.due.clear();

@@ -53,7 +53,7 @@ pub struct State {
     pub troubles: BTreeMap<String, IncidentId>,
     /// What is awaited by a time: ends of runs, next runs of jobs; always complete.
     pub watches: BTreeMap<WatchKey, Watch>,
-    /// What is remembered of each job.
+    /// The last runs of each job, as far as anybody may ask for them.
     pub histories: BTreeMap<JobKey, History>,
     /// How long each learned edge took; always complete.
     pub gaps: BTreeMap<EdgeKey, Gaps>,
@@ -86,8 +86,6 @@ pub struct Changes {
     pub gaps: BTreeSet<EdgeKey>,
     /// Watches.
     pub watches: BTreeSet<WatchKey>,
-    /// What is remembered of jobs.
-    pub histories: BTreeSet<JobKey>,
 }
 
 impl State {

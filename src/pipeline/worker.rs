@@ -378,7 +378,14 @@ fn wanted(policy: &Policy, state: &State, read: &[Read], reported: &Taken) -> Wa
     Wanted {
         sightings: read
             .iter()
-            .map(|read| Sighting::of(&read.row.observation))
+            .map(|read| {
+                let sighting = Sighting::of(&read.row.observation);
+                let is_bad = read.reading.judged.verdict.is_bad();
+                Sighting {
+                    needs_history: sighting.needs_history || is_bad,
+                    ..sighting
+                }
+            })
             .collect(),
         runs: reported
             .learned

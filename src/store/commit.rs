@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use serde::Serialize;
 
 use super::{
     InboxRow, Poisoned, Store, StoreError,
     counts::bump,
     evidence::{self, Learned},
-    histories,
     jobs::Jobs,
     mark::{self, Passed},
     outbox,
-    rows::{body, millis},
+    rollup::{Ended, Rollup},
+    rows::{body, millis, word},
     slice::build_id,
     threads::Session,
 };
@@ -24,7 +24,6 @@ use crate::domain::{
     flush::Told,
     fold::CauseKey,
     gaps::EdgeKey,
-    history::History,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     observation::{Observation, RunName, Source},
@@ -91,11 +90,6 @@ impl Work {
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
-            histories: changes
-                .histories
-                .into_iter()
-                .filter_map(|job| state.histories.remove(&job).map(|history| (job, history)))
-                .collect(),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -129,7 +123,6 @@ pub struct Changed {
     troubles: Vec<(String, Option<String>)>,
     watches: Vec<(WatchKey, Option<String>)>,
     gaps: Vec<(EdgeKey, Option<String>)>,
-    histories: Vec<(JobKey, History)>,
     next_incident: u64,
 }
 
@@ -145,7 +138,6 @@ impl Changed {
             && self.troubles.is_empty()
             && self.watches.is_empty()
             && self.gaps.is_empty()
-            && self.histories.is_empty()
     }
 }
 
@@ -220,6 +212,9 @@ impl Store {
         let mark = self
             .main
             .write_alone(move |session| {
+                for row in &decisions {
+                    session.classify_job(&row.job_key.0, &row.class)?;
+                }
                 let ids = put_state(session, &state)?;
                 put_decisions(session, &decisions, &ids)?;
                 outbox::enqueue(&session.conn, &told)?;
@@ -240,13 +235,18 @@ fn put_state<'a>(
 ) -> rusqlite::Result<BTreeMap<&'a str, i64>> {
     let mut ids = BTreeMap::new();
     let mut inserted = 0;
+    let mut rollup = Rollup::default();
     for run in &state.runs {
         let job_id = session.job_id(&run.job.0)?;
-        let (id, new) = put_run(&session.conn, run, job_id)?;
-        session.memory.note(job_id, run);
-        ids.insert(run.name.0.as_str(), id);
-        inserted += usize::from(new);
+        let put = put_run(&session.conn, run, job_id)?;
+        session.note_run(job_id, run)?;
+        ids.insert(run.name.0.as_str(), put.id);
+        inserted += usize::from(put.is_new);
+        if let Some(owner) = session.owner_of(&run.job.0)? {
+            rollup.note(&owner, put.before, run);
+        }
     }
+    rollup.write(&session.conn)?;
     count(&session.conn, "runs", inserted)?;
     for incident in &state.incidents {
         let job_id = session.job_id(&incident.job.0)?;
@@ -255,22 +255,27 @@ fn put_state<'a>(
     for (key, release) in &state.releases {
         put_release(&session.conn, key, release)?;
     }
-    for (job, history) in &state.histories {
-        histories::put(&session.conn, job, history)?;
-    }
     put_owed(&session.conn, state)?;
     Ok(ids)
 }
 
-/// Returns the run's number and whether it is new. Most are, so a run is inserted unless it is known, and
-/// only then updated.
-fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, bool)> {
+/// A run that was written.
+struct Put {
+    id: i64,
+    is_new: bool,
+    /// How it stood before.
+    before: Ended,
+}
+
+/// Most runs are new, so a run is inserted unless it is known, and only then updated.
+fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<Put> {
     let values = params![
         job_id,
         run.state,
         run.verdict.as_str(),
         run.verdict.counts() && run.finished_at.is_some(),
         run.started_at.map(millis),
+        run.pending_at.map(millis),
         run.finished_at.map(millis),
         run.incident.map(|id| id.0),
         run.base_ref,
@@ -281,35 +286,53 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<(i64, 
         run.inferred,
         run.facts.as_deref().map(body),
         run.provisional,
+        run.release.as_ref().map(|key| &key.0),
         run.name.0,
     ];
     let new = conn
         .prepare_cached(
-            "INSERT INTO runs (job_id, state, verdict, counts, started_at, finished_at, incident, \
-             base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, name) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+            "INSERT INTO runs (job_id, state, verdict, counts, started_at, pending_at, finished_at, incident, \
+             base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, release, name) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
              ON CONFLICT (name) DO NOTHING",
         )?
         .execute(values)?;
     if new > 0 {
-        return Ok((conn.last_insert_rowid(), true));
+        return Ok(Put {
+            id: conn.last_insert_rowid(),
+            is_new: true,
+            before: None,
+        });
     }
+    let (id, before) = conn
+        .prepare_cached("SELECT id, verdict, finished_at FROM runs WHERE name = $1")?
+        .query_row([&run.name.0], |row| Ok((row.get(0)?, ended(row)?)))?;
     conn.prepare_cached(
-        "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, finished_at = $6, \
-         incident = $7, base_ref = $8, base_sha = $9, url = $10, alias = $11, build_id = $12, inferred = $13, \
-         facts = $14, provisional = $15 WHERE name = $16 RETURNING id",
+        "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, pending_at = $6, \
+         finished_at = $7, incident = $8, base_ref = $9, base_sha = $10, url = $11, alias = $12, build_id = $13, \
+         inferred = $14, facts = $15, provisional = $16, release = $17 WHERE name = $18",
     )?
-    .query_row(values, |row| row.get(0))
-    .map(|id| (id, false))
+    .execute(values)?;
+    Ok(Put {
+        id,
+        is_new: false,
+        before,
+    })
+}
+
+fn ended(row: &Row<'_>) -> rusqlite::Result<Ended> {
+    let verdict = word(row, 1)?;
+    Ok(row.get::<_, Option<i64>>(2)?.map(|at| (verdict, at)))
 }
 
 fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+        "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body, owner, stage, \
+         kind, severity, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id, cause = excluded.cause, open = excluded.open, \
          first_at = excluded.first_at, closed_at = excluded.closed_at, window_ends = excluded.window_ends, \
-         body = excluded.body",
+         body = excluded.body, owner = excluded.owner, stage = excluded.stage, kind = excluded.kind, \
+         severity = excluded.severity, seen_at = excluded.seen_at",
     )?
     .execute(params![
         incident.id.0,
@@ -320,15 +343,22 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
         incident.closed_by.as_ref().map(|good| millis(good.at)),
         incident.window_ends.map(millis),
         body(incident),
+        incident.owner(),
+        incident.latest.class.stage,
+        incident.kind.as_str(),
+        incident.latest.class.severity.as_str(),
+        incident.announced_at.map(millis),
     ])
     .map(drop)
 }
 
 fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO releases (key, service, version, began_at, due_at, body) VALUES ($1, $2, $3, $4, $5, $6) \
+        "INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (key) DO UPDATE SET began_at = excluded.began_at, due_at = excluded.due_at, \
-         body = excluded.body",
+         body = excluded.body, done_at = excluded.done_at, reruns = excluded.reruns, stopped = excluded.stopped, \
+         soft_failed = excluded.soft_failed",
     )?
     .execute(params![
         key.0,
@@ -337,6 +367,10 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
         millis(release.began_at()),
         release.due_at().map(millis),
         body(release),
+        release.done_at.map(millis),
+        release.reruns(),
+        release.count(Verdict::AbortedByHuman),
+        release.count(Verdict::SoftFail),
     ])
     .map(drop)
 }

@@ -4,36 +4,68 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use lru::LruCache;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::threads::{Memory, Session};
-use crate::domain::incident::Run;
+use super::{
+    rows::{run, run_query},
+    threads::{Memory, Session},
+};
+use crate::domain::{
+    classify::Classification,
+    health::{self, Health},
+    history::{History, KEPT, Past},
+    incident::Run,
+};
 
 /// Job identities whose number is remembered; the database knows the others.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
 /// Jobs whose last run is remembered, about 1 KiB each.
 const FRESH: NonZeroUsize = NonZeroUsize::new(2048).expect("not zero");
+/// Jobs whose last runs are remembered, about 6 KiB each.
+const ASKED: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+#[derive(Debug)]
+struct Job {
+    id: i64,
+    /// `None` before a run of it was decided on.
+    class: Option<Class>,
+    /// `None` before one ended.
+    health: Option<Health>,
+}
+
+/// What the rules last made of a job.
+#[derive(Debug)]
+struct Class {
+    owner: String,
+    service: Option<String>,
+    stage: Option<String>,
+    severity: String,
+}
 
 /// What is remembered of jobs.
 #[derive(Debug)]
 pub(super) struct Jobs {
-    ids: LruCache<String, i64>,
+    known: LruCache<String, Job>,
     last: LruCache<i64, Run>,
+    /// Of jobs that were asked for.
+    histories: LruCache<i64, History>,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
         Self {
-            ids: LruCache::new(KNOWN),
+            known: LruCache::new(KNOWN),
             last: LruCache::new(FRESH),
+            histories: LruCache::new(ASKED),
         }
     }
 }
 
 impl Memory for Jobs {
     fn forget(&mut self, _: &Connection) {
-        self.ids.clear();
+        self.known.clear();
         self.last.clear();
+        self.histories.clear();
     }
 }
 
@@ -72,6 +104,7 @@ impl Jobs {
     /// Forgets runs, some of which are being removed.
     pub(super) fn forget_runs(&mut self) {
         self.last.clear();
+        self.histories.clear();
     }
 }
 
@@ -85,23 +118,151 @@ impl Session<Jobs> {
             .conn
             .prepare_cached("INSERT INTO jobs (key) VALUES ($1) RETURNING id")?
             .query_row([key], |row| row.get(0))?;
-        self.memory.ids.put(key.to_owned(), id);
+        self.memory.known.put(
+            key.to_owned(),
+            Job {
+                id,
+                class: None,
+                health: None,
+            },
+        );
         Ok(id)
     }
 
     /// The number of a job that has been seen.
     pub(super) fn known_job_id(&mut self, key: &str) -> rusqlite::Result<Option<i64>> {
-        if let Some(id) = self.memory.ids.get(key) {
-            return Ok(Some(*id));
+        Ok(self.known_job(key)?.map(|job| job.id))
+    }
+
+    /// Notes what the rules make of a job now.
+    pub(super) fn classify_job(
+        &mut self,
+        key: &str,
+        class: &Classification,
+    ) -> rusqlite::Result<()> {
+        let id = self.job_id(key)?;
+        let known = self.memory.known.peek_mut(key);
+        if known.is_some_and(|job| job.class.as_ref().is_some_and(|known| known.is_of(class))) {
+            return Ok(());
         }
-        let known = self
-            .conn
-            .prepare_cached("SELECT id FROM jobs WHERE key = $1")?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        if let Some(id) = known {
-            self.memory.ids.put(key.to_owned(), id);
+        let now = Class::of(class);
+        self.conn
+            .prepare_cached(
+                "UPDATE jobs SET owner = $1, service = $2, stage = $3, severity = $4 WHERE id = $5",
+            )?
+            .execute(params![now.owner, now.service, now.stage, now.severity, id])?;
+        if let Some(job) = self.memory.known.peek_mut(key) {
+            job.class = Some(now);
         }
-        Ok(known)
+        Ok(())
+    }
+
+    /// Takes note of a run that was written, and of how its job fares now.
+    pub(super) fn note_run(&mut self, job: i64, run: &Run) -> rusqlite::Result<()> {
+        self.memory.note(job, run);
+        let Some(past) = Past::of(run) else {
+            return Ok(());
+        };
+        let is_bad = past.bad;
+        if let Some(history) = self.memory.histories.get_mut(&job) {
+            history.note(past);
+        }
+        let known = self.memory.known.peek_mut(&run.job.0);
+        let was = known.and_then(|job| job.health);
+        if was == Some(Health::Healthy) && !is_bad {
+            return Ok(());
+        }
+        let now = health::of(self.history(job)?).health;
+        if was != Some(now) {
+            self.conn
+                .prepare_cached("UPDATE jobs SET health = $1 WHERE id = $2")?
+                .execute(params![now.as_str(), job])?;
+            if let Some(job) = self.memory.known.peek_mut(&run.job.0) {
+                job.health = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last runs of a job.
+    pub(super) fn history(&mut self, job: i64) -> rusqlite::Result<&History> {
+        let conn = &self.conn;
+        self.memory
+            .histories
+            .try_get_or_insert(job, || stored_history(conn, job))
+    }
+
+    /// Whose job it is, as last classified.
+    pub(super) fn owner_of(&mut self, key: &str) -> rusqlite::Result<Option<String>> {
+        let class = self.known_job(key)?.and_then(|job| job.class.as_ref());
+        Ok(class.map(|class| class.owner.clone()))
+    }
+
+    fn known_job(&mut self, key: &str) -> rusqlite::Result<Option<&Job>> {
+        if !self.memory.known.contains(key) {
+            let found = self
+                .conn
+                .prepare_cached(
+                    "SELECT id, owner, service, stage, severity, health FROM jobs WHERE key = $1",
+                )?
+                .query_row([key], job)
+                .optional()?;
+            if let Some(job) = found {
+                self.memory.known.put(key.to_owned(), job);
+            }
+        }
+        Ok(self.memory.known.get(key))
+    }
+}
+
+/// The last runs of a job, from its timeline.
+pub(super) fn stored_history(conn: &Connection, job: i64) -> rusqlite::Result<History> {
+    let mut history = History::default();
+    let mut runs = conn.prepare_cached(run_query!(
+        "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at IS NOT NULL AND runs.provisional = 0 \
+         ORDER BY runs.finished_at DESC, runs.name DESC LIMIT $2"
+    ))?;
+    for run in runs.query_map(params![job, KEPT], run)? {
+        if let Some(past) = Past::of(&run?) {
+            history.note(past);
+        }
+    }
+    Ok(history)
+}
+
+fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let class = match row.get(1)? {
+        Some(owner) => Some(Class {
+            owner,
+            service: row.get(2)?,
+            stage: row.get(3)?,
+            severity: row.get(4)?,
+        }),
+        None => None,
+    };
+    Ok(Job {
+        id: row.get(0)?,
+        class,
+        health: row
+            .get::<_, Option<String>>(5)?
+            .and_then(|word| Health::parse(&word)),
+    })
+}
+
+impl Class {
+    fn of(class: &Classification) -> Self {
+        Self {
+            owner: class.owner().to_owned(),
+            service: class.service.clone(),
+            stage: class.stage.clone(),
+            severity: class.severity.as_str().to_owned(),
+        }
+    }
+
+    fn is_of(&self, class: &Classification) -> bool {
+        self.owner == class.owner()
+            && self.service == class.service
+            && self.stage == class.stage
+            && self.severity == class.severity.as_str()
     }
 }

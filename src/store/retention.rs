@@ -33,7 +33,6 @@ impl Store {
                     incidents,
                     evidence::prune,
                     releases,
-                    histories,
                 ] {
                     taken += prune(conn, before, max_rows.saturating_sub(taken))?;
                 }
@@ -117,14 +116,6 @@ fn releases(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<us
     conn.prepare_cached(
         "DELETE FROM releases WHERE key IN (SELECT key FROM releases WHERE began_at < $1 \
          AND due_at IS NULL ORDER BY began_at LIMIT $2)",
-    )?
-    .execute(params![before, limit])
-}
-
-/// Of jobs that have not ended a run for long.
-fn histories(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
-    conn.prepare_cached(
-        "DELETE FROM histories WHERE key IN (SELECT key FROM histories WHERE at < $1 ORDER BY at LIMIT $2)",
     )?
     .execute(params![before, limit])
 }

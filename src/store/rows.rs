@@ -11,6 +11,7 @@ use crate::domain::{
     incident::{IncidentId, Run},
     job::JobKey,
     observation::RunName,
+    release::ReleaseKey,
 };
 
 /// A query for [`run`], with what follows its `FROM`; whole as it is compiled, since it is asked for a lot.
@@ -19,7 +20,7 @@ macro_rules! run_query {
         concat!(
             "SELECT runs.name, jobs.key, runs.state, runs.verdict, runs.started_at, runs.finished_at, \
              runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts, \
-             runs.provisional \
+             runs.provisional, runs.release, runs.pending_at \
              FROM runs JOIN jobs ON jobs.id = runs.job_id ",
             $rest
         )
@@ -35,6 +36,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         state: row.get(2)?,
         verdict: word(row, 3)?,
         started_at: time_or_none(row, 4)?,
+        pending_at: time_or_none(row, 15)?,
         finished_at: time_or_none(row, 5)?,
         incident: row.get::<_, Option<u64>>(6)?.map(IncidentId),
         base_ref: row.get(7)?,
@@ -44,6 +46,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         inferred: row.get(11)?,
         facts: json_or_none(row, 12)?,
         provisional: row.get(13)?,
+        release: row.get::<_, Option<String>>(14)?.map(ReleaseKey),
     })
 }
 

@@ -42,6 +42,8 @@ pub struct Sighting {
     pub completed_at: Option<Timestamp>,
     /// Whether it may be good, and so part an incident in two.
     pub may_part: bool,
+    /// Whether its job's last runs may be asked for: it is bad, or it still runs.
+    pub needs_history: bool,
 }
 
 impl Sighting {
@@ -56,6 +58,7 @@ impl Sighting {
                 .completed_at
                 .filter(|_| observation.is_finished()),
             may_part: observation.state == ProwState::Success,
+            needs_history: observation.state != ProwState::Success,
         }
     }
 }
@@ -122,7 +125,7 @@ impl Store {
             state.releases.entry(key).or_insert(release);
         }
         for (job, history) in slice.histories {
-            state.histories.entry(job).or_insert(history);
+            state.load_history(job, history);
         }
         for incident in slice.incidents {
             if !state.incidents.contains_key(&incident.id) {
@@ -241,11 +244,13 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlit
                 slice.load_neighbours(session, sighting, job)?;
             }
             slice.load_twins(&session.conn, sighting)?;
-            slice.load_history(&session.conn, &sighting.job)?;
+            if sighting.needs_history {
+                slice.load_history(session, &sighting.job)?;
+            }
         }
     }
     slice.load_releases(&session.conn, &wanted.releases)?;
-    slice.load_incidents(&session.conn, &wanted.incidents, now)?;
+    slice.load_incidents(session, &wanted.incidents, now)?;
     Ok(slice)
 }
 
@@ -334,16 +339,13 @@ impl Slice {
         Ok(())
     }
 
-    fn load_history(&mut self, conn: &Connection, job: &JobKey) -> rusqlite::Result<()> {
-        if self.histories.contains_key(job) {
-            return Ok(());
+    fn load_history(&mut self, session: &mut Session<Jobs>, job: &JobKey) -> rusqlite::Result<()> {
+        if !self.histories.contains_key(job)
+            && let Some(id) = session.known_job_id(&job.0)?
+        {
+            let history = session.history(id)?.clone();
+            self.histories.insert(job.clone(), history);
         }
-        let found = conn
-            .prepare_cached("SELECT body FROM histories WHERE key = $1")?
-            .query_row([&job.0], |row| json(row, 0))
-            .optional()?;
-        self.histories
-            .extend(found.map(|history| (job.clone(), history)));
         Ok(())
     }
 
@@ -361,7 +363,7 @@ impl Slice {
 
     fn load_incidents(
         &mut self,
-        conn: &Connection,
+        session: &mut Session<Jobs>,
         given: &[IncidentId],
         now: Timestamp,
     ) -> rusqlite::Result<()> {
@@ -378,14 +380,15 @@ impl Slice {
             .chain(given.iter().copied())
             .chain(late.map(|late| late.incident))
             .collect();
-        let ending = conn
+        let ending = session
+            .conn
             .prepare_cached("SELECT id FROM incidents WHERE window_ends <= $1")?
             .query_map([millis(now)], |row| row.get(0).map(IncidentId))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         wanted.extend(ending);
         for id in wanted {
-            if let Some(incident) = incident(conn, id)? {
-                self.load_history(conn, &incident.job)?;
+            if let Some(incident) = incident(&session.conn, id)? {
+                self.load_history(session, &incident.job)?;
                 self.incidents.push(incident);
             }
         }
