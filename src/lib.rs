@@ -1,12 +1,12 @@
 //! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
 //!
 //! Modules depend downwards only: `domain` below everything, then `evidence`, then `clock`, `http`,
-//! `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `web`,
-//! `app` and `cli`. `standin` holds
-//! the fakes of Slack and Prow that the demo and the tests share.
+//! `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `board`,
+//! `web`, `app` and `cli`. `standin` holds the fakes of Slack and Prow that the demo and the tests share.
 
 pub mod app;
 pub mod artifacts;
+pub mod board;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,7 +3,7 @@
 //! Two files, so that intake never waits for decisions: the inbox holds what was accepted, the main file all
 //! else. Each has a thread that writes in groups (whatever waits goes into one transaction, and everybody
 //! is answered once it is on the disk) and one that reads from a second connection. A [`Store`] is a handle
-//! to them. Nothing outside knows the database: methods name an intent, and no type of its driver is public.
+//! to them. A third connection reads for pages. Nothing outside knows the database: methods name an intent, and no type of its driver is public.
 
 mod commit;
 mod counts;
@@ -15,6 +15,7 @@ mod inbox;
 mod jobs;
 mod mark;
 mod outbox;
+pub mod pages;
 mod retention;
 mod rollup;
 mod rows;
@@ -40,13 +41,20 @@ pub use self::{
     rollup::Cell,
     slice::{KnownRun, Sighting, Wanted},
 };
-use self::{file::File, inbox::Inbox, jobs::Jobs, setup::MAIN};
+use self::{
+    file::{File, Reader},
+    inbox::Inbox,
+    jobs::Jobs,
+    setup::MAIN,
+};
 
 /// A handle to the database; cheap to clone. When the last one goes, what was asked for is finished and
 /// the database is closed.
 #[derive(Debug, Clone)]
 pub struct Store {
     main: File<Jobs>,
+    /// For people, whose questions hold up no decision.
+    pages: Reader,
     inbox: Inbox,
     clock: Clock,
 }
@@ -56,6 +64,7 @@ impl Store {
     /// none, and brings an older schema up to date.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
         let main = File::open(Arc::from(path), &MAIN, Jobs::default()).await?;
+        let pages = Reader::open(Arc::from(path), "pages").await?;
         let inbox = Inbox::open(path).await?;
         // Whatever stood before the first row has been decided, even if the main file is new.
         let passed = inbox.first().await?.unwrap_or(1) - 1;
@@ -68,13 +77,19 @@ impl Store {
             })
             .await?;
         inbox.go_on(mark).await?;
-        Ok(Self { main, inbox, clock })
+        Ok(Self {
+            main,
+            pages,
+            inbox,
+            clock,
+        })
     }
 
     /// Finishes what was asked for before and closes the database; other handles get
     /// [`StoreError::Stopped`] from now on.
     pub async fn close(self) {
         self.inbox.file.close().await;
+        self.pages.close().await;
         self.main.close().await;
     }
 }

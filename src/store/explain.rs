@@ -78,7 +78,7 @@ impl Store {
     /// notification by the eight hex digits it shows. `None` when there is no such thing.
     pub async fn explain(&self, asked: &RunName) -> Result<Option<Trail>, StoreError> {
         let asked = asked.clone();
-        self.main
+        self.pages
             .read(move |conn| {
                 let trail = match find_run(conn, &asked)? {
                     Some(run) => Some(of_run(conn, Some(run), &asked)?),

@@ -11,13 +11,50 @@ use super::{
     threads::{self, Memory, Message, Order, Query, Session},
 };
 
+/// A thread that reads the file through a connection of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    queries: mpsc::Sender<Message<Query>>,
+    path: Arc<Path>,
+}
+
+impl Reader {
+    /// Opens one more connection to a file that a [`File`] has opened.
+    pub(super) async fn open(path: Arc<Path>, name: &str) -> Result<Self, StoreError> {
+        let queries = threads::start_reader(&path, name).await?;
+        Ok(Self { queries, path })
+    }
+
+    /// Finishes what was asked for before and closes the connection.
+    pub(super) async fn close(&self) {
+        stop(&self.queries).await;
+    }
+
+    /// Reads one consistent state of the file.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let query: Query = Box::new(move |conn| {
+            let result = conn
+                .unchecked_transaction()
+                .and_then(|transaction| work(&transaction));
+            drop(reply.send(result));
+        });
+        let sent = self.queries.send(Message::Do(query)).await;
+        sent.map_err(|_| StoreError::Stopped)?;
+        let result = answer.await.map_err(|_| StoreError::Stopped)?;
+        result.map_err(|error| sort(&self.path, error))
+    }
+}
+
 /// One database file. Cheap to clone; when the last handle goes, what was asked for is finished and the
 /// file is closed.
 #[derive(Debug)]
 pub(super) struct File<M> {
     writer: mpsc::Sender<Message<Order<M>>>,
-    reader: mpsc::Sender<Message<Query>>,
-    path: Arc<Path>,
+    reader: Reader,
 }
 
 impl<M> Clone for File<M> {
@@ -25,7 +62,6 @@ impl<M> Clone for File<M> {
         Self {
             writer: self.writer.clone(),
             reader: self.reader.clone(),
-            path: Arc::clone(&self.path),
         }
     }
 }
@@ -37,19 +73,16 @@ impl<M: Memory> File<M> {
         layout: &'static Layout,
         memory: M,
     ) -> Result<Self, StoreError> {
-        let (writer, reader) = threads::start(&path, layout, memory).await?;
-        Ok(Self {
-            writer,
-            reader,
-            path,
-        })
+        let writer = threads::start_writer(&path, layout, memory).await?;
+        let reader = Reader::open(path, layout.name).await?;
+        Ok(Self { writer, reader })
     }
 
     /// Finishes what was asked for before and closes the file; other handles get
     /// [`StoreError::Stopped`] from now on.
     pub(super) async fn close(&self) {
         // The writer goes last: the last connection to close empties the log into the file.
-        stop(&self.reader).await;
+        self.reader.close().await;
         stop(&self.writer).await;
     }
 
@@ -120,17 +153,7 @@ impl<M: Memory> File<M> {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let query: Query = Box::new(move |conn| {
-            let result = conn
-                .unchecked_transaction()
-                .and_then(|transaction| work(&transaction));
-            drop(reply.send(result));
-        });
-        let sent = self.reader.send(Message::Do(query)).await;
-        sent.map_err(|_| StoreError::Stopped)?;
-        let result = answer.await.map_err(|_| StoreError::Stopped)?;
-        result.map_err(|error| sort(&self.path, error))
+        self.reader.read(work).await
     }
 }
 

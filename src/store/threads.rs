@@ -1,4 +1,4 @@
-//! The two threads of a database file: one writes in groups, one reads.
+//! The threads of a database file: one writes in groups, others read.
 
 use std::{mem, path::Path, sync::Arc, thread};
 
@@ -23,12 +23,6 @@ pub(super) type Order<M> = Box<dyn FnOnce(Result<&mut Session<M>, &StoreError>) 
 pub(super) type Answer = Box<dyn FnOnce(&Result<(), StoreError>) + Send>;
 /// A piece of work for the reader.
 pub(super) type Query = Box<dyn FnOnce(&Connection) + Send>;
-/// Where the writer and the reader take what they are sent.
-type Doors<M> = (
-    mpsc::Sender<Message<Order<M>>>,
-    mpsc::Sender<Message<Query>>,
-);
-
 /// What a thread is sent.
 pub(super) enum Message<T> {
     /// Work.
@@ -47,27 +41,32 @@ pub(super) trait Memory: Send + 'static {
     fn forget(&mut self, conn: &Connection);
 }
 
-/// Starts both threads; returns once the file is open and up to date.
-pub(super) async fn start<M: Memory>(
+/// Starts the thread that writes; returns once the file is open and up to date.
+pub(super) async fn start_writer<M: Memory>(
     path: &Arc<Path>,
     layout: &'static Layout,
     memory: M,
-) -> Result<Doors<M>, StoreError> {
-    let name = layout.name;
+) -> Result<mpsc::Sender<Message<Order<M>>>, StoreError> {
     let open = move |path: &Arc<Path>| Ok(Session::new(open_writer(path, layout)?, path, memory));
-    let write = |session, orders| {
+    let run = |session, orders| {
         if !layout.is_waited_for {
             priority::lower();
         }
         write(session, orders);
     };
-    let read = |conn, queries| {
+    spawn(&format!("{}-writer", layout.name), path, open, run)?.await
+}
+
+/// Starts a thread that reads; returns once the file is open.
+pub(super) async fn start_reader(
+    path: &Arc<Path>,
+    name: &str,
+) -> Result<mpsc::Sender<Message<Query>>, StoreError> {
+    let run = |conn, queries| {
         priority::lower();
         read(conn, queries);
     };
-    let writer = spawn(&format!("{name}-writer"), path, open, write)?.await?;
-    let reader = spawn(&format!("{name}-reader"), path, open_reader, read)?.await?;
-    Ok((writer, reader))
+    spawn(&format!("{name}-reader"), path, open_reader, run)?.await
 }
 
 /// Starts a thread that opens its own connection, so that neither opening nor migrating holds up a task.

@@ -10,7 +10,7 @@ use std::{
 use crate::program::repository;
 
 /// From the inside out. A module may know those of the lines above its own, and of its own line only itself.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["domain"],
     &["evidence"],
     &[
@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 9] = [
     &["prow", "slack", "store"],
     &["artifacts"],
     &["pipeline"],
+    &["board"],
     &["web"],
     &["app"],
     &["cli"],

@@ -1,0 +1,124 @@
+//! How things stand now: open incidents, services, their newest releases.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::{
+    domain::{health::Health, incident::Incident, release::Release},
+    store::{
+        Store, StoreError,
+        rollup::Cell,
+        rows::{json, millis, time},
+    },
+};
+
+/// Open incidents that are listed; more are only counted.
+pub const MAX_OPEN: usize = 500;
+
+/// A service, by its runs and releases.
+#[derive(Debug, Clone)]
+pub struct ServiceRow {
+    /// Its name.
+    pub name: String,
+    /// When its last run ended.
+    pub last_at: Timestamp,
+    /// Its last runs, the oldest first.
+    pub strip: Vec<Cell>,
+    /// How many of its jobs fare how.
+    pub jobs: BTreeMap<Health, u64>,
+    /// Its newest release.
+    pub newest: Option<Release>,
+    /// Its newest release that is through, and when that was.
+    pub last_good: Option<(String, Timestamp)>,
+    /// Releases since the time asked for, and how many of them passed at the first try.
+    pub tries: (u64, u64),
+}
+
+impl Store {
+    /// Told incidents that are open, the oldest first, at most [`MAX_OPEN`].
+    pub async fn open_incidents(&self) -> Result<Vec<Incident>, StoreError> {
+        self.pages
+            .read(|conn| {
+                conn.prepare_cached(
+                    "SELECT body FROM incidents WHERE open = 1 AND seen_at IS NOT NULL ORDER BY first_at LIMIT $1",
+                )?
+                .query_map([MAX_OPEN], |row| json(row, 0))?
+                .collect()
+            })
+            .await
+    }
+
+    /// Services by name. First tries are counted over releases that began since then.
+    pub async fn services(&self, since: Timestamp) -> Result<Vec<ServiceRow>, StoreError> {
+        self.pages.read(move |conn| services(conn, since)).await
+    }
+}
+
+fn services(conn: &Connection, since: Timestamp) -> rusqlite::Result<Vec<ServiceRow>> {
+    let mut jobs: BTreeMap<String, BTreeMap<Health, u64>> = BTreeMap::new();
+    let mut healths = conn.prepare_cached(
+        "SELECT service, health, count(*) FROM jobs WHERE service IS NOT NULL GROUP BY service, health",
+    )?;
+    let found = healths.query_map([], |row| {
+        let health: Option<String> = row.get(1)?;
+        let health = health.and_then(|word| Health::parse(&word));
+        Ok((row.get(0)?, health.unwrap_or(Health::Unknown), row.get::<_, u64>(2)?))
+    })?;
+    for row in found {
+        let (service, health, count) = row?;
+        *jobs.entry(service).or_default().entry(health).or_insert(0) += count;
+    }
+    let mut tries = tries(conn, since)?;
+    jobs.into_iter()
+        .map(|(name, jobs)| service(conn, name, jobs, &mut tries))
+        .collect()
+}
+
+fn service(
+    conn: &Connection,
+    name: String,
+    jobs: BTreeMap<Health, u64>,
+    tries: &mut BTreeMap<String, (u64, u64)>,
+) -> rusqlite::Result<ServiceRow> {
+    let row = conn
+        .prepare_cached("SELECT last_at, strip FROM services WHERE name = $1")?
+        .query_row([&name], |row| Ok((time(row, 0)?, json(row, 1)?)))
+        .optional()?;
+    let (last_at, strip) = row.unwrap_or((Timestamp::UNIX_EPOCH, Vec::new()));
+    let newest = conn
+        .prepare_cached(
+            "SELECT body FROM releases WHERE service = $1 ORDER BY began_at DESC LIMIT 1",
+        )?
+        .query_row([&name], |row| json(row, 0))
+        .optional()?;
+    let last_good = conn
+        .prepare_cached(
+            "SELECT version, done_at FROM releases WHERE service = $1 AND done_at IS NOT NULL \
+             ORDER BY done_at DESC LIMIT 1",
+        )?
+        .query_row([&name], |row| Ok((row.get(0)?, time(row, 1)?)))
+        .optional()?;
+    Ok(ServiceRow {
+        tries: tries.remove(&name).unwrap_or_default(),
+        name,
+        last_at,
+        strip,
+        jobs,
+        newest,
+        last_good,
+    })
+}
+
+/// Releases of each service that began since then, and how many needed no second run.
+fn tries(conn: &Connection, since: Timestamp) -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
+    conn.prepare_cached(
+        "SELECT service, count(*), sum(CASE WHEN done_at IS NOT NULL AND reruns = 0 AND stopped = 0 THEN 1 ELSE 0 END) \
+         FROM releases WHERE began_at >= $1 GROUP BY service",
+    )?
+    .query_map([millis(since)], |row| {
+        Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+    })?
+    .collect()
+}
