@@ -27,9 +27,12 @@ pub mod release;
 pub mod replay;
 pub mod root;
 pub mod route;
+#[cfg(test)]
+pub(crate) mod samples;
 mod stall;
 pub mod state;
 mod telling;
+mod time;
 mod timeline;
 pub mod trouble;
 pub mod verdict;

@@ -7,7 +7,8 @@ use super::{
     incident::GoodRun,
     observe::Case,
     state::State,
-    watch::{Awaits, Watch, WatchKey, after, origin, words},
+    time::{after, words},
+    watch::{Awaits, Watch, WatchKey, origin},
 };
 
 /// A job may be late by a quarter of its period, but always by so long: a busy Prow starts periodics late.
@@ -26,11 +27,11 @@ impl State {
         let Some(every) = case.class.every else {
             // Nobody asks for it any more.
             if let Some(id) = self.drop_watch(&key).and_then(|watch| watch.incident) {
-                self.close(id, start(case), case.now);
+                self.close(id, GoodRun::start_of(case.run), case.now);
             }
             return;
         };
-        let started = case.run.started_at.unwrap_or(case.run.seen_at);
+        let started = case.run.began_at();
         if known.is_some_and(|known| known.since >= started) {
             return;
         }
@@ -46,16 +47,7 @@ impl State {
         };
         self.put_watch(key, watch);
         if let Some(id) = late {
-            self.close(id, start(case), case.now);
+            self.close(id, GoodRun::start_of(case.run), case.now);
         }
-    }
-}
-
-fn start(case: &Case<'_>) -> GoodRun {
-    GoodRun {
-        run: case.run.run.clone(),
-        at: case.run.started_at.unwrap_or(case.run.seen_at),
-        base_ref: case.run.base_ref().to_owned(),
-        base_sha: case.run.base_sha().map(str::to_owned),
     }
 }

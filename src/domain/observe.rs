@@ -374,8 +374,10 @@ impl State {
             let Some(incident) = self.incidents.get(&id) else {
                 continue;
             };
-            let same_org = incident.latest.repository.split('/').next() == Some(case.run.org());
-            if !incident.is_open() || !same_org || incident.latest.at >= at {
+            if !incident.is_open()
+                || !incident.is_of_org(case.run.org())
+                || incident.latest.at >= at
+            {
                 continue;
             }
             let receivers = incident.receivers();

@@ -10,8 +10,9 @@ use super::{
     pipeline::Spot,
     prowjob::State as ProwState,
     state::State,
+    time::{after, words},
     verdict::Verdict,
-    watch::{Awaits, Watch, WatchKey, after, origin, words},
+    watch::{Awaits, Watch, WatchKey, origin},
 };
 
 /// When a run of a stage takes too long.

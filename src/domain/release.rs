@@ -15,6 +15,7 @@ use super::{
     pipeline::{Pipeline, Sign, Spot},
     policy::Policy,
     state::State,
+    time::after,
     verdict::Verdict,
 };
 
@@ -106,7 +107,7 @@ impl Release {
 
     fn see(&mut self, case: &Case<'_>, spot: Spot<'_>) {
         let run = case.run;
-        let started = run.started_at.unwrap_or(run.seen_at);
+        let started = run.began_at();
         let seen = self
             .stages
             .entry(spot.stage.name.clone())
@@ -160,7 +161,7 @@ impl Release {
                     continue;
                 };
                 let since = since.max(self.restarted_at.unwrap_or(since));
-                let by = since.checked_add(within).unwrap_or(Timestamp::MAX);
+                let by = after(since, within);
                 let after = need.stage.clone();
                 due.insert(stage.name.clone(), Due { by, after, since });
             }
@@ -215,7 +216,7 @@ impl State {
             restarted_at: None,
             origin: Box::new(bare(case.run)),
         });
-        let started = case.run.started_at.unwrap_or(case.run.seen_at);
+        let started = case.run.began_at();
         for (edge, since) in release.learned_edges(spot) {
             self.gaps
                 .entry(edge.clone())
@@ -229,7 +230,7 @@ impl State {
             .take_if(|late| late.stage == spot.stage.name)
             .map(|late| late.incident);
         if arrived.is_some() {
-            release.restarted_at = Some(case.run.started_at.unwrap_or(case.run.seen_at));
+            release.restarted_at = Some(case.run.began_at());
         }
         release.reckon(spot.pipeline, &self.gaps);
         if !policy.keeps_deadlines || is_old(policy, release, case.now) {
@@ -242,40 +243,38 @@ impl State {
         };
         self.changed.releases.insert(key);
         if let Some(id) = arrived {
-            self.close(id, start_of(case), case.now);
+            self.close(id, GoodRun::start_of(case.run), case.now);
         }
     }
 
     /// A run that only its predecessors' work could start ends what was open there of the same service: whoever
     /// did it, the work is done.
     fn prove_upstream(&mut self, case: &Case<'_>, spot: Spot<'_>) {
-        let started = case.run.started_at.unwrap_or(case.run.seen_at);
-        for id in self.proven(case, spot) {
+        let started = case.run.began_at();
+        let proven: Vec<IncidentId> = self.proven(spot, case.class.service.as_deref()).collect();
+        for id in proven {
             let Some(incident) = self.incidents.get(&id) else {
                 continue;
             };
-            let same_org = incident.latest.repository.split('/').next() == Some(case.run.org());
+            let same_org = incident.is_of_org(case.run.org());
             let newer = match (&incident.latest.version, &case.version) {
                 (Some(broken), Some(now)) => !is_older(now, broken),
                 _ => true,
             };
             if incident.is_open() && same_org && newer && incident.latest.at <= started {
-                self.close(id, start_of(case), case.now);
+                self.close(id, GoodRun::start_of(case.run), case.now);
             }
         }
     }
 
-    fn proven(&self, case: &Case<'_>, spot: Spot<'_>) -> Vec<IncidentId> {
-        let Some(service) = &case.class.service else {
-            return Vec::new();
-        };
-        spot.pipeline
-            .proven_by(&spot.stage.name)
+    /// Open incidents of a service at the stages that a run at this one proves.
+    fn proven(&self, spot: Spot<'_>, service: Option<&str>) -> impl Iterator<Item = IncidentId> {
+        let stages = spot.pipeline.proven_by(&spot.stage.name);
+        stages
             .into_iter()
             .flat_map(|stage| self.open_at(stage))
-            .filter(|(_, owner)| *owner == service)
+            .filter(move |(_, owner)| Some(owner.as_str()) == service)
             .map(|(id, _)| id)
-            .collect()
     }
 
     /// Told open incidents of a stage, with their owners.
@@ -302,15 +301,7 @@ impl State {
             return awaited.collect();
         };
         let service = reading.class.service.as_deref();
-        let mut found: Vec<IncidentId> = spot
-            .pipeline
-            .proven_by(&spot.stage.name)
-            .into_iter()
-            .flat_map(|stage| self.open_at(stage))
-            .filter(|(_, owner)| Some(owner.as_str()) == service)
-            .map(|(id, _)| id)
-            .chain(awaited)
-            .collect();
+        let mut found: Vec<IncidentId> = self.proven(spot, service).chain(awaited).collect();
         if spot.stage.shared && run.is_finished() && reading.judged.verdict == Verdict::Pass {
             found.extend(self.open_at(&spot.stage.name).map(|(id, _)| id));
         }
@@ -345,16 +336,6 @@ pub(super) fn bare(run: &Observation) -> Observation {
         commit: None,
         artifacts: super::observation::Artifacts::default(),
         ..run.clone()
-    }
-}
-
-/// The start of a run, as what ends an incident.
-fn start_of(case: &Case<'_>) -> GoodRun {
-    GoodRun {
-        run: case.run.run.clone(),
-        at: case.run.started_at.unwrap_or(case.run.seen_at),
-        base_ref: case.run.base_ref().to_owned(),
-        base_sha: case.run.base_sha().map(str::to_owned),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Releases: in whichever order the runs of their stages are seen, the same stages are broken in the end.
 
-use prow_notifier::domain::pipeline::{Need, Pipeline, Signs, Stage};
+use prow_notifier::domain::pipeline::{Need, Pipeline, Stage};
 
 use super::*;
 
@@ -12,14 +12,12 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
             .map(|(stage, within)| Need {
                 stage: (*stage).to_owned(),
                 within: within.map(Duration::from_secs),
-                learned: false,
-                gate: false,
+                ..Need::default()
             })
             .collect(),
         shared,
         severity: Severity::Critical,
-        signs: Signs::default(),
-        overdue: None,
+        ..Stage::default()
     }
 }
 
