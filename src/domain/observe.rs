@@ -148,11 +148,25 @@ impl State {
             return case.outcome(Decision::Ignored, reason);
         }
         let outcome = self.apply(policy, &case, spot);
-        if let Some(spot) = spot {
-            self.note_release(policy, &case, spot);
+        let mut ended = spot.map_or_else(Vec::new, |spot| self.note_release(policy, &case, spot));
+        ended.extend(self.note_watches(policy, &case, spot));
+        self.with_ended(outcome, &ended)
+    }
+
+    /// A run that is no news of its own, but came or ended after all where it was missed, is told as a recovery.
+    fn with_ended(&self, outcome: Outcome, ended: &[IncidentId]) -> Outcome {
+        let told = ended.first().and_then(|id| self.incidents.get(id));
+        let (Some(incident), Decision::NotFailed | Decision::NoOp) = (told, outcome.decision)
+        else {
+            return outcome;
+        };
+        Outcome {
+            decision: Decision::Recovered,
+            reason: format!("{}; closes incident {}", outcome.reason, incident.id),
+            receivers: incident.receivers(),
+            incident: Some(incident.id),
+            ..outcome
         }
-        self.note_watches(policy, &case, spot);
-        outcome
     }
 
     /// Why an observation tells nothing new, if it does not.

@@ -54,7 +54,7 @@ pub struct Release {
     pub late: Option<Late>,
     /// When a late stage started after all: others that are started with it count from there.
     pub restarted_at: Option<Timestamp>,
-    /// A run of it, for routing; without labels and annotations.
+    /// Its earliest run by start, for routing; without labels and annotations.
     pub origin: Box<Observation>,
 }
 
@@ -108,6 +108,9 @@ impl Release {
     fn see(&mut self, case: &Case<'_>, spot: Spot<'_>) {
         let run = case.run;
         let started = run.began_at();
+        if (started, &run.run) < (self.origin.began_at(), &self.origin.run) {
+            *self.origin = bare(run);
+        }
         let seen = self
             .stages
             .entry(spot.stage.name.clone())
@@ -129,6 +132,24 @@ impl Release {
         {
             seen.done_at = Some(seen.done_at.map_or(at, |known| known.min(at)));
         }
+    }
+
+    /// The latest start of what only a good end of this run's stage can have started.
+    fn proof_of(&self, case: &Case<'_>, spot: Spot<'_>) -> Option<GoodRun> {
+        if !case.judged.verdict.is_bad() {
+            return None;
+        }
+        let proving = self.stages.iter().filter(|(stage, _)| {
+            let proven = spot.pipeline.proven_by(stage);
+            proven.contains(spot.stage.name.as_str())
+        });
+        let (_, latest) = proving.max_by_key(|(_, seen)| (seen.latest_at, &seen.run))?;
+        Some(GoodRun {
+            run: latest.run.clone(),
+            at: latest.latest_at,
+            base_ref: case.run.base_ref().to_owned(),
+            base_sha: None,
+        })
     }
 
     /// Edges to a stage that starts for the first time, from which is to be learned, and since when it was to start.
@@ -197,14 +218,20 @@ fn did_its_work(case: &Case<'_>, spot: Spot<'_>) -> bool {
 }
 
 impl State {
-    /// Takes a run into the release it belongs to, and what that says of stages before it and after it.
-    pub(super) fn note_release(&mut self, policy: &Policy, case: &Case<'_>, spot: Spot<'_>) {
-        self.prove_upstream(case, spot);
+    /// Takes a run into the release it belongs to, and what that says of stages before it and after it. Returns
+    /// the incidents whose end is news because of it.
+    pub(super) fn note_release(
+        &mut self,
+        policy: &Policy,
+        case: &Case<'_>,
+        spot: Spot<'_>,
+    ) -> Vec<IncidentId> {
+        let mut ended = self.prove_upstream(case, spot);
         let Some(key) = case.release.clone() else {
-            return;
+            return ended;
         };
         let (Some(service), Some(version)) = (&case.class.service, &case.version) else {
-            return;
+            return ended;
         };
         let release = self.releases.entry(key.clone()).or_insert_with(|| Release {
             pipeline: spot.pipeline.name.clone(),
@@ -225,6 +252,7 @@ impl State {
             self.changed.gaps.insert(edge);
         }
         release.see(case, spot);
+        let proof = release.proof_of(case, spot);
         let arrived = release
             .late
             .take_if(|late| late.stage == spot.stage.name)
@@ -242,14 +270,32 @@ impl State {
             None => self.due_releases.remove(&key),
         };
         self.changed.releases.insert(key);
-        if let Some(id) = arrived {
-            self.close(id, GoodRun::start_of(case.run), case.now);
+        if let Some(id) = arrived
+            && self.close(id, GoodRun::start_of(case.run), case.now)
+        {
+            ended.push(id);
+        }
+        if let Some(proof) = proof {
+            self.end_proven(case, proof);
+        }
+        ended
+    }
+
+    /// A failure turned up late: what only its own success, or that of a later run, can have started had come by then.
+    fn end_proven(&mut self, case: &Case<'_>, proof: GoodRun) {
+        let Some(id) = self.incident_of(&case.run.run) else {
+            return;
+        };
+        let incident = self.incidents.get(&id);
+        if incident.is_some_and(|known| known.is_open() && known.latest.at <= proof.at) {
+            self.close(id, proof, case.now);
         }
     }
 
     /// A run that only its predecessors' work could start ends what was open there of the same service: whoever
     /// did it, the work is done.
-    fn prove_upstream(&mut self, case: &Case<'_>, spot: Spot<'_>) {
+    fn prove_upstream(&mut self, case: &Case<'_>, spot: Spot<'_>) -> Vec<IncidentId> {
+        let mut ended = Vec::new();
         let started = case.run.began_at();
         let proven: Vec<IncidentId> = self.proven(spot, case.class.service.as_deref()).collect();
         for id in proven {
@@ -261,10 +307,16 @@ impl State {
                 (Some(broken), Some(now)) => !is_older(now, broken),
                 _ => true,
             };
-            if incident.is_open() && same_org && newer && incident.latest.at <= started {
-                self.close(id, GoodRun::start_of(case.run), case.now);
+            if incident.is_open()
+                && same_org
+                && newer
+                && incident.latest.at <= started
+                && self.close(id, GoodRun::start_of(case.run), case.now)
+            {
+                ended.push(id);
             }
         }
+        ended
     }
 
     /// Open incidents of a service at the stages that a run at this one proves.

@@ -90,17 +90,17 @@ impl Watch {
 }
 
 impl State {
-    /// Notes what a run lets us wait for, and what its coming ends.
+    /// Notes what a run lets us wait for, and what its coming ends. Returns the incidents whose end is news.
     pub(super) fn note_watches(
         &mut self,
         policy: &Policy,
         case: &Case<'_>,
         spot: Option<Spot<'_>>,
-    ) {
-        if policy.keeps_deadlines {
-            self.expect_end(case, spot);
-            self.expect_next(case);
-        }
+    ) -> impl Iterator<Item = IncidentId> + use<> {
+        let ended = policy
+            .keeps_deadlines
+            .then(|| [self.expect_end(case, spot), self.expect_next(case)]);
+        ended.into_iter().flatten().flatten()
     }
 
     pub(super) fn put_watch(&mut self, key: WatchKey, watch: Watch) {

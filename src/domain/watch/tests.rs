@@ -157,7 +157,8 @@ fn a_run_that_takes_too_long_is_told_once_and_its_good_end_once() {
         core.state.next_due().map(|due| due > at(5 * HOUR)),
         Some(true)
     );
-    core.see(&slow.ended(ProwState::Success, 6 * HOUR));
+    let decision = core.see(&slow.ended(ProwState::Success, 6 * HOUR));
+    assert_eq!(decision, Decision::Recovered);
     let told = [(2 * HOUR, Event::Stalled), (6 * HOUR, Event::Recovered)];
     assert_eq!(core.events(), told);
     assert_eq!(
