@@ -28,10 +28,13 @@ pub mod release;
 pub mod replay;
 pub mod root;
 pub mod route;
+#[cfg(test)]
+pub(crate) mod samples;
 mod stall;
 pub mod state;
 pub mod stats;
 mod telling;
+mod time;
 mod timeline;
 pub mod trouble;
 pub mod verdict;

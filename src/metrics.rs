@@ -91,6 +91,8 @@ pub struct Metrics {
     pub deck_list_items: Gauge,
     /// When deck last gave its whole list, in seconds since the epoch; 0 before the first time.
     pub deck_last_success: FloatGauge,
+    /// When an observation was last accepted, in seconds since the epoch; 0 before the first.
+    pub last_observation: FloatGauge,
     /// Observations accepted and not yet decided.
     pub inbox_depth: Gauge,
     /// Messages not yet delivered.
@@ -139,6 +141,7 @@ impl Metrics {
             deck_polls: Family::default(),
             deck_list_items: Gauge::default(),
             deck_last_success: FloatGauge::default(),
+            last_observation: FloatGauge::default(),
             inbox_depth: Gauge::default(),
             outbox_pending: Gauge::default(),
             open_incidents: Gauge::default(),
@@ -212,6 +215,12 @@ impl Metrics {
             "When deck last gave its whole list; 0 before the first time",
             Unit::Seconds,
             m.deck_last_success.clone(),
+        );
+        registry.register_with_unit(
+            "last_observation_timestamp",
+            "When an observation was last accepted; 0 before the first",
+            Unit::Seconds,
+            m.last_observation.clone(),
         );
         registry.register(
             "inbox_depth",

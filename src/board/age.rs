@@ -44,7 +44,9 @@ impl DataAge {
             .and_then(|since| Timestamp::UNIX_EPOCH.checked_add(since).ok());
         let age = as_of.map(|as_of| now.duration_since(as_of).max(SignedDuration::ZERO));
         let limit = match &shared.live().snapshot.config.settings.deck {
-            Some(deck) => signed(deck.interval * POLLS + deck.timeout).max(SignedDuration::from_mins(5)),
+            Some(deck) => {
+                signed(deck.interval * POLLS + deck.timeout).max(SignedDuration::from_mins(5))
+            }
             None => QUIET,
         };
         Self {

@@ -127,7 +127,9 @@ fn sort(open: &mut [Open]) {
         .map(|one| (one.id, (one.state, one.since)))
         .collect();
     open.sort_by_key(|one| {
-        let root = one.root.and_then(|root| Some((*of_roots.get(&root)?, root)));
+        let root = one
+            .root
+            .and_then(|root| Some((*of_roots.get(&root)?, root)));
         let (place, root) = root.unwrap_or(((one.state, one.since), one.id));
         (place, root, one.id != root, one.since, one.id)
     });
@@ -146,11 +148,21 @@ impl Open {
             service: incident.owner().to_owned(),
             is_version: version.is_some(),
             version: version.unwrap_or_else(|| latest.base_ref.clone()),
-            stage: latest.class.stage.clone().unwrap_or_else(|| latest.job.clone()),
+            stage: latest
+                .class
+                .stage
+                .clone()
+                .unwrap_or_else(|| latest.job.clone()),
             since: item.since,
             age_s: now.duration_since(item.since).as_secs().max(0),
-            what: item.evidence.as_ref().map_or(item.what, |evidence| evidence.headline.clone()),
-            reason: item.evidence.as_ref().map(|evidence| evidence.class.words().to_owned()),
+            what: item
+                .evidence
+                .as_ref()
+                .map_or(item.what, |evidence| evidence.headline.clone()),
+            reason: item
+                .evidence
+                .as_ref()
+                .map(|evidence| evidence.class.words().to_owned()),
             signature: item
                 .evidence
                 .as_ref()

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use super::{age::DataAge, glyph::State};
 use crate::{
     domain::{
-        classify::Severity, health::Health, incident::Incident, pipeline::Pipeline, release::Release,
+        classify::Severity, health::Health, incident::Incident, pipeline::Pipeline,
+        release::Release,
     },
     pipeline::Shared,
     store::{Cell, StoreError, pages::standing::ServiceRow},

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::{
-    incident::GoodRun,
+    incident::{GoodRun, IncidentId},
     observe::Case,
     state::State,
-    watch::{Awaits, Watch, WatchKey, after, origin, words},
+    time::{after, words},
+    watch::{Awaits, Watch, WatchKey, origin},
 };
 
 /// A job may be late by a quarter of its period, but always by so long: a busy Prow starts periodics late.
@@ -19,20 +20,19 @@ pub fn missed_after(every: Duration) -> Duration {
 }
 
 impl State {
-    /// Waits for the next run of a job that is to run every so often; this one was awaited.
-    pub(super) fn expect_next(&mut self, case: &Case<'_>) {
+    /// Waits for the next run of a job that is to run every so often; this one was awaited. Returns the incident
+    /// whose end is news.
+    pub(super) fn expect_next(&mut self, case: &Case<'_>) -> Option<IncidentId> {
         let key = WatchKey::next_of(&case.job);
         let known = self.watches.get(&key);
         let Some(every) = case.class.every else {
             // Nobody asks for it any more.
-            if let Some(id) = self.drop_watch(&key).and_then(|watch| watch.incident) {
-                self.close(id, start(case), case.now);
-            }
-            return;
+            let late = self.drop_watch(&key)?.incident?;
+            return self.came_after_all(case, late);
         };
-        let started = case.run.started_at.unwrap_or(case.run.seen_at);
+        let started = case.run.began_at();
         if known.is_some_and(|known| known.since >= started) {
-            return;
+            return None;
         }
         let late = known.and_then(|known| known.incident);
         let shown = words(i64::try_from(every.as_secs()).unwrap_or(i64::MAX));
@@ -45,17 +45,11 @@ impl State {
             origin: origin(case.run),
         };
         self.put_watch(key, watch);
-        if let Some(id) = late {
-            self.close(id, start(case), case.now);
-        }
+        self.came_after_all(case, late?)
     }
-}
 
-fn start(case: &Case<'_>) -> GoodRun {
-    GoodRun {
-        run: case.run.run.clone(),
-        at: case.run.started_at.unwrap_or(case.run.seen_at),
-        base_ref: case.run.base_ref().to_owned(),
-        base_sha: case.run.base_sha().map(str::to_owned),
+    fn came_after_all(&mut self, case: &Case<'_>, late: IncidentId) -> Option<IncidentId> {
+        self.close(late, GoodRun::start_of(case.run), case.now)
+            .then_some(late)
     }
 }

@@ -18,6 +18,7 @@ use super::{
     job::JobKey,
     notification::{DigestKind, MAX_ITEMS},
     policy::{SHARED_FROM, SHARED_GAP, SHARED_GAP_CAP, SHARED_WITHIN},
+    time::after,
 };
 
 /// What incidents may share: a stage at one severity. A job without a stage shares nothing.
@@ -232,7 +233,7 @@ impl Fold {
         let kind = || self.waiting.iter().filter(|owed| owed.news == news);
         let longest = kind().filter_map(|owed| owed.held_for).max()?;
         let oldest = kind().map(|owed| owed.since).min()?;
-        Some(oldest.checked_add(longest).unwrap_or(Timestamp::MAX))
+        Some(after(oldest, longest))
     }
 
     /// When the next piece of waiting news may go out, hold for siblings aside; `None` when nothing waits.

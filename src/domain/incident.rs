@@ -6,12 +6,14 @@ use std::{fmt, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod links;
+
 use super::{
     classify::Classification,
     evidence::Finding,
     fold::CauseKey,
     job::{JobKey, is_tag},
-    notification::{Item, LastGood, Link, Recovery, log_link},
+    notification::{Item, LastGood, Recovery, log_link},
     observation::{Observation, RunName},
     pipeline,
     release::ReleaseKey,
@@ -299,7 +301,42 @@ fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
 }
 
+impl GoodRun {
+    /// The start of a run, as what ends an incident.
+    pub fn start_of(run: &Observation) -> Self {
+        Self {
+            run: run.run.clone(),
+            at: run.began_at(),
+            base_ref: run.base_ref().to_owned(),
+            base_sha: run.base_sha().map(str::to_owned),
+        }
+    }
+}
+
 impl Incident {
+    /// An open incident of one bad run, not announced; it has no number before it is taken into a state.
+    pub fn new(job: JobKey, facts: Facts) -> Self {
+        Self {
+            id: IncidentId(0),
+            kind: Kind::default(),
+            root: None,
+            blocks: Vec::new(),
+            cause: CauseKey::of(&facts.class, &job),
+            job,
+            shared_stage: false,
+            first: facts.clone(),
+            latest: facts,
+            failures: 1,
+            last_good: None,
+            closed_by: None,
+            announced_at: None,
+            told_failures: 0,
+            window_ends: None,
+            window_length: None,
+            targets: Vec::new(),
+        }
+    }
+
     /// Whose it is, for counting who suffers from a cause. The first bad run may change when an older one
     /// turns up late, but not its owner, which follows from the job.
     pub fn owner(&self) -> &str {
@@ -312,6 +349,11 @@ impl Incident {
             .iter()
             .map(|target| target.receiver.clone())
             .collect()
+    }
+
+    /// Whether it broke in this organisation.
+    pub fn is_of_org(&self, org: &str) -> bool {
+        self.latest.repository.split('/').next() == Some(org)
     }
 
     /// Whether it is still broken.
@@ -388,99 +430,4 @@ impl Incident {
             log_link,
         }
     }
-
-    fn links(&self) -> Vec<Link> {
-        let link = |label: &str, url: Option<String>| {
-            url.map(|url| Link {
-                label: label.to_owned(),
-                url,
-            })
-        };
-        let latest = &self.latest;
-        // What did not start has no run: the one that should have started it is shown, and called so.
-        let has_run = self.kind != Kind::Stalled;
-        let runbook = latest.class.runbook.clone().filter(|url| is_web(url));
-        [
-            link(if has_run { "Run" } else { "After" }, latest.url.clone()),
-            link(
-                "History",
-                latest
-                    .url
-                    .as_deref()
-                    .filter(|_| has_run)
-                    .and_then(|url| history_url(url, &latest.job)),
-            ),
-            link("Commit", commit_url(latest)),
-            link("Compare", self.compare_url()),
-            link("Runbook", runbook),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// From the last good to the first bad state of the repository.
-    fn compare_url(&self) -> Option<String> {
-        let good = self.last_good.as_ref()?;
-        let bad = &self.first;
-        let repository = bad.repo_link.as_deref()?;
-        // An annotated tag's SHA is the tag object's, so tags are compared by name.
-        let (from, to) = if is_tag(&bad.base_ref) && is_tag(&good.base_ref) {
-            (good.base_ref.as_str(), bad.base_ref.as_str())
-        } else {
-            (good.base_sha.as_deref()?, bad.base_sha.as_deref()?)
-        };
-        (from != to).then(|| {
-            format!(
-                "{}/compare/{}...{}",
-                repository.trim_end_matches('/'),
-                encode(from),
-                encode(to)
-            )
-        })
-    }
-}
-
-/// `base_link` of a postsubmit is a compare page, so the commit's address is made from the repository's.
-fn commit_url(facts: &Facts) -> Option<String> {
-    let repository = facts.repo_link.as_deref()?.trim_end_matches('/');
-    if is_tag(&facts.base_ref) {
-        return Some(format!(
-            "{repository}/releases/tag/{}",
-            encode(&facts.base_ref)
-        ));
-    }
-    Some(format!(
-        "{repository}/commit/{}",
-        encode(facts.base_sha.as_deref()?)
-    ))
-}
-
-/// `https://DECK/view/gs/BUCKET/logs/JOB/ID` → `https://DECK/job-history/gs/BUCKET/logs/JOB`, postsubmits
-/// and periodics only. Deck's history page cannot show jobs with a path prefix.
-fn history_url(url: &str, job: &str) -> Option<String> {
-    let (deck, path) = url.split_once("/view/")?;
-    let mut parts = path.trim_end_matches('/').split('/');
-    let (provider, bucket) = (parts.next()?, parts.next()?);
-    if !matches!(provider, "gs" | "s3" | "gcs") || parts.next()? != "logs" || parts.next()? != job {
-        return None;
-    }
-    Some(format!(
-        "{deck}/job-history/{provider}/{bucket}/logs/{}",
-        encode(job)
-    ))
-}
-
-/// Percent-encodes all but unreserved characters and `/`.
-fn encode(text: &str) -> String {
-    use fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/+".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("writing to a string cannot fail");
-        }
-    }
-    out
 }

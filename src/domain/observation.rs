@@ -170,6 +170,11 @@ pub struct Commit {
 }
 
 impl Observation {
+    /// When it started; when we were told of it, where nobody says.
+    pub fn began_at(&self) -> Timestamp {
+        self.started_at.unwrap_or(self.seen_at)
+    }
+
     /// Whether the run is over: a final state *and* a completion time. An aborted run without one is
     /// still winding down.
     pub fn is_finished(&self) -> bool {

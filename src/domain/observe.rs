@@ -148,11 +148,25 @@ impl State {
             return case.outcome(Decision::Ignored, reason);
         }
         let outcome = self.apply(policy, &case, spot);
-        if let Some(spot) = spot {
-            self.note_release(policy, &case, spot);
+        let mut ended = spot.map_or_else(Vec::new, |spot| self.note_release(policy, &case, spot));
+        ended.extend(self.note_watches(policy, &case, spot));
+        self.with_ended(outcome, &ended)
+    }
+
+    /// A run that is no news of its own, but came or ended after all where it was missed, is told as a recovery.
+    fn with_ended(&self, outcome: Outcome, ended: &[IncidentId]) -> Outcome {
+        let told = ended.first().and_then(|id| self.incidents.get(id));
+        let (Some(incident), Decision::NotFailed | Decision::NoOp) = (told, outcome.decision)
+        else {
+            return outcome;
+        };
+        Outcome {
+            decision: Decision::Recovered,
+            reason: format!("{}; closes incident {}", outcome.reason, incident.id),
+            receivers: incident.receivers(),
+            incident: Some(incident.id),
+            ..outcome
         }
-        self.note_watches(policy, &case, spot);
-        outcome
     }
 
     /// Why an observation tells nothing new, if it does not.
@@ -378,8 +392,10 @@ impl State {
             let Some(incident) = self.incidents.get(&id) else {
                 continue;
             };
-            let same_org = incident.latest.repository.split('/').next() == Some(case.run.org());
-            if !incident.is_open() || !same_org || incident.latest.at >= at {
+            if !incident.is_open()
+                || !incident.is_of_org(case.run.org())
+                || incident.latest.at >= at
+            {
                 continue;
             }
             let receivers = incident.receivers();

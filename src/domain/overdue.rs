@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::{
     history::History,
-    incident::Run,
+    incident::{IncidentId, Run},
     observe::Case,
     pipeline::Spot,
     prowjob::State as ProwState,
     state::State,
+    time::{after, words},
     verdict::Verdict,
-    watch::{Awaits, Watch, WatchKey, after, origin, words},
+    watch::{Awaits, Watch, WatchKey, origin},
 };
 
 /// When a run of a stage takes too long.
@@ -47,8 +48,12 @@ impl Overdue {
 }
 
 impl State {
-    /// Waits for the end of a run that has begun, or no longer.
-    pub(super) fn expect_end(&mut self, case: &Case<'_>, spot: Option<Spot<'_>>) {
+    /// Waits for the end of a run that has begun, or no longer. Returns the incident whose end is news.
+    pub(super) fn expect_end(
+        &mut self,
+        case: &Case<'_>,
+        spot: Option<Spot<'_>>,
+    ) -> Option<IncidentId> {
         let run = case.run;
         let key = WatchKey::end_of(&run.run);
         if run.is_finished() {
@@ -56,11 +61,9 @@ impl State {
         }
         let begun = run.pending_at.or(run.started_at);
         if run.state != ProwState::Pending || run.inferred || self.watches.contains_key(&key) {
-            return;
+            return None;
         }
-        let (Some(begun), Some(overdue)) = (begun, spot.and_then(|spot| spot.stage.overdue)) else {
-            return;
-        };
+        let (begun, overdue) = (begun?, spot?.stage.overdue?);
         if let Some((limit, why)) = overdue.limit(self.histories.get(&case.job)) {
             let watch = Watch {
                 waits_for: Awaits::End,
@@ -72,26 +75,24 @@ impl State {
             };
             self.put_watch(key, watch);
         }
+        None
     }
 
-    fn end_came(&mut self, case: &Case<'_>, key: &WatchKey) {
-        let Some(id) = self.drop_watch(key).and_then(|watch| watch.incident) else {
-            return;
-        };
-        let Some(end) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
-            return;
-        };
+    fn end_came(&mut self, case: &Case<'_>, key: &WatchKey) -> Option<IncidentId> {
+        let id = self.drop_watch(key)?.incident?;
+        let end = self.runs.get(&case.run.run).and_then(Run::as_good)?;
         match case.judged.verdict {
-            Verdict::Pass | Verdict::NoOp => {
-                self.close(id, end, case.now);
-            }
+            Verdict::Pass | Verdict::NoOp => self.close(id, end, case.now).then_some(id),
             // Its failure is told as such, and whoever stopped it knows.
             Verdict::SoftFail
             | Verdict::Fail
             | Verdict::Infra
             | Verdict::AbortedByHuman
             | Verdict::Superseded
-            | Verdict::Running => self.close_silently(id, end),
+            | Verdict::Running => {
+                self.close_silently(id, end);
+                None
+            }
         }
     }
 }

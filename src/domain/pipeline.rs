@@ -26,7 +26,7 @@ pub struct Pipeline {
 }
 
 /// One stage.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Stage {
     /// Its name, as classification sets it.
     pub name: String,
@@ -43,7 +43,7 @@ pub struct Stage {
 }
 
 /// One edge.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Need {
     /// The earlier stage.
     pub stage: String,
@@ -283,14 +283,11 @@ mod tests {
                 .map(|(stage, within)| Need {
                     stage: (*stage).to_owned(),
                     within: within.map(Duration::from_secs),
-                    learned: false,
-                    gate: false,
+                    ..Need::default()
                 })
                 .collect(),
-            shared: false,
             severity: Severity::Critical,
-            signs: Signs::default(),
-            overdue: None,
+            ..Stage::default()
         };
         let pipeline = Pipeline {
             name: "p".to_owned(),

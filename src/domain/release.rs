@@ -15,6 +15,7 @@ use super::{
     pipeline::{Pipeline, Sign, Spot, Stage},
     policy::Policy,
     state::State,
+    time::after,
     verdict::Verdict,
 };
 
@@ -56,7 +57,7 @@ pub struct Release {
     /// When the last of its required stages had done its work.
     #[serde(default)]
     pub done_at: Option<Timestamp>,
-    /// A run of it, for routing; without labels and annotations.
+    /// Its earliest run by start, for routing; without labels and annotations.
     pub origin: Box<Observation>,
 }
 
@@ -134,7 +135,10 @@ impl Release {
 
     fn see(&mut self, case: &Case<'_>, spot: Spot<'_>) {
         let run = case.run;
-        let started = run.started_at.unwrap_or(run.seen_at);
+        let started = run.began_at();
+        if (started, &run.run) < (self.origin.began_at(), &self.origin.run) {
+            *self.origin = bare(run);
+        }
         let seen = self
             .stages
             .entry(spot.stage.name.clone())
@@ -160,6 +164,24 @@ impl Release {
         {
             seen.done_at = Some(seen.done_at.map_or(at, |known| known.min(at)));
         }
+    }
+
+    /// The latest start of what only a good end of this run's stage can have started.
+    fn proof_of(&self, case: &Case<'_>, spot: Spot<'_>) -> Option<GoodRun> {
+        if !case.judged.verdict.is_bad() {
+            return None;
+        }
+        let proving = self.stages.iter().filter(|(stage, _)| {
+            let proven = spot.pipeline.proven_by(stage);
+            proven.contains(spot.stage.name.as_str())
+        });
+        let (_, latest) = proving.max_by_key(|(_, seen)| (seen.latest_at, &seen.run))?;
+        Some(GoodRun {
+            run: latest.run.clone(),
+            at: latest.latest_at,
+            base_ref: case.run.base_ref().to_owned(),
+            base_sha: None,
+        })
     }
 
     /// Edges to a stage that starts for the first time, from which is to be learned, and since when it was to start.
@@ -192,7 +214,7 @@ impl Release {
                     continue;
                 };
                 let since = since.max(self.restarted_at.unwrap_or(since));
-                let by = since.checked_add(within).unwrap_or(Timestamp::MAX);
+                let by = after(since, within);
                 let after = need.stage.clone();
                 due.insert(stage.name.clone(), Due { by, after, since });
             }
@@ -228,14 +250,20 @@ fn did_its_work(case: &Case<'_>, spot: Spot<'_>) -> bool {
 }
 
 impl State {
-    /// Takes a run into the release it belongs to, and what that says of stages before it and after it.
-    pub(super) fn note_release(&mut self, policy: &Policy, case: &Case<'_>, spot: Spot<'_>) {
-        self.prove_upstream(case, spot);
+    /// Takes a run into the release it belongs to, and what that says of stages before it and after it. Returns
+    /// the incidents whose end is news because of it.
+    pub(super) fn note_release(
+        &mut self,
+        policy: &Policy,
+        case: &Case<'_>,
+        spot: Spot<'_>,
+    ) -> Vec<IncidentId> {
+        let mut ended = self.prove_upstream(case, spot);
         let Some(key) = case.release.clone() else {
-            return;
+            return ended;
         };
         let (Some(service), Some(version)) = (&case.class.service, &case.version) else {
-            return;
+            return ended;
         };
         let release = self.releases.entry(key.clone()).or_insert_with(|| Release {
             pipeline: spot.pipeline.name.clone(),
@@ -248,7 +276,7 @@ impl State {
             done_at: None,
             origin: Box::new(bare(case.run)),
         });
-        let started = case.run.started_at.unwrap_or(case.run.seen_at);
+        let started = case.run.began_at();
         for (edge, since) in release.learned_edges(spot) {
             self.gaps
                 .entry(edge.clone())
@@ -257,12 +285,13 @@ impl State {
             self.changed.gaps.insert(edge);
         }
         release.see(case, spot);
+        let proof = release.proof_of(case, spot);
         let arrived = release
             .late
             .take_if(|late| late.stage == spot.stage.name)
             .map(|late| late.incident);
         if arrived.is_some() {
-            release.restarted_at = Some(case.run.started_at.unwrap_or(case.run.seen_at));
+            release.restarted_at = Some(case.run.began_at());
         }
         release.done_at = release.finished_at(spot.pipeline);
         release.reckon(spot.pipeline, &self.gaps);
@@ -275,41 +304,63 @@ impl State {
             None => self.due_releases.remove(&key),
         };
         self.changed.releases.insert(key);
-        if let Some(id) = arrived {
-            self.close(id, start_of(case), case.now);
+        if let Some(id) = arrived
+            && self.close(id, GoodRun::start_of(case.run), case.now)
+        {
+            ended.push(id);
+        }
+        if let Some(proof) = proof {
+            self.end_proven(case, proof);
+        }
+        ended
+    }
+
+    /// A failure turned up late: what only its own success, or that of a later run, can have started had come by then.
+    fn end_proven(&mut self, case: &Case<'_>, proof: GoodRun) {
+        let Some(id) = self.incident_of(&case.run.run) else {
+            return;
+        };
+        let incident = self.incidents.get(&id);
+        if incident.is_some_and(|known| known.is_open() && known.latest.at <= proof.at) {
+            self.close(id, proof, case.now);
         }
     }
 
     /// A run that only its predecessors' work could start ends what was open there of the same service: whoever
     /// did it, the work is done.
-    fn prove_upstream(&mut self, case: &Case<'_>, spot: Spot<'_>) {
-        let started = case.run.started_at.unwrap_or(case.run.seen_at);
-        for id in self.proven(case, spot) {
+    fn prove_upstream(&mut self, case: &Case<'_>, spot: Spot<'_>) -> Vec<IncidentId> {
+        let mut ended = Vec::new();
+        let started = case.run.began_at();
+        let proven: Vec<IncidentId> = self.proven(spot, case.class.service.as_deref()).collect();
+        for id in proven {
             let Some(incident) = self.incidents.get(&id) else {
                 continue;
             };
-            let same_org = incident.latest.repository.split('/').next() == Some(case.run.org());
+            let same_org = incident.is_of_org(case.run.org());
             let newer = match (&incident.latest.version, &case.version) {
                 (Some(broken), Some(now)) => !is_older(now, broken),
                 _ => true,
             };
-            if incident.is_open() && same_org && newer && incident.latest.at <= started {
-                self.close(id, start_of(case), case.now);
+            if incident.is_open()
+                && same_org
+                && newer
+                && incident.latest.at <= started
+                && self.close(id, GoodRun::start_of(case.run), case.now)
+            {
+                ended.push(id);
             }
         }
+        ended
     }
 
-    fn proven(&self, case: &Case<'_>, spot: Spot<'_>) -> Vec<IncidentId> {
-        let Some(service) = &case.class.service else {
-            return Vec::new();
-        };
-        spot.pipeline
-            .proven_by(&spot.stage.name)
+    /// Open incidents of a service at the stages that a run at this one proves.
+    fn proven(&self, spot: Spot<'_>, service: Option<&str>) -> impl Iterator<Item = IncidentId> {
+        let stages = spot.pipeline.proven_by(&spot.stage.name);
+        stages
             .into_iter()
             .flat_map(|stage| self.open_at(stage))
-            .filter(|(_, owner)| *owner == service)
+            .filter(move |(_, owner)| Some(owner.as_str()) == service)
             .map(|(id, _)| id)
-            .collect()
     }
 
     /// Told open incidents of a stage, with their owners.
@@ -336,15 +387,7 @@ impl State {
             return awaited.collect();
         };
         let service = reading.class.service.as_deref();
-        let mut found: Vec<IncidentId> = spot
-            .pipeline
-            .proven_by(&spot.stage.name)
-            .into_iter()
-            .flat_map(|stage| self.open_at(stage))
-            .filter(|(_, owner)| Some(owner.as_str()) == service)
-            .map(|(id, _)| id)
-            .chain(awaited)
-            .collect();
+        let mut found: Vec<IncidentId> = self.proven(spot, service).chain(awaited).collect();
         if spot.stage.shared && run.is_finished() && reading.judged.verdict == Verdict::Pass {
             found.extend(self.open_at(&spot.stage.name).map(|(id, _)| id));
         }
@@ -379,16 +422,6 @@ pub(super) fn bare(run: &Observation) -> Observation {
         commit: None,
         artifacts: super::observation::Artifacts::default(),
         ..run.clone()
-    }
-}
-
-/// The start of a run, as what ends an incident.
-fn start_of(case: &Case<'_>) -> GoodRun {
-    GoodRun {
-        run: case.run.run.clone(),
-        at: case.run.started_at.unwrap_or(case.run.seen_at),
-        base_ref: case.run.base_ref().to_owned(),
-        base_sha: case.run.base_sha().map(str::to_owned),
     }
 }
 

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     evidence::CauseClass,
     fold::{Behind, News},
-    incident::{Incident, IncidentId},
+    incident::IncidentId,
     observe::Case,
     pipeline::{Pipeline, Spot},
     state::State,
+    time::after,
     verdict::Verdict,
 };
 
@@ -93,7 +94,7 @@ impl State {
             .map(|(_, id, owner)| (id, owner))
             .filter(|(id, _)| {
                 let incident = self.incidents.get(id);
-                incident.is_some_and(|root| root.is_open() && is_same_org(root, case))
+                incident.is_some_and(|root| root.is_open() && root.is_of_org(case.run.org()))
             })
             .map(|(id, _)| id)
             .next()
@@ -119,7 +120,7 @@ impl State {
         self.changed.incidents.insert(id);
         let behind = Behind {
             root: told_id,
-            until: now.checked_add(ROOT_LIMIT).unwrap_or(Timestamp::MAX),
+            until: after(now, ROOT_LIMIT),
         };
         let (cause, targets) = (incident.cause.clone(), incident.targets.clone());
         let mut all = !targets.is_empty();
@@ -170,7 +171,7 @@ impl State {
             let fits = self.incidents.get(&id).is_some_and(|incident| {
                 incident.root.is_none()
                     && incident.first.verdict != Verdict::Infra
-                    && is_same_org(incident, case)
+                    && incident.is_of_org(case.run.org())
             });
             if fits {
                 self.fold_behind(id, root, case.now);
@@ -180,7 +181,7 @@ impl State {
 
     /// A root is gone: what it knocked over and is still broken is told after a grace.
     pub(super) fn release_behind(&mut self, root: IncidentId, now: Timestamp) {
-        let until = now.checked_add(ROOT_GRACE).unwrap_or(Timestamp::MAX);
+        let until = after(now, ROOT_GRACE);
         for key in &self.owing {
             if let Some(fold) = self.folds.get_mut(key)
                 && fold.release(root, until)
@@ -189,28 +190,24 @@ impl State {
             }
         }
     }
-}
 
-fn is_same_org(incident: &Incident, case: &Case<'_>) -> bool {
-    incident.latest.repository.split('/').next() == Some(case.run.org())
-}
-
-/// Tells what is owed of an incident without regard to its root.
-pub(super) fn unfold(state: &mut State, id: IncidentId) {
-    let Some(incident) = state.incidents.get_mut(&id) else {
-        return;
-    };
-    if incident.root.take().is_none() {
-        return;
-    }
-    state.changed.incidents.insert(id);
-    for target in incident.targets.clone() {
-        let key = (incident.cause.clone(), target.receiver);
-        if let Some(fold) = state.folds.get_mut(&key)
-            && fold.waiting.iter().any(|owed| owed.news == News::Opened)
-        {
-            fold.hold_back(id, None);
-            state.changed.folds.insert(key);
+    /// Tells what is owed of an incident without regard to its root.
+    pub(super) fn unfold(&mut self, id: IncidentId) {
+        let Some(incident) = self.incidents.get_mut(&id) else {
+            return;
+        };
+        if incident.root.take().is_none() {
+            return;
+        }
+        self.changed.incidents.insert(id);
+        for target in &incident.targets {
+            let key = (incident.cause.clone(), target.receiver.clone());
+            if let Some(fold) = self.folds.get_mut(&key)
+                && fold.waiting.iter().any(|owed| owed.news == News::Opened)
+            {
+                fold.hold_back(id, None);
+                self.changed.folds.insert(key);
+            }
         }
     }
 }

@@ -3,17 +3,19 @@
 use jiff::Timestamp;
 
 use super::{
-    fold::{CauseKey, News},
-    incident::{Facts, IncidentId, Kind},
+    classify::Classification,
+    fold::CauseKey,
+    incident::{Facts, Incident, Kind},
     job::JobKey,
     matcher::Labels,
     observation::{Observation, RunName},
     observe::Reading,
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Stage},
     policy::Policy,
     release::{Due, Late, Release, ReleaseKey},
     route::targets,
     state::State,
+    time::words,
     verdict::{Judgement, Verdict},
 };
 
@@ -46,18 +48,19 @@ impl State {
             .iter()
             .find(|pipeline| pipeline.name == release.pipeline);
         if let Some(pipeline) = pipeline {
-            let missing: Vec<&str> = pipeline
+            let missing: Vec<&Stage> = pipeline
                 .stages
                 .iter()
-                .map(|stage| stage.name.as_str())
-                .filter(|stage| release.due.get(*stage).is_some_and(|due| due.by <= now))
+                .filter(|stage| {
+                    release
+                        .due
+                        .get(&stage.name)
+                        .is_some_and(|due| due.by <= now)
+                })
                 .collect();
-            if let Some(first) = missing.first().copied()
-                && let Some(due) = release.due.get(first).cloned()
-            {
-                let incident =
-                    self.open_stalled(policy, pipeline, &release, first, &missing, &due, now);
-                let stage = first.to_owned();
+            if let Some(stalled) = stalled(policy, pipeline, &release, &missing) {
+                let stage = stalled.first.class.stage.clone().unwrap_or_default();
+                let incident = self.open_and_tell(policy, stalled, now);
                 release.late = Some(Late { incident, stage });
                 release.due.retain(|_, due| due.by > now);
             }
@@ -67,77 +70,70 @@ impl State {
         }
         self.releases.insert(key.clone(), release);
     }
+}
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all of it goes into one incident"
-    )]
-    fn open_stalled(
-        &mut self,
-        policy: &Policy,
-        pipeline: &Pipeline,
-        release: &Release,
-        stage: &str,
-        missing: &[&str],
-        due: &Due,
-        now: Timestamp,
-    ) -> IncidentId {
-        let origin = release.origin.as_ref();
-        let reading = Reading::of(policy, origin, None);
-        let mut class = reading.class;
-        class.stage = Some(stage.to_owned());
-        class.rule = Some(format!("pipeline {}", pipeline.name));
-        class.severity = pipeline
-            .stage(stage)
-            .map(|stage| stage.severity)
-            .unwrap_or_default();
-        let labels = Labels {
-            run: origin,
-            verdict: Verdict::Running,
-            class: Some(&class),
-        };
-        let targets = targets(&policy.routing.destinations(&labels), class.severity);
-        let what = format!(
-            "{} did not start within {} min after {} {}",
-            listed(missing),
-            due.by.duration_since(due.since).as_secs() / 60,
-            due.after,
-            if release
-                .stages
-                .get(&due.after)
-                .is_some_and(|seen| seen.done_at.is_some())
-            {
-                "did its work"
-            } else {
-                "must have done its work"
-            },
-        );
-        let job = JobKey(format!(
-            "stalled|{}|{stage}",
-            ReleaseKey::of(&release.pipeline, &release.service, &release.version)
-        ));
-        let mut facts = Facts::new(
-            origin,
-            due.by,
-            Judgement {
-                verdict: Verdict::Running,
-                what,
-            },
-            class,
-        );
-        facts.run = RunName(job.0.clone());
-        facts.base_ref = version_ref(origin, &release.version);
-        facts.base_sha = None;
-        facts.version = Some(release.version.clone());
-        let id = self.open(facts.clone(), facts, 1, job, None, None);
-        if let Some(incident) = self.incidents.get_mut(&id) {
-            incident.kind = Kind::Stalled;
-            incident.cause = CauseKey(format!("{}|stalled", incident.cause));
-        }
-        self.strike(id, targets, now, policy.window);
-        self.owe(id, News::Opened, now);
-        id
-    }
+/// The incident about stages that did not start; `None` where there are none.
+fn stalled(
+    policy: &Policy,
+    pipeline: &Pipeline,
+    release: &Release,
+    missing: &[&Stage],
+) -> Option<Incident> {
+    let stage = missing.first()?;
+    let due = release.due.get(&stage.name)?;
+    let origin = release.origin.as_ref();
+    let class = Classification {
+        stage: Some(stage.name.clone()),
+        rule: Some(format!("pipeline {}", pipeline.name)),
+        severity: stage.severity,
+        ..Reading::of(policy, origin, None).class
+    };
+    let labels = Labels {
+        run: origin,
+        verdict: Verdict::Running,
+        class: Some(&class),
+    };
+    let targets = targets(&policy.routing.destinations(&labels), class.severity);
+    let job = JobKey(format!(
+        "stalled|{}|{}",
+        ReleaseKey::of(&release.pipeline, &release.service, &release.version),
+        stage.name
+    ));
+    let judged = Judgement {
+        verdict: Verdict::Running,
+        what: what_is_missing(release, missing, due),
+    };
+    let facts = Facts {
+        run: RunName(job.0.clone()),
+        base_ref: version_ref(origin, &release.version),
+        base_sha: None,
+        version: Some(release.version.clone()),
+        ..Facts::new(origin, due.by, judged, class)
+    };
+    let incident = Incident::new(job, facts);
+    Some(Incident {
+        kind: Kind::Stalled,
+        cause: CauseKey(format!("{}|stalled", incident.cause)),
+        targets,
+        ..incident
+    })
+}
+
+fn what_is_missing(release: &Release, missing: &[&Stage], due: &Due) -> String {
+    let names: Vec<&str> = missing.iter().map(|stage| stage.name.as_str()).collect();
+    let seen = release.stages.get(&due.after);
+    let is_done = seen.is_some_and(|seen| seen.done_at.is_some());
+    format!(
+        "{} did not start within {} after {} {}",
+        listed(&names),
+        words(due.by.duration_since(due.since).as_secs()),
+        due.after,
+        if is_done {
+            "did its work"
+        } else {
+            "must have done its work"
+        },
+    )
 }
 
 /// The tag as this repository writes it.

@@ -18,6 +18,7 @@ use super::{
     root,
     route::{Destination, targets},
     state::State,
+    time::after,
 };
 
 /// Of a log that is being read.
@@ -249,9 +250,7 @@ impl State {
         let Some(incident) = self.incidents.get_mut(&id) else {
             return;
         };
-        let ends_at = now
-            .checked_add(incident.window_length.unwrap_or_default())
-            .unwrap_or(Timestamp::MAX);
+        let ends_at = after(now, incident.window_length.unwrap_or_default());
         incident.window_ends = Some(ends_at);
         self.windows.insert((ends_at, id));
         self.changed.incidents.insert(id);
@@ -298,7 +297,7 @@ impl State {
             self.set_hold(id, None);
         }
         if alone {
-            root::unfold(self, id);
+            self.unfold(id);
         }
     }
 
@@ -338,7 +337,7 @@ impl State {
                 self.changed.digests.insert((target.receiver.clone(), true));
             } else if let Some(period) = target.digest {
                 let key = (target.receiver.clone(), false);
-                let due_at = now.checked_add(period).unwrap_or(Timestamp::MAX);
+                let due_at = after(now, period);
                 let kind = DigestKind::Period { since: now };
                 let digest = self.digests.entry(key.clone()).or_insert_with(|| Digest {
                     kind,

@@ -6,12 +6,12 @@ use std::ops::Bound;
 use jiff::Timestamp;
 
 use super::{
-    fold::{CauseKey, News},
-    incident::{Facts, GoodRun, Incident, IncidentId, Kind, Run},
+    fold::News,
+    incident::{Facts, GoodRun, Incident, IncidentId, Run},
     job::JobKey,
     observation::RunName,
     observe::Case,
-    policy::WINDOW_CAP,
+    policy::{Policy, WINDOW_CAP},
     state::State,
 };
 
@@ -38,74 +38,85 @@ impl State {
                 .and_then(Run::as_good)
         };
         let (last_good, closed_by) = (ended.or_else(|| good(before)), good(after));
-        self.open(
-            facts.clone(),
-            facts.clone(),
-            1,
-            case.job.clone(),
+        self.open(Incident {
             last_good,
             closed_by,
-        )
+            ..Incident::new(case.job.clone(), facts.clone())
+        })
     }
 
-    pub(super) fn open(
-        &mut self,
-        first: Facts,
-        latest: Facts,
-        failures: u64,
-        job: JobKey,
-        last_good: Option<GoodRun>,
-        closed_by: Option<GoodRun>,
-    ) -> IncidentId {
+    /// Takes in an incident and gives it its number.
+    pub(super) fn open(&mut self, incident: Incident) -> IncidentId {
         let id = IncidentId(self.next_incident.max(1));
         self.next_incident = id.0 + 1;
-        let cause = CauseKey::of(&first.class, &job);
-        let incident = Incident {
-            id,
-            kind: Kind::default(),
-            job,
-            root: None,
-            blocks: Vec::new(),
-            cause,
-            shared_stage: false,
-            first,
-            latest,
-            failures,
-            last_good,
-            closed_by,
-            announced_at: None,
-            told_failures: 0,
-            window_ends: None,
-            window_length: None,
-            targets: Vec::new(),
-        };
-        self.incidents.insert(id, incident);
+        self.incidents.insert(id, Incident { id, ..incident });
         self.changed.incidents.insert(id);
+        id
+    }
+
+    /// Opens an incident that no bad run makes, and owes it to its targets.
+    pub(super) fn open_and_tell(
+        &mut self,
+        policy: &Policy,
+        mut incident: Incident,
+        now: Timestamp,
+    ) -> IncidentId {
+        let targets = std::mem::take(&mut incident.targets);
+        let id = self.open(incident);
+        self.strike(id, targets, now, policy.window);
+        self.owe(id, News::Opened, now);
         id
     }
 
     /// Closes an incident, or moves its end earlier. Returns whether that is news to somebody.
     pub(super) fn close(&mut self, id: IncidentId, good: GoodRun, now: Timestamp) -> bool {
+        let is_news = self.end(id, good);
+        if is_news {
+            self.owe(id, News::Recovered, now);
+            self.release_behind(id, now);
+        }
+        is_news
+    }
+
+    /// Closes an incident without a word: something else tells what became of it.
+    pub(super) fn close_silently(&mut self, id: IncidentId, by: GoodRun) {
+        if !self.incidents.get(&id).is_some_and(Incident::is_open) {
+            return;
+        }
+        self.end(id, by);
+        let Some(incident) = self.incidents.get(&id) else {
+            return;
+        };
+        for target in &incident.targets {
+            let fold_key = (incident.cause.clone(), target.receiver.clone());
+            if let Some(fold) = self.folds.get_mut(&fold_key) {
+                fold.waiting.retain(|owed| owed.incident != id);
+                self.changed.folds.insert(fold_key);
+            }
+            let digest_key = (target.receiver.clone(), false);
+            if let Some(digest) = self.digests.get_mut(&digest_key) {
+                digest.incidents.retain(|known| *known != id);
+                self.changed.digests.insert(digest_key);
+            }
+        }
+    }
+
+    /// Ends an incident, or moves its end. Returns whether it was announced and still open.
+    fn end(&mut self, id: IncidentId, good: GoodRun) -> bool {
         let Some(incident) = self.incidents.get_mut(&id) else {
             return false;
         };
-        let was_open = incident.is_open();
+        let is_news = incident.is_open() && incident.announced_at.is_some();
         incident.closed_by = Some(good);
         if let Some(ends) = incident.window_ends.take() {
             self.windows.remove(&(ends, id));
         }
         self.changed.incidents.insert(id);
-        let announced = incident.announced_at.is_some();
-        if announced && was_open {
-            let cause = incident.cause.clone();
-            if let Some(suffering) = self.causes.get_mut(&cause) {
-                suffering.heal(id);
-                self.changed.causes.insert(cause);
-            }
-            self.owe(id, News::Recovered, now);
-            self.release_behind(id, now);
+        if is_news && let Some(suffering) = self.causes.get_mut(&incident.cause) {
+            suffering.heal(id);
+            self.changed.causes.insert(incident.cause.clone());
         }
-        announced && was_open
+        is_news
     }
 
     /// A good run turned up between the bad runs of one incident: what follows it is another one.
@@ -130,14 +141,13 @@ impl State {
         let (Some(first), Some(latest)) = (later.first().cloned(), later.last().cloned()) else {
             return;
         };
-        let new = self.open(
-            first,
+        let new = self.open(Incident {
             latest,
-            later.len() as u64,
-            old.job.clone(),
-            Some(good.clone()),
-            old.closed_by.clone(),
-        );
+            failures: later.len() as u64,
+            last_good: Some(good.clone()),
+            closed_by: old.closed_by.clone(),
+            ..Incident::new(old.job.clone(), first)
+        });
         for facts in &later {
             if let Some(run) = self.runs.get_mut(&facts.run) {
                 run.incident = Some(new);

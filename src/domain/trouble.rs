@@ -5,8 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     classify::{Classification, Severity},
-    fold::News,
-    incident::{Facts, GoodRun, IncidentId, Kind, Target},
+    incident::{Facts, GoodRun, Incident, IncidentId, Kind, Target},
     job::JobKey,
     observation::RunName,
     policy::Policy,
@@ -20,8 +19,6 @@ pub const OURSELVES: &str = "prow-notifier";
 /// Something that we need and that does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// What is in trouble, stable while it lasts: `logs s3://bucket`.
-    pub key: String,
     /// In place of a stage: `reading logs`.
     pub part: String,
     /// What is wrong and what follows from it, for people.
@@ -29,7 +26,7 @@ pub struct Trouble {
 }
 
 impl State {
-    /// Takes in how something fares: begins its incident, or ends it when there is no trouble (any more). Saying
+    /// Takes in how something fares, by a key that is stable while that lasts (`logs s3://bucket`): begins its incident, or ends it when there is no trouble (any more). Saying
     /// the same again changes nothing.
     pub fn fares(&mut self, policy: &Policy, key: &str, trouble: Option<&Trouble>, now: Timestamp) {
         match (trouble, self.troubles.get(key).copied()) {
@@ -40,23 +37,18 @@ impl State {
     }
 
     fn begin_trouble(&mut self, policy: &Policy, key: &str, trouble: &Trouble, now: Timestamp) {
-        let facts = facts(key, trouble, now);
+        let receiver = policy.routing.default_receiver.clone();
+        let targets = receiver.map(|receiver| Target {
+            receiver,
+            digest: None,
+        });
         let job = JobKey(format!("{OURSELVES}|{key}"));
-        let id = self.open(facts.clone(), facts, 1, job, None, None);
-        let targets: Vec<Target> = policy
-            .routing
-            .default_receiver
-            .iter()
-            .map(|receiver| Target {
-                receiver: receiver.clone(),
-                digest: None,
-            })
-            .collect();
-        if let Some(incident) = self.incidents.get_mut(&id) {
-            incident.kind = Kind::Trouble;
-        }
-        self.strike(id, targets, now, policy.window);
-        self.owe(id, News::Opened, now);
+        let incident = Incident {
+            kind: Kind::Trouble,
+            targets: targets.into_iter().collect(),
+            ..Incident::new(job, facts(key, trouble, now))
+        };
+        let id = self.open_and_tell(policy, incident, now);
         self.troubles.insert(key.to_owned(), id);
         self.changed.troubles.insert(key.to_owned());
     }
@@ -124,7 +116,6 @@ mod tests {
         };
         let mut state = State::default();
         let trouble = Trouble {
-            key: "logs s3://bucket".to_owned(),
             part: "reading logs".to_owned(),
             what: "403 Forbidden".to_owned(),
         };

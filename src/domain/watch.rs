@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::Classification,
-    fold::{CauseKey, News},
-    incident::{Facts, GoodRun, IncidentId, Kind},
+    fold::CauseKey,
+    incident::{Facts, GoodRun, Incident, IncidentId, Kind},
     job::JobKey,
     matcher::Labels,
     observation::{Observation, RunName},
@@ -19,6 +19,7 @@ use super::{
     release::bare,
     route::targets,
     state::State,
+    time::{after, words},
     verdict::{Judgement, Verdict},
 };
 
@@ -88,23 +89,18 @@ impl Watch {
     }
 }
 
-/// A moment so much later.
-pub(super) fn after(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
-}
-
 impl State {
-    /// Notes what a run lets us wait for, and what its coming ends.
+    /// Notes what a run lets us wait for, and what its coming ends. Returns the incidents whose end is news.
     pub(super) fn note_watches(
         &mut self,
         policy: &Policy,
         case: &Case<'_>,
         spot: Option<Spot<'_>>,
-    ) {
-        if policy.keeps_deadlines {
-            self.expect_end(case, spot);
-            self.expect_next(case);
-        }
+    ) -> impl Iterator<Item = IncidentId> + use<> {
+        let ended = policy
+            .keeps_deadlines
+            .then(|| [self.expect_end(case, spot), self.expect_next(case)]);
+        ended.into_iter().flatten().flatten()
     }
 
     pub(super) fn put_watch(&mut self, key: WatchKey, watch: Watch) {
@@ -186,45 +182,17 @@ impl State {
             what: late.what,
         };
         let facts = Facts::new(origin, watch.due_at, judged, late.class);
-        let job = JobKey(format!("{}|{}", late.word, JobKey::of(origin)));
-        let id = self.open(facts.clone(), facts, 1, job, None, None);
-        if let Some(incident) = self.incidents.get_mut(&id) {
-            incident.kind = late.kind;
-            incident.cause = CauseKey(format!("{}|{}", late.word, incident.cause));
-        }
-        self.strike(id, targets, now, policy.window);
-        self.owe(id, News::Opened, now);
-        id
-    }
-
-    /// Closes an incident without a word: something else tells what became of it.
-    pub(super) fn close_silently(&mut self, id: IncidentId, by: GoodRun) {
-        let Some(incident) = self.incidents.get_mut(&id).filter(|known| known.is_open()) else {
-            return;
+        let incident = Incident::new(
+            JobKey(format!("{}|{}", late.word, JobKey::of(origin))),
+            facts,
+        );
+        let incident = Incident {
+            kind: late.kind,
+            cause: CauseKey(format!("{}|{}", late.word, incident.cause)),
+            targets,
+            ..incident
         };
-        incident.closed_by = Some(by);
-        let (cause, ends) = (incident.cause.clone(), incident.window_ends.take());
-        let targets = incident.targets.clone();
-        self.changed.incidents.insert(id);
-        if let Some(ends) = ends {
-            self.windows.remove(&(ends, id));
-        }
-        if let Some(suffering) = self.causes.get_mut(&cause) {
-            suffering.heal(id);
-            self.changed.causes.insert(cause.clone());
-        }
-        for target in targets {
-            let fold_key = (cause.clone(), target.receiver.clone());
-            if let Some(fold) = self.folds.get_mut(&fold_key) {
-                fold.waiting.retain(|owed| owed.incident != id);
-                self.changed.folds.insert(fold_key);
-            }
-            let digest_key = (target.receiver, false);
-            if let Some(digest) = self.digests.get_mut(&digest_key) {
-                digest.incidents.retain(|known| *known != id);
-                self.changed.digests.insert(digest_key);
-            }
-        }
+        self.open_and_tell(policy, incident, now)
     }
 }
 
@@ -284,19 +252,5 @@ fn passed_by(watch: &Watch, now: Timestamp) -> GoodRun {
         at: now,
         base_ref: watch.origin.base_ref().to_owned(),
         base_sha: None,
-    }
-}
-
-/// A time in its two largest units: `2 h 5 min`, `3 d`, `40 s`.
-pub(super) fn words(seconds: i64) -> String {
-    let (large, small) = match seconds {
-        86_400.. => ((seconds / 86_400, "d"), (seconds % 86_400 / 3_600, "h")),
-        3_600.. => ((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
-        60.. => ((seconds / 60, "min"), (0, "s")),
-        _ => ((seconds.max(0), "s"), (0, "")),
-    };
-    match small {
-        (0, _) => format!("{} {}", large.0, large.1),
-        (rest, unit) => format!("{} {} {rest} {unit}", large.0, large.1),
     }
 }

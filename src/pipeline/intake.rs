@@ -36,6 +36,9 @@ impl Shared {
         if let Some(heard) = heard {
             self.reports.hear(heard);
         }
+        self.metrics
+            .last_observation
+            .set(self.clock.now().as_duration().as_secs_f64());
         for source in sources {
             self.metrics
                 .observations

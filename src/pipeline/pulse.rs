@@ -59,7 +59,6 @@ impl Tally {
 pub fn unreachable(failures: u32, why: &str, limits: &Limits) -> Option<Trouble> {
     (failures >= limits.polls).then(|| {
         trouble(
-            DECK,
             "polling deck",
             format!(
                 "{failures} polls in a row failed: {why}. Until that works, only what webhooks tell is known"
@@ -80,7 +79,6 @@ pub fn is_old(tally: &Tally, heard: Option<Timestamp>) -> bool {
 pub fn stale(old_lists: u32, limits: &Limits) -> Option<Trouble> {
     (old_lists >= limits.polls).then(|| {
         trouble(
-            LIST,
             "reading deck's list",
             format!(
                 "the last {old_lists} lists lack what webhooks told long before: deck answers, but with an old list"
@@ -94,7 +92,6 @@ pub fn pile_up(tally: &Tally, limits: &Limits) -> Option<Trouble> {
     let stuck = tally.waiting >= limits.pile_up && tally.ended < tally.waiting / 10;
     stuck.then(|| {
         trouble(
-            QUEUE,
             "starting jobs",
             format!(
                 "{} runs have waited for a pod for more than {} min and {} ended in that time: Prow or its cluster is stuck",
@@ -118,16 +115,14 @@ pub fn silent(
     let missed = ended.duration_since(heard) > to_signed(TOLERANCE);
     (quiet && missed).then(|| {
         trouble(
-            WEBHOOK,
             "receiving webhooks",
             format!("none came since {heard}, though deck shows runs that ended later"),
         )
     })
 }
 
-fn trouble(key: &str, part: &str, what: String) -> Trouble {
+fn trouble(part: &str, what: String) -> Trouble {
     Trouble {
-        key: key.to_owned(),
         part: part.to_owned(),
         what,
     }

@@ -180,7 +180,6 @@ impl Library {
                     health.why
                 );
                 let trouble = Trouble {
-                    key: key.clone(),
                     part: "reading logs".to_owned(),
                     what: format!(
                         "{}: {}. Until that works, messages come without a reason from there",

@@ -412,11 +412,25 @@ struct Keyed {
     drop: &'static str,
 }
 
-const CAUSE: Keyed = Keyed {
-    put: "INSERT INTO causes (key, body) VALUES ($1, $2) \
-          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM causes WHERE key = $1",
-};
+/// Of a table of one key and a body.
+macro_rules! keyed {
+    ($table:literal) => {
+        Keyed {
+            put: concat!(
+                "INSERT INTO ",
+                $table,
+                " (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body"
+            ),
+            drop: concat!("DELETE FROM ", $table, " WHERE key = $1"),
+        }
+    };
+}
+
+const CAUSE: Keyed = keyed!("causes");
+const HEALED: Keyed = keyed!("healed");
+const TROUBLE: Keyed = keyed!("troubles");
+const GAPS: Keyed = keyed!("gaps");
+const WATCH: Keyed = keyed!("watches");
 const FOLD: Keyed = Keyed {
     put: "INSERT INTO folds (cause, receiver, body) VALUES ($1, $2, $3) \
           ON CONFLICT (cause, receiver) DO UPDATE SET body = excluded.body",
@@ -426,26 +440,6 @@ const DIGEST: Keyed = Keyed {
     put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
           ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
-};
-const HEALED: Keyed = Keyed {
-    put: "INSERT INTO healed (key, body) VALUES ($1, $2) \
-          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM healed WHERE key = $1",
-};
-const TROUBLE: Keyed = Keyed {
-    put: "INSERT INTO troubles (key, body) VALUES ($1, $2) \
-          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM troubles WHERE key = $1",
-};
-const GAPS: Keyed = Keyed {
-    put: "INSERT INTO gaps (key, body) VALUES ($1, $2) \
-          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM gaps WHERE key = $1",
-};
-const WATCH: Keyed = Keyed {
-    put: "INSERT INTO watches (key, body) VALUES ($1, $2) \
-          ON CONFLICT (key) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM watches WHERE key = $1",
 };
 
 fn put_body(

@@ -29,11 +29,7 @@ pub(super) struct Layout {
 /// Decisions and all that follows from them.
 pub(super) const MAIN: Layout = Layout {
     name: "store",
-    migrations: &[
-        include_str!("migrations/0001_start.sql"),
-        include_str!("migrations/0002_watch.sql"),
-        include_str!("migrations/0003_board.sql"),
-    ],
+    migrations: &[include_str!("migrations/0001_start.sql")],
     cache_kib: 16_000,
     checkpoint_pages: CHECKPOINT_PAGES,
     is_waited_for: false,

@@ -6,7 +6,7 @@ mod intake;
 mod sending;
 mod slices;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -18,11 +18,12 @@ use crate::domain::{
     flush::Told,
     incident::IncidentId,
     matcher::Matcher,
-    observation::{Artifacts, Observation, RunName, Source},
+    observation::{Observation, RunName, Source},
     observe::{Outcome, Reading},
     policy::Policy,
     prowjob::{JobType, Refs, State as ProwState},
     route::{Reach, Route, Routing},
+    samples,
     state::State,
 };
 
@@ -37,13 +38,8 @@ fn minutes(count: u64) -> Duration {
 /// A run of a service's release job, still pending.
 fn pending(name: &str, service: &str) -> Observation {
     Observation {
-        run: RunName(name.to_owned()),
         source: Source::Webhook,
         seen_at: start(),
-        job_type: JobType::Postsubmit,
-        job: format!("{service}-release"),
-        agent: String::new(),
-        cluster: "default".to_owned(),
         refs: Some(Refs {
             org: "acme".to_owned(),
             repo: format!("{service}-controller"),
@@ -51,22 +47,12 @@ fn pending(name: &str, service: &str) -> Observation {
             ..Refs::default()
         }),
         state: ProwState::Pending,
-        description: String::new(),
         url: Some(format!(
             "https://prow.example.org/view/gs/b/logs/{service}-release/{name}"
         )),
         build_id: Some(format!("19{name}")),
         started_at: Some(start()),
-        pending_at: None,
-        completed_at: None,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        commit: None,
-        inferred: false,
-        artifacts: Artifacts::default(),
-        initial: false,
-        provisional: false,
-        log_tail: None,
+        ..samples::run(name, &format!("{service}-release"))
     }
 }
 

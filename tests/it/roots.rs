@@ -122,12 +122,18 @@ fn knocked(index: i64) -> Observation {
     red(&format!("svc{index}"), "update-ack-chart", 2 + index)
 }
 
+/// A root and twelve that it knocks over.
+fn shuffled(dice: &mut Dice) -> Vec<Observation> {
+    let mut runs: Vec<Observation> = (0..12).map(knocked).chain([root()]).collect();
+    dice.shuffle(&mut runs);
+    runs
+}
+
 #[test]
 fn a_root_and_its_twelve_knock_ons_in_fifty_orders_of_arrival() {
     let mut dice = Dice(7);
     for round in 0..50 {
-        let mut runs: Vec<Observation> = (0..12).map(knocked).chain([root()]).collect();
-        dice.shuffle(&mut runs);
+        let runs = shuffled(&mut dice);
         let mut world = World::new();
         for run in &runs {
             world.see(run);
@@ -169,8 +175,7 @@ fn a_root_and_its_twelve_knock_ons_in_fifty_orders_of_arrival() {
 fn one_by_one_too_nothing_is_lost_and_little_is_said() {
     let mut dice = Dice(11);
     for round in 0..50 {
-        let mut runs: Vec<Observation> = (0..12).map(knocked).chain([root()]).collect();
-        dice.shuffle(&mut runs);
+        let runs = shuffled(&mut dice);
         let mut world = World::new();
         for run in &runs {
             world.see(run);

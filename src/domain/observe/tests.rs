@@ -1,13 +1,14 @@
 //! A command's report from inside its job, and the run's real end: one incident, in whichever order they come.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::*;
 use crate::domain::{
     notification::{Event, Notification},
-    observation::{Artifacts, RunName, Source},
+    observation::{RunName, Source},
     prowjob::{JobType, Refs},
     route::{Reach, Routing},
+    samples,
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -17,34 +18,18 @@ fn at(seconds: i64) -> Timestamp {
 /// A run as deck shows it.
 fn seen(name: &str, state: ProwState, end: i64) -> Observation {
     Observation {
-        run: RunName(name.to_owned()),
-        source: Source::Deck,
         seen_at: at(end),
-        job_type: JobType::Postsubmit,
-        job: "s3-post-submit".to_owned(),
-        agent: String::new(),
-        cluster: "default".to_owned(),
         refs: Some(Refs {
             org: "my-org".to_owned(),
             repo: "s3-controller".to_owned(),
             base_ref: "v1.2.3".to_owned(),
             ..Refs::default()
         }),
-        pending_at: None,
         completed_at: state.is_final().then(|| at(end)),
         state,
-        description: String::new(),
-        url: None,
         build_id: Some(format!("build-of-{name}")),
         started_at: Some(at(end - 60)),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        commit: None,
-        artifacts: Artifacts::default(),
-        inferred: false,
-        initial: false,
-        provisional: false,
-        log_tail: None,
+        ..samples::run(name, "s3-post-submit")
     }
 }
 

@@ -1,18 +1,18 @@
 //! Runs that take too long, jobs that fall silent and failures that are told from the third on, each told once and
 //! ended once, also when the state is loaded anew at every step.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::num::NonZeroU32;
 
 use super::*;
 use crate::domain::{
     classify::{Assignments, Rule, Severity, Template},
     decision::Decision,
     notification::Event,
-    observation::{Artifacts, Source},
     overdue::Overdue,
-    pipeline::{Pipeline, Signs, Stage},
-    prowjob::{JobType, Refs, State as ProwState},
+    pipeline::{Pipeline, Stage},
+    prowjob::{Refs, State as ProwState},
     route::{Reach, Routing},
+    samples,
 };
 
 const HOUR: i64 = 3600;
@@ -41,11 +41,9 @@ impl Core {
         };
         let stage = Stage {
             name: "publish".to_owned(),
-            needs: Vec::new(),
-            shared: false,
             severity: Severity::Critical,
-            signs: Signs::default(),
             overdue,
+            ..Stage::default()
         };
         let policy = Policy {
             rules: vec![rule],
@@ -130,13 +128,7 @@ impl Run {
 
     fn observation(&self) -> Observation {
         Observation {
-            run: RunName(self.name.to_owned()),
-            source: Source::Deck,
             seen_at: at(self.end.unwrap_or(self.seen)),
-            job_type: JobType::Postsubmit,
-            job: "s3-post-submit".to_owned(),
-            agent: String::new(),
-            cluster: "default".to_owned(),
             refs: Some(Refs {
                 org: "my-org".to_owned(),
                 repo: "s3-controller".to_owned(),
@@ -144,20 +136,11 @@ impl Run {
                 ..Refs::default()
             }),
             state: self.state.clone(),
-            description: String::new(),
-            url: None,
             build_id: Some(format!("build-of-{}", self.name)),
             started_at: Some(at(self.created)),
             pending_at: self.pending.map(at),
             completed_at: self.end.map(at),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            commit: None,
-            artifacts: Artifacts::default(),
-            inferred: false,
-            initial: false,
-            provisional: false,
-            log_tail: None,
+            ..samples::run(self.name, "s3-post-submit")
         }
     }
 }
@@ -174,7 +157,8 @@ fn a_run_that_takes_too_long_is_told_once_and_its_good_end_once() {
         core.state.next_due().map(|due| due > at(5 * HOUR)),
         Some(true)
     );
-    core.see(&slow.ended(ProwState::Success, 6 * HOUR));
+    let decision = core.see(&slow.ended(ProwState::Success, 6 * HOUR));
+    assert_eq!(decision, Decision::Recovered);
     let told = [(2 * HOUR, Event::Stalled), (6 * HOUR, Event::Recovered)];
     assert_eq!(core.events(), told);
     assert_eq!(

@@ -5,37 +5,20 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     domain::{
-        observation::{RunName, Source},
+        observation::Source,
         prowjob::{Pull, State},
+        samples,
     },
     prow::parse,
 };
 
 fn run(job_type: JobType, job: &str, build_id: &str) -> Observation {
     Observation {
-        run: RunName("run".to_owned()),
         source: Source::Webhook,
-        seen_at: Timestamp::UNIX_EPOCH,
         job_type,
-        job: job.to_owned(),
-        agent: String::new(),
-        cluster: "default".to_owned(),
-        refs: None,
         state: State::Failure,
-        description: String::new(),
-        url: None,
         build_id: Some(build_id.to_owned()),
-        started_at: None,
-        pending_at: None,
-        completed_at: None,
-        labels: std::collections::BTreeMap::new(),
-        annotations: std::collections::BTreeMap::new(),
-        commit: None,
-        inferred: false,
-        artifacts: Artifacts::default(),
-        initial: false,
-        log_tail: None,
-        provisional: false,
+        ..samples::run("run", job)
     }
 }
 

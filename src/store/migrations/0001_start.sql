@@ -17,10 +17,17 @@ CREATE TABLE poison (
     body        text NOT NULL
 );
 
+-- The last five are what the rules last made of a job, and how it fares by its last runs.
 CREATE TABLE jobs (
-    id  integer PRIMARY KEY,
-    key text NOT NULL UNIQUE
+    id       integer PRIMARY KEY,
+    key      text NOT NULL UNIQUE,
+    owner    text,
+    service  text,
+    stage    text,
+    severity text,
+    health   text
 );
+CREATE INDEX jobs_owner ON jobs (owner);
 CREATE TABLE runs (
     id          integer PRIMARY KEY,
     name        text NOT NULL UNIQUE,
@@ -29,8 +36,11 @@ CREATE TABLE runs (
     verdict     text NOT NULL,
     counts      bigint NOT NULL,
     started_at  bigint,
+    pending_at  bigint,
     finished_at bigint,
     incident    bigint,
+    -- The release that it is part of.
+    release     text,
     base_ref    text NOT NULL,
     base_sha    text,
     url         text,
@@ -47,6 +57,9 @@ CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_incident ON runs (incident) WHERE incident IS NOT NULL;
 -- Finds aliases too, which end in the build id: smaller than an index of whole aliases, and nearly in order.
 CREATE INDEX runs_build ON runs (build_id) WHERE build_id IS NOT NULL;
+CREATE INDEX runs_release ON runs (release) WHERE release IS NOT NULL;
+-- Few, and what most pages are about.
+CREATE INDEX runs_bad ON runs (finished_at, job_id) WHERE verdict IN ('fail', 'infra', 'soft-fail');
 -- Few: what only a GitHub status told of.
 CREATE INDEX runs_inferred ON runs (alias) WHERE inferred = 1;
 
@@ -78,8 +91,17 @@ CREATE TABLE incidents (
     first_at    bigint NOT NULL,
     closed_at   bigint,
     window_ends bigint,
-    body        text NOT NULL
+    body        text NOT NULL,
+    -- What figures are made of; `notified_at` is when its first message was accepted.
+    owner       text NOT NULL,
+    stage       text,
+    kind        text NOT NULL,
+    severity    text NOT NULL,
+    seen_at     bigint,
+    notified_at bigint
 );
+CREATE INDEX incidents_figures ON incidents (first_at, closed_at, notified_at, seen_at, owner, stage, kind, severity);
+CREATE INDEX incidents_owner ON incidents (owner, first_at);
 CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
 CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX incidents_window ON incidents (window_ends) WHERE window_ends IS NOT NULL;
@@ -131,8 +153,16 @@ CREATE TABLE releases (
     version  text NOT NULL,
     began_at bigint NOT NULL,
     due_at   bigint,
-    body     text NOT NULL
+    body     text NOT NULL,
+    -- What figures are made of: when every required stage had done its work, runs beyond the first of each stage,
+    -- and how many a person stopped or were green without doing their work.
+    done_at     bigint,
+    reruns      bigint NOT NULL,
+    stopped     bigint NOT NULL,
+    soft_failed bigint NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX releases_figures ON releases (began_at, service, version, done_at, reruns, stopped, soft_failed);
+CREATE INDEX releases_done ON releases (service, done_at) WHERE done_at IS NOT NULL;
 CREATE INDEX releases_due ON releases (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX releases_service ON releases (service, began_at);
 CREATE INDEX releases_began ON releases (began_at);
@@ -144,6 +174,17 @@ CREATE TABLE healed (
 ) WITHOUT ROWID;
 -- Open incidents of the watch itself.
 CREATE TABLE troubles (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
+
+-- What is awaited by a time: ends of runs, next runs of jobs.
+CREATE TABLE watches (
+    key  text PRIMARY KEY,
+    body text NOT NULL
+) WITHOUT ROWID;
+-- How long each edge took whose deadline is learned.
+CREATE TABLE gaps (
     key  text PRIMARY KEY,
     body text NOT NULL
 ) WITHOUT ROWID;
@@ -204,3 +245,19 @@ CREATE TABLE meta (
     key   text PRIMARY KEY,
     value text NOT NULL
 ) WITHOUT ROWID;
+
+-- Who releases, or owns jobs that release nothing; `strip` is the last runs, the oldest first.
+CREATE TABLE services (
+    name    text PRIMARY KEY,
+    last_at bigint NOT NULL,
+    strip   text NOT NULL
+) WITHOUT ROWID;
+-- How many runs ended, by UTC day in days since 1970. Kept for ever.
+CREATE TABLE service_days (
+    service text NOT NULL,
+    day     bigint NOT NULL,
+    verdict text NOT NULL,
+    runs    bigint NOT NULL,
+    PRIMARY KEY (service, day, verdict)
+) WITHOUT ROWID;
+CREATE INDEX service_days_day ON service_days (day);

@@ -64,7 +64,11 @@ fn services(conn: &Connection, since: Timestamp) -> rusqlite::Result<Vec<Service
     let found = healths.query_map([], |row| {
         let health: Option<String> = row.get(1)?;
         let health = health.and_then(|word| Health::parse(&word));
-        Ok((row.get(0)?, health.unwrap_or(Health::Unknown), row.get::<_, u64>(2)?))
+        Ok((
+            row.get(0)?,
+            health.unwrap_or(Health::Unknown),
+            row.get::<_, u64>(2)?,
+        ))
     })?;
     for row in found {
         let (service, health, count) = row?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     job::JobKey,
-    pipeline::{Need, Pipeline, Signs, Stage},
+    pipeline::{Need, Pipeline, Stage},
     verdict::judge,
 };
 
@@ -278,14 +278,12 @@ fn pipelines() -> Vec<Pipeline> {
             .map(|(stage, within)| Need {
                 stage: (*stage).to_owned(),
                 within: within.map(minutes),
-                learned: false,
-                gate: false,
+                ..Need::default()
             })
             .collect(),
         shared,
         severity: Severity::Critical,
-        signs: Signs::default(),
-        overdue: None,
+        ..Stage::default()
     };
     vec![Pipeline {
         name: "release".to_owned(),

@@ -1,6 +1,6 @@
 //! Releases: in whichever order the runs of their stages are seen, the same stages are broken in the end.
 
-use prow_notifier::domain::pipeline::{Need, Pipeline, Signs, Stage};
+use prow_notifier::domain::pipeline::{Need, Pipeline, Stage};
 
 use super::*;
 
@@ -12,20 +12,18 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
             .map(|(stage, within)| Need {
                 stage: (*stage).to_owned(),
                 within: within.map(Duration::from_secs),
-                learned: false,
-                gate: false,
+                ..Need::default()
             })
             .collect(),
         shared,
         severity: Severity::Critical,
-        signs: Signs::default(),
-        overdue: None,
+        ..Stage::default()
     }
 }
 
-/// Jobs are called as their stages. No stage starts another: the start of a run ends what was open before it of
-/// the stages that must have started it, but of a failure that turns up after it, it is not known any more.
-fn release_policy(shared: bool) -> Policy {
+/// Jobs are called as their stages. With `within`, the tag starts what needs it: their start ends what was open
+/// before it of the tag.
+fn release_policy(shared: bool, within: Option<u64>) -> Policy {
     let mut policy = both();
     let rule = &mut policy.rules[0];
     rule.matchers
@@ -37,8 +35,8 @@ fn release_policy(shared: bool) -> Policy {
         matchers: Vec::new(),
         stages: vec![
             stage("tag", &[], false),
-            stage("publish", &[("tag", None)], false),
-            stage("chart", &[("tag", None), ("publish", None)], shared),
+            stage("publish", &[("tag", within)], false),
+            stage("chart", &[("tag", within), ("publish", None)], shared),
         ],
     }];
     policy
@@ -56,6 +54,9 @@ fn any_stage() -> impl Strategy<Value = Observation> {
             minute * 60,
         );
         stage.clone_into(&mut run.job);
+        if let Some(refs) = &mut run.refs {
+            "v1.0.0".clone_into(&mut refs.base_ref);
+        }
         run
     })
 }
@@ -83,11 +84,16 @@ fn broken(state: &State) -> Vec<String> {
     open
 }
 
-/// What is known of each release, but for the run that was seen first, by which it is routed.
+/// What is known of each release, with the run by which it is routed.
 fn stages(state: &State) -> Vec<String> {
     let releases = state.releases.iter();
     releases
-        .map(|(key, release)| format!("{key} {:?} {:?}", release.stages, release.due))
+        .map(|(key, release)| {
+            format!(
+                "{key} {:?} {:?} {}",
+                release.stages, release.due, release.origin.run
+            )
+        })
         .collect()
 }
 
@@ -95,13 +101,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn order_changes_nothing_of_releases((runs, order) in release_history(), shared in any::<bool>()) {
-        let policy = release_policy(shared);
+    fn order_changes_nothing_of_releases((runs, order) in release_history(), shared in any::<bool>(), starts in any::<bool>()) {
+        let policy = release_policy(shared, starts.then_some(1800));
         let (sorted, _, _) = say(&policy, &runs, 0..runs.len());
         let (shuffled, _, _) = say(&policy, &runs, order.iter().copied());
         prop_assert_eq!(stages(&sorted), stages(&shuffled));
         let healed = |state: &State| -> Vec<_> { state.healed.iter().map(|(key, good)| (key.clone(), good.at)).collect() };
         prop_assert_eq!(healed(&sorted), healed(&shuffled));
-        prop_assert_eq!(broken(&sorted), broken(&shuffled), "shared {}", shared);
+        prop_assert_eq!(broken(&sorted), broken(&shuffled), "shared {} starts {}", shared, starts);
     }
 }
