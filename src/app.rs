@@ -84,6 +84,7 @@ impl App {
             library: Arc::new(Library::new(origin.environment.clone())),
             reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
+            changes: Arc::new(watch::Sender::new(0)),
         };
         Ok(Self {
             shared,

@@ -34,7 +34,7 @@ mod stall;
 pub mod state;
 pub mod stats;
 mod telling;
-mod time;
+pub mod time;
 mod timeline;
 pub mod trouble;
 pub mod verdict;

@@ -47,6 +47,8 @@ pub struct Shared {
     pub library: Arc<Library>,
     /// Rung when there are runs whose reason is to be read.
     pub reads_bell: Arc<Notify>,
+    /// Counts what changed in the store, for whoever shows it.
+    pub changes: Arc<watch::Sender<u64>>,
     /// Rung when a fresh list of deck is wanted at once.
     pub deck_bell: Arc<Notify>,
 }
@@ -64,6 +66,11 @@ impl Shared {
     /// A number to spread retries with; which one does not matter, only that callers differ.
     pub fn jitter(&self) -> u64 {
         u64::try_from(self.clock.now().as_nanosecond().rem_euclid(1_000_003)).unwrap_or_default()
+    }
+
+    /// Tells open pages that there is something new.
+    pub fn changed(&self) {
+        self.changes.send_modify(|number| *number += 1);
     }
 
     /// The configuration in force now.

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod hooks;
 pub mod ops;
+pub mod pages;
 pub mod runs;
 
 use std::{
@@ -30,6 +31,7 @@ use hyper_util::{
 use lru::LruCache;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
 use tracing::{debug, warn};
 
 use crate::{config::settings::Pace, pipeline::Shared};
@@ -93,6 +95,7 @@ impl Web {
             .route("/readyz", get(ops::readyz))
             .route("/metrics", get(ops::metrics))
             .route("/runs/{run}", get(runs::run))
+            .merge(pages::router().layer(CompressionLayer::new()))
             .layer(middleware::from_fn(harden))
             .with_state(web)
     }
@@ -153,7 +156,8 @@ async fn harden(request: Request, next: Next) -> Response {
     );
     response
         .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

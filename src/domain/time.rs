@@ -8,7 +8,7 @@ pub(super) fn after(at: Timestamp, by: impl Into<TimestampArithmetic>) -> Timest
 }
 
 /// A length of time in its two largest units: `2 h 5 min`, `3 d`, `40 s`.
-pub(super) fn words(seconds: i64) -> String {
+pub fn words(seconds: i64) -> String {
     let (large, small) = match seconds {
         86_400.. => ((seconds / 86_400, "d"), (seconds % 86_400 / 3_600, "h")),
         3_600.. => ((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),

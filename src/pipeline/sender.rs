@@ -327,6 +327,7 @@ impl Sender {
             .insert(receiver.to_owned(), recorded.clone());
         let diverted = recorded.divert.is_some();
         self.shared.store.record(recorded).await?;
+        self.shared.changed();
         self.paced().unnoted.remove(receiver);
         if diverted {
             self.shared.outbox_bell.notify_one();

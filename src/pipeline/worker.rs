@@ -193,6 +193,7 @@ impl Worker {
             .collect();
         let (to_read, learned) = (!work.to_read.is_empty(), !work.learned.is_empty());
         self.shared.store.commit(work).await?;
+        self.shared.changed();
         if to_read || learned {
             self.shared.reads_bell.notify_one();
         }

@@ -363,6 +363,14 @@ fn record(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<()> {
     let Some((notification, receiver, critical)) = settle(conn, outcome)? else {
         return Ok(());
     };
+    if outcome.then == Then::Sent {
+        // When the first message about an incident was accepted.
+        conn.prepare_cached(
+            "UPDATE incidents SET notified_at = $1 WHERE notified_at IS NULL AND id IN \
+             (SELECT incident_id FROM notification_incidents WHERE notification_id = $2)",
+        )?
+        .execute(params![millis(outcome.at), notification])?;
+    }
     if let Some(health) = &outcome.health {
         conn.prepare_cached(
             "UPDATE receivers SET blocked_until = $1, dead = $2, failures = $3 WHERE name = $4",

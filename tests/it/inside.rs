@@ -275,6 +275,7 @@ impl Parts {
             library: Arc::new(Library::new(no_environment())),
             reads_bell: Arc::new(Notify::new()),
             deck_bell: Arc::new(Notify::new()),
+            changes: Arc::new(watch::Sender::new(0)),
         };
         Self {
             worker: Worker::new(shared.clone()),
