@@ -164,17 +164,20 @@ pub fn stages(release: &Release, pipelines: &[Pipeline], open: &[&Incident]) -> 
         .iter()
         .map(|stage| {
             let seen = release.stages.get(&stage.name);
-            let late = open.iter().any(|incident| {
+            let at_stage =
+                |incident: &&&Incident| incident.latest.class.stage.as_ref() == Some(&stage.name);
+            let late = open.iter().filter(at_stage).any(|incident| {
                 incident.kind.is_lateness()
                     && incident.latest.version.as_ref() == Some(&release.version)
-                    && incident.latest.class.stage.as_ref() == Some(&stage.name)
             });
+            // One success anywhere brings everybody's version in.
+            let healed = stage.shared && !open.iter().any(|incident| at_stage(&incident));
             Stage {
                 name: stage.name.clone(),
-                state: if late {
-                    State::Stalled
-                } else {
-                    State::of_stage(seen)
+                state: match State::of_stage(seen) {
+                    _ if late => State::Stalled,
+                    State::Failing | State::Infra if healed => State::Healthy,
+                    state => state,
                 },
                 run: seen.map(|seen| seen.run.0.clone()),
             }

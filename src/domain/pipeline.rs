@@ -182,7 +182,7 @@ impl Pipeline {
     }
 
     /// Stages that every release must see: those that another starts by a deadline, and those that start them. Of a
-    /// pipeline without deadlines, all.
+    /// pipeline without deadlines, all. Shared ones are nobody's own: any success there heals all.
     pub fn required(&self) -> impl Iterator<Item = &Stage> {
         let awaited = |stage: &&Stage| stage.needs.iter().any(|need| need.within.is_some());
         let started: BTreeSet<&str> = self
