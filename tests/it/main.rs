@@ -5,6 +5,7 @@
 mod architecture;
 mod artifacts;
 mod backtest;
+mod browser;
 mod check_online;
 mod config_errors;
 mod config_show;
