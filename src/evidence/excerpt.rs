@@ -26,6 +26,8 @@ const LAST: usize = 15;
 const GAP: u64 = 60;
 /// How far above a vague line its reason is looked for, in lines.
 const REASON_WITHIN: u64 = 100;
+/// How far above a vague line the last of several tries is looked for, in lines.
+const GAVE_UP_WITHIN: u64 = 10;
 /// A network that failed this many lines before something else did has come back.
 const RECOVERED_AFTER: u64 = 12;
 
@@ -255,8 +257,12 @@ impl<'a> Text<'a> {
 impl Scan {
     /// The line that decides; `None` when no rule does.
     fn decide(&self, rules: &LogRules) -> Option<Hit> {
-        let counts = |hit: &&Hit| hit.weight >= DECIDES && !self.was_retried(hit);
-        let all: Vec<&Hit> = self.hits().iter().filter(counts).collect();
+        let counts = |hit: &&Hit| hit.weight >= DECIDES;
+        let (retried, all): (Vec<&Hit>, Vec<&Hit>) = self
+            .hits()
+            .iter()
+            .filter(counts)
+            .partition(|hit| self.was_retried(hit));
         let working: Vec<&Hit> = all.iter().filter(|hit| !hit.cleanup).copied().collect();
         if let Some(end) = all.iter().find(|hit| rules.is_final(hit.rule)) {
             return Some(**end);
@@ -273,17 +279,11 @@ impl Scan {
         if best.weight > VAGUE {
             return Some(*best);
         }
-        // A vague line is only the echo of one above it, if there is one that says more.
-        let mut index = alive.partition_point(|hit| hit.line < best.line);
-        while let Some(before) = index.checked_sub(1) {
-            let step = step_with(&alive, before);
-            let reason = best_of(step).filter(|reason| reason.weight > VAGUE);
-            if let Some(reason) = reason
-                && explains(rules, reason, best)
-            {
-                return Some(*reason);
-            }
-            index = before + 1 - step.len();
+        if let Some(reason) = reason_above(rules, &alive, best) {
+            return Some(reason);
+        }
+        if let Some(reason) = last_try_above(&retried, best) {
+            return Some(reason);
         }
         // Some error far from the end, named by its first word only, did not end anything.
         let class = rules.rule(best.rule).map(|rule| rule.class);
@@ -298,6 +298,32 @@ impl Scan {
         let next = retries.partition_point(|&line| line < hit.line);
         retries.get(next).is_some_and(|&line| line <= hit.line + 2)
     }
+}
+
+/// A vague line is only the echo of one above it, if there is one that says more.
+fn reason_above(rules: &LogRules, alive: &[&Hit], vague: &Hit) -> Option<Hit> {
+    let mut index = alive.partition_point(|hit| hit.line < vague.line);
+    while let Some(before) = index.checked_sub(1) {
+        let step = step_with(alive, before);
+        let reason = best_of(step).filter(|reason| reason.weight > VAGUE);
+        if let Some(reason) = reason
+            && explains(rules, reason, vague)
+        {
+            return Some(*reason);
+        }
+        index = before + 1 - step.len();
+    }
+    None
+}
+
+/// What was tried again and again until a vague line gave up.
+fn last_try_above(retried: &[&Hit], vague: &Hit) -> Option<Hit> {
+    let tries = retried.iter().rev();
+    let mut before = tries.filter(|hit| hit.line < vague.line && hit.weight > VAGUE);
+    before
+        .next()
+        .filter(|hit| vague.line - hit.line <= GAVE_UP_WITHIN)
+        .map(|hit| **hit)
 }
 
 /// Whether a line may be what a vague one below it speaks of.
