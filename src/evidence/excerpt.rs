@@ -22,6 +22,8 @@ const ABOVE: u64 = 10;
 const BELOW: u64 = 29;
 /// Lines shown when no rule decides.
 const LAST: usize = 15;
+/// What failed in a container is told this near to the end of its log, in lines.
+const END: u64 = 10;
 /// Hits further apart than this belong to different steps, also where no step is marked.
 const GAP: u64 = 60;
 /// How far above a vague line its reason is looked for, in lines.
@@ -42,6 +44,8 @@ pub struct Reading {
     pub rule: Option<String>,
     /// Weight of the rule and closeness to the end; below [`DECIDES`] when none decided.
     pub score: u32,
+    /// Whether something failed in the last few lines: of several logs, that of what failed.
+    pub ends_badly: bool,
     /// Index into [`Self::lines`] of the deciding one.
     pub deciding: usize,
     /// The deciding line without the cut that [`Self::lines`] have, for its signature: where it is cut would
@@ -185,6 +189,7 @@ impl<'a> Text<'a> {
             class: rule.map_or(CauseClass::Unclassified, |rule| rule.class),
             rule: rule.map(|rule| rule.name.to_string()),
             score: hit.weight + scan.closeness(hit),
+            ends_badly: scan.ends_badly(),
             deciding,
             whole_line: self.whole(scan.offset_of(self.bytes, hit.line)),
             lines,
@@ -247,6 +252,7 @@ impl<'a> Text<'a> {
             class: CauseClass::Unclassified,
             rule: None,
             score: 0,
+            ends_badly: scan.ends_badly(),
             deciding,
             whole_line: whole_line.unwrap_or_default(),
             lines,
@@ -255,6 +261,13 @@ impl<'a> Text<'a> {
 }
 
 impl Scan {
+    /// Whether any rule, of a cause or of a consequence, finds a line near the end.
+    fn ends_badly(&self) -> bool {
+        let mut hits = self.hits().iter().rev();
+        let near = hits.find(|hit| !hit.noise);
+        near.is_some_and(|hit| self.below(hit) <= END)
+    }
+
     /// The line that decides; `None` when no rule does.
     fn decide(&self, rules: &LogRules) -> Option<Hit> {
         let counts = |hit: &&Hit| hit.weight >= DECIDES;
