@@ -4,10 +4,12 @@
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,9 +69,7 @@ impl Reader {
                 () = stop.cancelled() => break,
                 () = self.shared.reads_bell.notified() => {}
                 () = sleep(wait) => {}
-                Some(done) = running.join_next() => if let Err(panicked) = done {
-                    error!(error = &panicked as &dyn std::error::Error, "Reading a reason panicked");
-                },
+                Some(_) = running.join_next() => {}
             }
         }
         running.shutdown().await;
@@ -103,7 +103,8 @@ impl Reader {
         for read in due {
             let shared = self.shared.clone();
             running.spawn(async move {
-                let learned = learn(&shared, &read).await;
+                let failed = || panicked(&shared, &read);
+                let learned = unless_panicked(learn(&shared, &read), failed).await;
                 shared.reports.learned(learned);
                 shared.inbox_bell.notify_one();
             });
@@ -197,6 +198,21 @@ impl Library {
         let failing = i64::try_from(failing).unwrap_or(i64::MAX);
         shared.metrics.artifact_endpoints_failing.set(failing);
     }
+}
+
+/// What work comes to, or what is said when it panicked: one log nobody thought of stops no other.
+async fn unless_panicked<T>(work: impl Future<Output = T>, otherwise: impl FnOnce() -> T) -> T {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    work.await.unwrap_or_else(|_| otherwise())
+}
+
+fn panicked(shared: &Shared, read: &DueRead) -> Learned {
+    let run = &read.run;
+    error!(run = short(&run.run.0), "Reading a reason panicked");
+    let why = "reading it failed by a mistake of prow-notifier; its own log says where";
+    let finding = Finding::Unreadable(why.to_owned());
+    let again_at = again_at(shared, read, &finding);
+    last_word(shared, run, finding, again_at)
 }
 
 /// One attempt.
@@ -333,4 +349,19 @@ fn again_at(shared: &Shared, read: &DueRead, finding: &Finding) -> Option<Timest
     }
     let pause = backoff::delay(retry.base, retry.cap, read.attempts + 1, shared.jitter());
     now.checked_add(pause).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_is_said_to_have_failed() {
+        async fn work(fails: bool) -> &'static str {
+            assert!(!fails, "a panic on purpose");
+            "read"
+        }
+        assert_eq!(unless_panicked(work(false), || "failed").await, "read");
+        assert_eq!(unless_panicked(work(true), || "failed").await, "failed");
+    }
 }
