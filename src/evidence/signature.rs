@@ -1,7 +1,7 @@
 //! Which failures are the same failure: an error line with all that changes from run to run masked, and the
 //! hash of what is left. Numbers that mean something, such as exit and HTTP statuses, stay.
 
-mod grouping;
+mod today;
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::clean;
 use crate::domain::evidence::{CauseClass, Signature};
 
-pub use grouping::{MAX_KNOWN, NEW_A_DAY, SEARCHES_A_DAY, Signatures};
+pub use today::{NEW_A_DAY, Today};
 
 /// Of a template, in characters.
 pub const MAX_TEMPLATE_CHARS: usize = 2_000;
