@@ -114,7 +114,7 @@ impl Reader {
             let shared = self.shared.clone();
             running.spawn(async move {
                 let failed = || panicked(&shared, &read);
-                let mut learned = unless_panicked(learn(&shared, &read), failed).await;
+                let mut learned = unless_panicked(Box::pin(learn(&shared, &read)), failed).await;
                 bound(&shared, &mut learned.finding).await;
                 shared.reports.learned(learned);
                 shared.inbox_bell.notify_one();
@@ -422,10 +422,11 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_panics_is_said_to_have_failed() {
-        async fn work(fails: bool) -> &'static str {
+        let work = async |fails: bool| {
+            tokio::task::yield_now().await;
             assert!(!fails, "a panic on purpose");
             "read"
-        }
+        };
         assert_eq!(unless_panicked(work(false), || "failed").await, "read");
         assert_eq!(unless_panicked(work(true), || "failed").await, "failed");
     }
