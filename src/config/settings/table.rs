@@ -253,8 +253,8 @@ settings![
     (
         "artifacts.retry.base",
         Duration,
-        Some("10s"),
-        "First pause before a log that could not be read is asked for again, doubled each time."
+        Some("2s"),
+        "First pause before a log that could not be read is asked for again, doubled each time. Logs often come a second after the run's end; below 5s such a reason still reaches its first message."
     ),
     (
         "artifacts.retry.cap",
