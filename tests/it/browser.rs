@@ -31,7 +31,9 @@ async fn a_page_is_live_and_the_keyboard_walks_it() {
         browser.wait_for("#open .incident").await;
         assert!(browser.text("#open").await.contains("s3"));
         browser.press("j").await;
-        let focused = browser.script("return document.activeElement.closest('[data-row]') !== null").await;
+        let focused = browser
+            .script("return document.activeElement.closest('[data-row]') !== null")
+            .await;
         assert_eq!(focused, true);
         // What holds the focus is not torn away: the page says that there is something new.
         ctx.webhook(&passed("s3", "r2")).await;

@@ -1,10 +1,6 @@
 //! Chromium, driven by its own driver.
 
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand};
 use http::Method;
@@ -46,7 +42,11 @@ struct Extra {
 
 impl WebDriverCompatibleCommand for Extra {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.path
+        ))
     }
 
     fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
@@ -70,12 +70,17 @@ impl Chromium {
     pub(crate) async fn start() -> Option<Self> {
         let found = |name: &str| {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+            std::env::split_paths(&path)
+                .map(|folder| folder.join(name))
+                .find(|file| file.is_file())
         };
         let (driver, browser) = (found("chromedriver"), found("chromium"));
         let (Some(driver), Some(browser)) = (driver, browser) else {
             let required = std::env::var_os("PROW_NOTIFIER_BROWSER").is_some();
-            assert!(!required, "chromium and chromedriver are missing: install chromium and chromium-driver");
+            assert!(
+                !required,
+                "chromium and chromedriver are missing: install chromium and chromium-driver"
+            );
             eprintln!("skipped: needs chromium and chromium-driver");
             return None;
         };
@@ -92,7 +97,11 @@ impl Chromium {
             .unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = loop {
-            let line = lines.next_line().await.unwrap().expect("the driver says its port");
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("the driver says its port");
             if let Some((_, port)) = line.rsplit_once("on port ") {
                 break port.trim_end_matches('.').parse::<u16>().unwrap();
             }
@@ -128,11 +137,17 @@ impl Chromium {
     /// Sets how the next page is looked at.
     pub(crate) async fn look(&self, look: Look) {
         let scheme = if look.dark { "dark" } else { "light" };
-        let metrics = json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        let metrics =
+            json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
         self.devtools("Emulation.setEmulatedMedia", media).await;
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": !look.script })).await;
+        self.devtools(
+            "Emulation.setScriptExecutionDisabled",
+            json!({ "value": !look.script }),
+        )
+        .await;
     }
 
     async fn devtools(&self, command: &str, params: Value) -> Value {
@@ -178,9 +193,19 @@ impl Chromium {
     /// What the browser complained of since it was last asked: violated policies, failed requests, script errors.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let body = json!({ "type": "browser" });
-        let entries = self.client.issue_cmd(Extra { path: "se/log", body }).await.unwrap();
+        let entries = self
+            .client
+            .issue_cmd(Extra {
+                path: "se/log",
+                body,
+            })
+            .await
+            .unwrap();
         let entries = entries.as_array().cloned().unwrap_or_default();
-        entries.iter().map(|entry| entry["message"].to_string()).collect()
+        entries
+            .iter()
+            .map(|entry| entry["message"].to_string())
+            .collect()
     }
 
     /// Addresses of other hosts that the page asked for.

@@ -14,7 +14,11 @@ fn looks() -> Vec<Look> {
     for width in [360, 1280] {
         for dark in [false, true] {
             for script in [true, false] {
-                looks.push(Look { width, dark, script });
+                looks.push(Look {
+                    width,
+                    dark,
+                    script,
+                });
             }
         }
     }
@@ -25,7 +29,10 @@ fn looks() -> Vec<Look> {
 async fn accessibility(browser: &Chromium) -> Vec<String> {
     let Some(axe) = std::env::var_os("PROW_NOTIFIER_AXE").map(PathBuf::from) else {
         let required = std::env::var_os("PROW_NOTIFIER_BROWSER").is_some();
-        assert!(!required, "PROW_NOTIFIER_AXE does not say where axe.min.js is");
+        assert!(
+            !required,
+            "PROW_NOTIFIER_AXE does not say where axe.min.js is"
+        );
         return Vec::new();
     };
     let axe = std::fs::read_to_string(axe).unwrap();
@@ -39,11 +46,25 @@ async fn look_at(browser: &Chromium, address: &str, look: Look) {
     browser.open(address).await;
     let place = format!("{address} at {look:?}");
     let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-    assert_eq!(browser.script(wide).await, 0, "wider than its window: {place}");
+    assert_eq!(
+        browser.script(wide).await,
+        0,
+        "wider than its window: {place}"
+    );
     assert!(!browser.text("main").await.is_empty(), "empty: {place}");
-    assert_eq!(browser.script("return document.title.includes('owned')").await, false, "{place}");
+    assert_eq!(
+        browser
+            .script("return document.title.includes('owned')")
+            .await,
+        false,
+        "{place}"
+    );
     assert_eq!(browser.complaints().await, Vec::<String>::new(), "{place}");
-    assert_eq!(browser.foreign_requests().await.as_array().map(Vec::len), Some(0), "{place}");
+    assert_eq!(
+        browser.foreign_requests().await.as_array().map(Vec::len),
+        Some(0),
+        "{place}"
+    );
     if look.script {
         let found = accessibility(browser).await;
         assert_eq!(found, Vec::<String>::new(), "{place}");
@@ -57,7 +78,8 @@ async fn some_history(ctx: &Context) {
         let mut job = failed("sqs", &format!("h{number}"));
         text.clone_into(&mut job.description);
         text.clone_into(&mut job.base_ref);
-        job.annotations.push(("prow-notifier.io/service".to_owned(), text.to_owned()));
+        job.annotations
+            .push(("prow-notifier.io/service".to_owned(), text.to_owned()));
         ctx.webhook(&job).await;
     }
     ctx.settle().await;
