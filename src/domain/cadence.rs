@@ -57,5 +57,6 @@ fn start(case: &Case<'_>) -> GoodRun {
         at: case.run.started_at.unwrap_or(case.run.seen_at),
         base_ref: case.run.base_ref().to_owned(),
         base_sha: case.run.base_sha().map(str::to_owned),
+        owner: None,
     }
 }

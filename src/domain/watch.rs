@@ -284,6 +284,7 @@ fn passed_by(watch: &Watch, now: Timestamp) -> GoodRun {
         at: now,
         base_ref: watch.origin.base_ref().to_owned(),
         base_sha: None,
+        owner: None,
     }
 }
 
