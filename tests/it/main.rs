@@ -15,6 +15,7 @@ mod corpus;
 mod crash;
 mod deck_polling;
 mod delivery;
+mod demo;
 mod docs;
 mod evidence;
 mod exec;
