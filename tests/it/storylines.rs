@@ -55,7 +55,7 @@ impl Story {
         });
     }
 
-    /// A version is merged, tagged at this moment, published and offered to OperatorHub.
+    /// A version is merged, tagged at this moment, published and offered to `OperatorHub`.
     fn tag(&mut self, service: &str, version: &str, tagged: Timestamp) {
         let log = format!("[INFO] Successfully tagged {service}-controller with v{version} tag\n");
         self.tagging(service, tagged, "success", log);
@@ -144,8 +144,9 @@ impl Told {
             inside.until(steps[0].at).await;
             for step in steps {
                 let path = format!("{}/build-log.txt", step.job.directory());
-                let log = step.log.clone().map(|log| Object::Bytes(log.into()));
-                log.into_iter().for_each(|log| bucket.put(&path, log));
+                if let Some(log) = &step.log {
+                    bucket.put(&path, Object::Bytes(log.clone().into()));
+                }
             }
             let jobs: Vec<Job> = steps.iter().map(|step| step.job.clone()).collect();
             inside.accept(&jobs).await;
