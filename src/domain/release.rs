@@ -202,6 +202,9 @@ impl State {
         let Some(key) = case.release.clone() else {
             return;
         };
+        if self.settled.contains(&key) {
+            return;
+        }
         let (Some(service), Some(version)) = (&case.class.service, &case.version) else {
             return;
         };

@@ -20,6 +20,7 @@ mod docs;
 mod evidence;
 mod exec;
 mod explain;
+mod forgetting;
 mod github_status;
 mod hostile;
 mod init;
