@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod flaky;
 pub mod flush;
 pub mod fold;
+pub mod forget;
 pub mod gaps;
 pub mod health;
 pub mod history;

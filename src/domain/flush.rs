@@ -11,7 +11,7 @@ use super::{
     fold::{Cause, Fold, News, Owed, to_signed},
     incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
-    policy::Policy,
+    policy::{Policy, SHARED_FROM},
     state::{DigestKey, FoldKey, State},
     telling::doubled,
 };
@@ -94,7 +94,12 @@ impl State {
                 continue;
             };
             self.changed.folds.insert(key.clone());
-            let shared = self.causes.get(&key.0).is_some_and(Cause::is_shared);
+            if let (News::Opened, Some(fold)) = (news, self.folds.get_mut(key)) {
+                fold.drop_still(&owed);
+            }
+            // Failures that were told alone, days apart, may all end with one success.
+            let together = news == News::Recovered && owed.len() >= SHARED_FROM;
+            let shared = together || self.causes.get(&key.0).is_some_and(Cause::is_shared);
             let incidents = self.in_order(owed.iter().map(|owed| owed.incident));
             if shared {
                 told.extend(self.tell_shared(key, news, &incidents, now));

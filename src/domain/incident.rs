@@ -118,6 +118,9 @@ pub struct GoodRun {
     pub base_ref: String,
     /// Commit.
     pub base_sha: Option<String>,
+    /// Whose it is, of a stage that all share: it may end what is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// What kind of thing is broken.
@@ -240,6 +243,7 @@ impl Run {
             at: self.finished_at?,
             base_ref: self.base_ref.clone(),
             base_sha: self.base_sha.clone(),
+            owner: None,
         })
     }
 }
@@ -309,6 +313,7 @@ impl GoodRun {
             at: run.began_at(),
             base_ref: run.base_ref().to_owned(),
             base_sha: run.base_sha().map(str::to_owned),
+            owner: None,
         }
     }
 }
@@ -415,12 +420,7 @@ impl Incident {
                 at: good.at,
                 base_ref: good.base_ref.clone(),
             }),
-            recovered: self.closed_by.as_ref().map(|good| Recovery {
-                at: good.at,
-                run: good.run.clone(),
-                base_ref: good.base_ref.clone(),
-                after: good.at.duration_since(self.first.at),
-            }),
+            recovered: self.closed_by.as_ref().map(|good| self.recovery(good)),
             ask: latest.ask.clone(),
             links: self.links(),
             root: self.root.clone(),
@@ -428,6 +428,24 @@ impl Incident {
             evidence,
             evidence_note,
             log_link,
+        }
+    }
+
+    fn recovery(&self, good: &GoodRun) -> Recovery {
+        let by = good.owner.clone().filter(|owner| owner != self.owner());
+        let passed = match by {
+            Some(_) => &self.latest.base_ref,
+            None => &good.base_ref,
+        };
+        let first = &self.first.base_ref;
+        let skipped = is_tag(first) && is_tag(passed) && first != passed;
+        Recovery {
+            at: good.at,
+            run: good.run.clone(),
+            base_ref: good.base_ref.clone(),
+            after: good.at.duration_since(self.first.at),
+            by,
+            skipped: skipped.then(|| first.clone()),
         }
     }
 }

@@ -191,6 +191,12 @@ pub struct Recovery {
     pub base_ref: String,
     /// From the first bad run to the good one.
     pub after: SignedDuration,
+    /// Whose run it was, when it was somebody else's: of a stage that all share one is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The version that broke first, when a later one recovered: it never passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
 }
 
 /// The deciding line as deck shows it; `None` when the address carries a signature or

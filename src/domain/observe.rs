@@ -380,9 +380,10 @@ impl State {
         mut outcome: Outcome,
     ) -> Outcome {
         let open: Vec<IncidentId> = self.open_at(&spot.stage.name).map(|(id, _)| id).collect();
-        let Some(good) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
+        let Some(mut good) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
             return outcome;
         };
+        good.owner = Some(case.class.owner().to_owned());
         let key = healed_key(case, spot);
         if self.healed.get(&key).is_none_or(|known| known.at < at) {
             self.healed.insert(key.clone(), good.clone());

@@ -181,6 +181,7 @@ impl Release {
             at: latest.latest_at,
             base_ref: case.run.base_ref().to_owned(),
             base_sha: None,
+            owner: None,
         })
     }
 
@@ -262,6 +263,9 @@ impl State {
         let Some(key) = case.release.clone() else {
             return ended;
         };
+        if self.settled.contains(&key) {
+            return ended;
+        }
         let (Some(service), Some(version)) = (&case.class.service, &case.version) else {
             return ended;
         };

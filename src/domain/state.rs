@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     fold::{Cause, CauseKey, Digest, Fold},
+    forget::Settled,
     gaps::{EdgeKey, Gaps},
     history::History,
     incident::{GoodRun, Incident, IncidentId, Run},
@@ -45,6 +46,8 @@ pub struct State {
     pub digests: BTreeMap<DigestKey, Digest>,
     /// Releases by pipeline, service and version.
     pub releases: BTreeMap<ReleaseKey, Release>,
+    /// Releases that a replay has forgotten because nothing in them can be late any more; none elsewhere.
+    pub settled: Settled,
     /// When the next stage of each release is late; always complete.
     pub due_releases: BTreeMap<ReleaseKey, Timestamp>,
     /// The latest success of each shared stage, by org and stage; always complete.

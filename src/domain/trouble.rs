@@ -59,6 +59,7 @@ impl State {
             at: now,
             base_ref: String::new(),
             base_sha: None,
+            owner: None,
         };
         self.close(id, good, now);
         self.troubles.remove(key);

@@ -11,7 +11,7 @@ use crate::domain::{
     classify::{Severity, UNCLASSIFIED},
     incident::Kind,
     job::is_tag,
-    notification::{Event, Item, Notification},
+    notification::{Event, Item, Notification, Recovery},
     verdict::Verdict,
 };
 
@@ -99,16 +99,31 @@ fn headline_of_many(notification: &Notification) -> String {
             format!("{step} has still not started in {listed}")
         }
         Event::StillFailing => format!("{step} still failing in {listed}"),
-        Event::Stalled => match notification.items.first().map(|item| item.kind) {
-            Some(Kind::Overdue) => format!("{step} is overdue in {all}"),
-            Some(Kind::Silent) => format!("{step} has not run in {all}"),
-            _ => format!("{step} did not start in {all}"),
-        },
+        Event::Stalled => missing_in(notification, &step, &all),
+        Event::Opened | Event::SharedCause if all_stalled(notification) => {
+            let missing = missing_in(notification, &step, &all);
+            if notification.earlier.is_empty() {
+                missing
+            } else {
+                format!("{missing}, {} new", notification.total)
+            }
+        }
         Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
             format!("{step} fails in {all}")
         }
         Event::Opened | Event::SharedCause => {
             format!("{step} fails in {all}, {} new", notification.total)
+        }
+    }
+}
+
+/// `publish did not start in 3 services`.
+fn missing_in(notification: &Notification, step: &str, owners: &str) -> String {
+    match notification.items.first().map(|item| item.kind) {
+        Some(Kind::Overdue) => format!("{step} is overdue in {owners}"),
+        Some(Kind::Silent) => format!("{step} has not run in {owners}"),
+        Some(Kind::Failing | Kind::Stalled | Kind::Trouble) | None => {
+            format!("{step} did not start in {owners}")
         }
     }
 }
@@ -176,11 +191,14 @@ fn subject(item: &Item) -> String {
 }
 
 fn healed_subject(item: &Item) -> String {
-    let base_ref = item
-        .recovered
-        .as_ref()
-        .map_or(&item.base_ref, |good| &good.base_ref);
+    let base_ref = healed_ref(item);
     named(item, base_ref, is_tag(base_ref))
+}
+
+/// What of the item's own is good again.
+fn healed_ref(item: &Item) -> &str {
+    let own = item.recovered.as_ref().filter(|good| good.by.is_none());
+    own.map_or(&item.base_ref, |good| &good.base_ref)
 }
 
 fn named(item: &Item, base_ref: &str, is_tag: bool) -> String {
@@ -268,10 +286,12 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
             duration(good.after)
         ),
         (Some(good), Event::Recovered) => format!(
-            "It passed at {}, {} and {} after it first broke",
+            "It passed{} at {}, {} and {} after it first broke{}",
+            elsewhere(good),
             moment(good.at),
             duration(good.after),
-            failed_runs(item.failures)
+            failed_runs(item.failures),
+            skipped(good)
         ),
         _ if item.is_stalled() => format!("Late since {}", moment(item.since)),
         _ if item.failures > 1 => format!(
@@ -281,6 +301,26 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
         ),
         _ => format!("First failure at {}", moment(item.since)),
     }
+}
+
+/// Of a stage that all share: with whose run it passed.
+fn elsewhere(good: &Recovery) -> String {
+    let by = good.by.as_ref().map(|by| {
+        let (by, base_ref) = (
+            inline(by, HEADLINE_NAME),
+            inline(&good.base_ref, HEADLINE_NAME),
+        );
+        format!(" with {by} {base_ref}").trim_end().to_owned()
+    });
+    by.unwrap_or_default()
+}
+
+fn skipped(good: &Recovery) -> String {
+    let skipped = good.skipped.as_ref().map(|version| {
+        let version = inline(version, HEADLINE_NAME);
+        format!("; {version} itself never did")
+    });
+    skipped.unwrap_or_default()
 }
 
 /// How a recovery came about, or how often it failed since the last message. `None` when the fields say all.
@@ -336,7 +376,7 @@ pub(super) fn line(
 ) -> String {
     let owner = or_nameless(inline(item.class.owner(), room.name));
     let healed = item.recovered.as_ref();
-    let base_ref = healed.map_or(&item.base_ref, |good| &good.base_ref);
+    let base_ref = healed_ref(item);
     let mut parts = vec![format!("• *{owner}*")];
     if !base_ref.is_empty() {
         parts.push(code(base_ref, room.name));

@@ -27,7 +27,7 @@ async fn a_page_is_live_and_the_keyboard_walks_it() {
         let home = format!("http://{}/", ctx.address());
         browser.open(&home).await;
         assert!(browser.text("#open").await.contains("Nothing is broken"));
-        ctx.webhook(&failed("s3", "r1")).await;
+        ctx.webhook(&failed("s3", 5)).await;
         browser.wait_for("#open .incident").await;
         assert!(browser.text("#open").await.contains("s3"));
         browser.press("j").await;
@@ -36,7 +36,7 @@ async fn a_page_is_live_and_the_keyboard_walks_it() {
             .await;
         assert_eq!(focused, true);
         // What holds the focus is not torn away: the page says that there is something new.
-        ctx.webhook(&passed("s3", "r2")).await;
+        ctx.webhook(&passed("s3", 1)).await;
         browser.wait_for("#fresh").await;
         assert_eq!(browser.complaints().await, Vec::<String>::new());
         ctx.messages(4).await;

@@ -127,6 +127,8 @@ fn recovered(mut item: Item, version: &str) -> Item {
         run: RunName("good".to_owned()),
         base_ref: version.to_owned(),
         after: SignedDuration::from_mins(135),
+        by: None,
+        skipped: None,
     });
     item
 }

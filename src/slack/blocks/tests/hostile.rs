@@ -79,10 +79,11 @@ fn any_class() -> impl Strategy<Value = Classification> {
 
 prop_compose! {
     fn any_recovery()(
-        at in any_time(), base_ref in hostile_text(), seconds in any::<i64>()
+        at in any_time(), base_ref in hostile_text(), seconds in any::<i64>(),
+        by in prop::option::of(hostile_text()), skipped in prop::option::of(hostile_text()),
     ) -> Recovery {
         let after = SignedDuration::from_secs(seconds);
-        Recovery { at, run: RunName("good".to_owned()), base_ref, after }
+        Recovery { at, run: RunName("good".to_owned()), base_ref, after, by, skipped }
     }
 }
 
