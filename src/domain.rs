@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod cadence;
 pub mod classify;
 pub mod decision;
+pub mod doom;
 pub mod evidence;
 pub mod flaky;
 pub mod flush;

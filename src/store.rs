@@ -20,6 +20,7 @@ mod retention;
 mod rows;
 mod setup;
 mod slice;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod threads;

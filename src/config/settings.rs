@@ -10,6 +10,7 @@ use super::{
     units,
 };
 use crate::domain::{
+    doom::{StopPolicy, is_object_name},
     nearest,
     prowjob::{JOB_TYPES, JobType},
 };
@@ -46,6 +47,8 @@ pub struct Settings {
     pub window: Duration,
     /// See [`SETTINGS`].
     pub group_wait: Duration,
+    /// Stopping of runs that cannot succeed any more.
+    pub stops: StopPolicy,
     /// See [`SETTINGS`].
     pub allowed_hosts: Vec<String>,
     /// Messages a second and burst per webhook.
@@ -154,7 +157,9 @@ impl Settings {
                 .max(Duration::from_secs(1)),
         });
         let types = reader.types().map_err(|problem| problems.push(problem));
-        let (Ok(store_path), Ok(listen), Ok(types)) = (store_path, listen, types) else {
+        let stops = reader.stops().map_err(|problem| problems.push(problem));
+        let (Ok(store_path), Ok(listen), Ok(types), Ok(stops)) = (store_path, listen, types, stops)
+        else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
@@ -176,6 +181,7 @@ impl Settings {
             },
             window: reader.duration("dedup.window"),
             group_wait: reader.duration("dedup.group_wait"),
+            stops,
             allowed_hosts: reader.list("delivery.allowed_hosts"),
             outbound: reader.pace("delivery"),
             retry: reader.retry("delivery.retry"),
@@ -283,6 +289,21 @@ impl Reader<'_> {
                 &format!("`{url}` is not a store this version knows"),
                 "write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db",
             )
+        })
+    }
+
+    fn stops(&self) -> Result<StopPolicy, Problem> {
+        let namespace = self.text("abort.namespace");
+        if let Some(name) = namespace.as_deref().filter(|name| !is_object_name(name)) {
+            return Err(self.layers.problem(
+                "abort.namespace",
+                &format!("`{name}` is no name of a namespace"),
+                "write lower case letters, digits and dashes, such as prow",
+            ));
+        }
+        Ok(StopPolicy {
+            per_hour: self.number("abort.per_hour"),
+            namespace,
         })
     }
 

@@ -96,6 +96,9 @@ impl State {
             self.changed.folds.insert(key.clone());
             let shared = self.causes.get(&key.0).is_some_and(Cause::is_shared);
             let incidents = self.in_order(owed.iter().map(|owed| owed.incident));
+            for id in incidents.iter().filter(|_| news != News::Recovered) {
+                self.doom(policy, *id, now);
+            }
             if shared {
                 told.extend(self.tell_shared(key, news, &incidents, now));
             } else {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::Classification,
+    doom::Doom,
     evidence::Finding,
     fold::CauseKey,
     job::{JobKey, is_tag},
@@ -154,6 +155,9 @@ pub struct Incident {
     /// Stages that cannot do their work while it is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<String>,
+    /// The runs behind it.
+    #[serde(default, skip_serializing_if = "Doom::is_empty")]
+    pub doom: Doom,
     /// What it may share with others.
     pub cause: CauseKey,
     /// Whether its stage is one that all services share.
@@ -363,6 +367,7 @@ impl Incident {
             links: self.links(),
             root: self.root.clone(),
             blocks: self.blocks.clone(),
+            doom: self.doom.clone(),
             evidence,
             evidence_note,
             log_link,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::{Classification, Severity},
+    doom::Doom,
     evidence::Evidence,
     incident::Kind,
     observation::RunName,
@@ -148,6 +149,9 @@ pub struct Item {
     /// Stages that cannot do their work while it is broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<String>,
+    /// Runs of these that are doomed.
+    #[serde(default, skip_serializing_if = "Doom::is_empty")]
+    pub doom: Doom,
     /// Why the run broke; `None` while nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,

@@ -150,6 +150,7 @@ impl State {
         let outcome = self.apply(policy, &case, spot);
         if let Some(spot) = spot {
             self.note_release(policy, &case, spot);
+            self.note_pending(&case, spot);
         }
         self.note_watches(policy, &case, spot);
         outcome

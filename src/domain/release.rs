@@ -310,6 +310,7 @@ impl State {
             .filter(|(_, owner)| Some(owner.as_str()) == service)
             .map(|(id, _)| id)
             .chain(awaited)
+            .chain(self.dooming(spot, service).into_iter().map(|(_, id)| id))
             .collect();
         if spot.stage.shared && run.is_finished() && reading.judged.verdict == Verdict::Pass {
             found.extend(self.open_at(&spot.stage.name).map(|(id, _)| id));

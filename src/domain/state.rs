@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
+    doom::Stop,
     fold::{Cause, CauseKey, Digest, Fold},
     gaps::{EdgeKey, Gaps},
     history::History,
@@ -57,6 +58,8 @@ pub struct State {
     pub histories: BTreeMap<JobKey, History>,
     /// How long each learned edge took; always complete.
     pub gaps: BTreeMap<EdgeKey, Gaps>,
+    /// Runs whose stop was suggested within the last hour; always complete.
+    pub stops: BTreeMap<RunName, Stop>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -88,6 +91,8 @@ pub struct Changes {
     pub watches: BTreeSet<WatchKey>,
     /// What is remembered of jobs.
     pub histories: BTreeSet<JobKey>,
+    /// Runs whose stop was suggested.
+    pub stops: BTreeSet<RunName>,
 }
 
 impl State {

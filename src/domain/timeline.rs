@@ -6,6 +6,7 @@ use std::ops::Bound;
 use jiff::Timestamp;
 
 use super::{
+    doom::Doom,
     fold::{CauseKey, News},
     incident::{Facts, GoodRun, Incident, IncidentId, Kind, Run},
     job::JobKey,
@@ -66,6 +67,7 @@ impl State {
             job,
             root: None,
             blocks: Vec::new(),
+            doom: Doom::default(),
             cause,
             shared_stage: false,
             first,

@@ -16,11 +16,13 @@ use super::{
     outbox,
     rows::{body, millis},
     slice::build_id,
+    stops,
     threads::Session,
 };
 use crate::domain::{
     classify::Classification,
     decision::Decision,
+    doom::Stop,
     flush::Told,
     fold::CauseKey,
     gaps::EdgeKey,
@@ -96,6 +98,11 @@ impl Work {
                 .into_iter()
                 .filter_map(|job| state.histories.remove(&job).map(|history| (job, history)))
                 .collect(),
+            stops: changes
+                .stops
+                .iter()
+                .filter_map(|run| state.stops.get(run).cloned())
+                .collect(),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -130,6 +137,7 @@ pub struct Changed {
     watches: Vec<(WatchKey, Option<String>)>,
     gaps: Vec<(EdgeKey, Option<String>)>,
     histories: Vec<(JobKey, History)>,
+    stops: Vec<Stop>,
     next_incident: u64,
 }
 
@@ -146,6 +154,7 @@ impl Changed {
             && self.watches.is_empty()
             && self.gaps.is_empty()
             && self.histories.is_empty()
+            && self.stops.is_empty()
     }
 }
 
@@ -257,6 +266,9 @@ fn put_state<'a>(
     }
     for (job, history) in &state.histories {
         histories::put(&session.conn, job, history)?;
+    }
+    for stop in &state.stops {
+        stops::put(&session.conn, stop)?;
     }
     put_owed(&session.conn, state)?;
     Ok(ids)

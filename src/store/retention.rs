@@ -12,6 +12,7 @@ use super::{
     counts::bump,
     evidence,
     rows::{json, millis},
+    stops,
 };
 use crate::domain::fold::{Digest, Fold};
 
@@ -34,6 +35,7 @@ impl Store {
                     evidence::prune,
                     releases,
                     histories,
+                    stops::prune,
                 ] {
                     taken += prune(conn, before, max_rows.saturating_sub(taken))?;
                 }

@@ -32,6 +32,7 @@ pub(super) const MAIN: Layout = Layout {
     migrations: &[
         include_str!("migrations/0001_start.sql"),
         include_str!("migrations/0002_watch.sql"),
+        include_str!("migrations/0003_stops.sql"),
     ],
     cache_kib: 16_000,
     checkpoint_pages: CHECKPOINT_PAGES,

@@ -9,6 +9,7 @@ use super::{
     Store, StoreError,
     jobs::Jobs,
     rows::{json, millis, run, run_query, time, time_or_none},
+    stops,
     threads::Session,
 };
 use crate::domain::{
@@ -211,6 +212,8 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, gaps) = row?;
         state.gaps.insert(key, gaps);
     }
+    let stops = stops::recent(conn)?.into_iter();
+    state.stops = stops.map(|stop| (stop.doomed.run.clone(), stop)).collect();
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
         .query_row([], |row| row.get(0))

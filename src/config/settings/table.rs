@@ -155,6 +155,18 @@ settings![
         "How long a message may wait for siblings still to come."
     ),
     (
+        "abort.per_hour",
+        Number,
+        Some("20"),
+        "Runs that are suggested to be stopped within an hour, because a stage that they need has failed."
+    ),
+    (
+        "abort.namespace",
+        Text,
+        None,
+        "Namespace of the ProwJobs, for the command that stops a run. Without it kubectl looks where it looks by itself."
+    ),
+    (
         "delivery.allowed_hosts",
         List,
         Some("hooks.slack.com"),

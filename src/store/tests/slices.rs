@@ -280,6 +280,7 @@ fn pipelines() -> Vec<Pipeline> {
                 within: within.map(minutes),
                 learned: false,
                 gate: false,
+                abort_downstream: crate::domain::doom::AbortDownstream::default(),
             })
             .collect(),
         shared,

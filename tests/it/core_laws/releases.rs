@@ -1,6 +1,9 @@
 //! Releases: in whichever order the runs of their stages are seen, the same stages are broken in the end.
 
-use prow_notifier::domain::pipeline::{Need, Pipeline, Signs, Stage};
+use prow_notifier::domain::{
+    doom::AbortDownstream,
+    pipeline::{Need, Pipeline, Signs, Stage},
+};
 
 use super::*;
 
@@ -14,6 +17,7 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
                 within: within.map(Duration::from_secs),
                 learned: false,
                 gate: false,
+                abort_downstream: AbortDownstream::default(),
             })
             .collect(),
         shared,
