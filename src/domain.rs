@@ -15,6 +15,7 @@ pub mod history;
 pub mod incident;
 pub mod job;
 pub mod location;
+pub mod mass;
 pub mod matcher;
 pub mod nearest;
 pub mod notification;

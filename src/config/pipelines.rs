@@ -158,7 +158,8 @@ fn read_abort(node: &Node) -> Result<AbortDownstream, Problem> {
         "off" => Ok(AbortDownstream::Off),
         "suggest" => Ok(AbortDownstream::Suggest),
         "on" => problem(
-            "`abort_downstream: on` is not possible yet: it comes with the Kubernetes watch".to_owned(),
+            "`abort_downstream: on` is not possible yet: it comes with the Kubernetes watch"
+                .to_owned(),
             "write suggest, which names the runs with the command that stops them, or off",
         ),
         _ => problem(

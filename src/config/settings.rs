@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::{
     doom::{StopPolicy, is_object_name},
+    mass::MassPolicy,
     nearest,
     prowjob::{JOB_TYPES, JobType},
 };
@@ -47,6 +48,8 @@ pub struct Settings {
     pub window: Duration,
     /// See [`SETTINGS`].
     pub group_wait: Duration,
+    /// From when on failures of many kinds have one cause.
+    pub mass: MassPolicy,
     /// Stopping of runs that cannot succeed any more.
     pub stops: StopPolicy,
     /// See [`SETTINGS`].
@@ -138,6 +141,9 @@ pub struct Retry {
     pub max_age: Duration,
 }
 
+/// No longer `mass.window` is of use: the store remembers how jobs ended for so long.
+const LONGEST_MASS: Duration = Duration::from_secs(6 * 3600);
+
 impl Settings {
     /// Reads the merged layers.
     pub fn read(layers: &Layers) -> Result<Self, ConfigError> {
@@ -181,6 +187,7 @@ impl Settings {
             },
             window: reader.duration("dedup.window"),
             group_wait: reader.duration("dedup.group_wait"),
+            mass: reader.mass(),
             stops,
             allowed_hosts: reader.list("delivery.allowed_hosts"),
             outbound: reader.pace("delivery"),
@@ -290,6 +297,15 @@ impl Reader<'_> {
                 "write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db",
             )
         })
+    }
+
+    fn mass(&self) -> MassPolicy {
+        MassPolicy {
+            share: self.number("mass.share"),
+            jobs: self.number("mass.jobs"),
+            services: self.number("mass.services"),
+            window: self.duration("mass.window").min(LONGEST_MASS),
+        }
     }
 
     fn stops(&self) -> Result<StopPolicy, Problem> {

@@ -141,8 +141,7 @@ pub fn is_object_name(text: &str) -> bool {
     text.len() <= MAX_NAME
         && text.split('.').all(|part| {
             let ends = [part.bytes().next(), part.bytes().next_back()];
-            ends.into_iter()
-                .all(|byte| byte.is_some_and(is_inner))
+            ends.into_iter().all(|byte| byte.is_some_and(is_inner))
                 && part.bytes().all(|byte| is_inner(byte) || byte == b'-')
         })
 }
@@ -198,7 +197,11 @@ fn is_lasting(policy: &Policy, facts: &Facts) -> bool {
 
 impl State {
     /// Open incidents of this service at the stage of a run or before it: what it may be doomed by, or free from.
-    pub(super) fn dooming(&self, spot: Spot<'_>, service: Option<&str>) -> Vec<(String, IncidentId)> {
+    pub(super) fn dooming(
+        &self,
+        spot: Spot<'_>,
+        service: Option<&str>,
+    ) -> Vec<(String, IncidentId)> {
         let before = spot.pipeline.stopped_by(&spot.stage.name);
         let stages = before.into_iter().chain([spot.stage.name.as_str()]);
         stages
@@ -297,8 +300,23 @@ mod tests {
         }
         let long = "a".repeat(MAX_NAME + 1);
         for name in [
-            "", "-a", "a-", "a..b", ".", "A", "a b", "a;reboot", "$(reboot)", "a'b", "a\nb",
-            "--all", "ä", "a/b", "github:x|1", "`id`", &long,
+            "",
+            "-a",
+            "a-",
+            "a..b",
+            ".",
+            "A",
+            "a b",
+            "a;reboot",
+            "$(reboot)",
+            "a'b",
+            "a\nb",
+            "--all",
+            "ä",
+            "a/b",
+            "github:x|1",
+            "`id`",
+            &long,
         ] {
             assert!(!is_object_name(name), "{name}");
             assert_eq!(stop_command(&RunName(name.to_owned()), None), None);

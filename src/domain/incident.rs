@@ -127,6 +127,8 @@ pub enum Kind {
     Silent,
     /// Something that we need ourselves.
     Trouble,
+    /// One cause behind failures of many kinds.
+    Mass,
 }
 
 impl Kind {
@@ -134,7 +136,7 @@ impl Kind {
     pub fn is_lateness(self) -> bool {
         match self {
             Self::Stalled | Self::Overdue | Self::Silent => true,
-            Self::Failing | Self::Trouble => false,
+            Self::Failing | Self::Trouble | Self::Mass => false,
         }
     }
 }

@@ -169,9 +169,12 @@ impl Item {
         self.verdict == Verdict::Running
     }
 
-    /// Whether it is a trouble of our own, which no job and no run has.
+    /// Whether it is about no job and no run: a trouble of our own, or a mass failure.
     pub fn is_ours(&self) -> bool {
-        self.class.component == OURSELVES && self.class.rule.is_none() && self.repository.is_empty()
+        self.kind == Kind::Mass
+            || self.class.component == OURSELVES
+                && self.class.rule.is_none()
+                && self.repository.is_empty()
     }
 }
 

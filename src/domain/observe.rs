@@ -148,6 +148,7 @@ impl State {
             return case.outcome(Decision::Ignored, reason);
         }
         let outcome = self.apply(policy, &case, spot);
+        self.note_ended(&run.run);
         if let Some(spot) = spot {
             self.note_release(policy, &case, spot);
             self.note_pending(&case, spot);
@@ -342,6 +343,13 @@ impl State {
                     root.incident, root.stage, root.owner, root.since
                 );
             }
+        }
+        if is_new
+            && outcome.decision == Decision::Notify
+            && let Some(mass) = self.fold_into_mass(policy, id, case.now)
+        {
+            outcome.decision = Decision::Folded;
+            outcome.reason = format!("part of the mass failure that incident {mass} tells of");
         }
         outcome.incident = Some(id);
         outcome.to_read = policy.reads_evidence

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    classify::Rule, doom::StopPolicy, pipeline::Pipeline, prowjob::JobType, route::Routing,
+    classify::Rule, doom::StopPolicy, mass::MassPolicy, pipeline::Pipeline, prowjob::JobType,
+    route::Routing,
 };
 
 /// What the domain obeys. Built from the configuration, swapped whole.
@@ -27,6 +28,8 @@ pub struct Policy {
     pub keeps_deadlines: bool,
     /// How stages follow each other.
     pub pipelines: Vec<Pipeline>,
+    /// From when on failures of many kinds have one cause.
+    pub mass: MassPolicy,
     /// Stopping of runs that cannot succeed any more.
     pub stops: StopPolicy,
     /// Routes and receivers.
@@ -60,6 +63,7 @@ impl Default for Policy {
             rules: Vec::new(),
             keeps_deadlines: true,
             pipelines: Vec::new(),
+            mass: MassPolicy::default(),
             stops: StopPolicy::default(),
             routing: Routing::default(),
             first_start: None,

@@ -297,7 +297,7 @@ impl State {
         run: &Observation,
         reading: &Reading,
     ) -> Vec<IncidentId> {
-        let awaited = self.expected_incidents(run);
+        let awaited = self.expected_incidents(run).chain(self.masses());
         let Some(spot) = reading.spot(policy) else {
             return awaited.collect();
         };

@@ -13,6 +13,7 @@ use super::{
     history::History,
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
+    mass::Recent,
     observation::RunName,
     release::{Release, ReleaseKey},
     watch::{Watch, WatchKey},
@@ -58,6 +59,8 @@ pub struct State {
     pub histories: BTreeMap<JobKey, History>,
     /// How long each learned edge took; always complete.
     pub gaps: BTreeMap<EdgeKey, Gaps>,
+    /// How jobs ended lately; always complete.
+    pub recent: Recent,
     /// Runs whose stop was suggested within the last hour; always complete.
     pub stops: BTreeMap<RunName, Stop>,
     /// Number of the next incident.
@@ -168,6 +171,7 @@ impl State {
         let wanted: BTreeSet<IncidentId> = folds
             .chain(digests)
             .chain(self.forgotten_incidents(now))
+            .chain(self.masses())
             .collect();
         wanted
             .into_iter()

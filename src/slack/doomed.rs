@@ -52,7 +52,10 @@ fn sentence(doomed: &[&Doomed], has_commands: bool) -> String {
     let stages: BTreeSet<&str> = doomed.iter().map(|doomed| doomed.stage.as_str()).collect();
     let stages = names(stages.into_iter(), NAMED);
     let (subject, them) = match doomed {
-        [only] => (format!("the run {} of {stages}", inline(&only.run.0, 80)), "it"),
+        [only] => (
+            format!("the run {} of {stages}", inline(&only.run.0, 80)),
+            "it",
+        ),
         _ => (format!("{} runs of {stages}", doomed.len()), "them"),
     };
     let command = if has_commands {

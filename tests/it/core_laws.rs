@@ -1,5 +1,6 @@
 //! Laws of the core: order and repetition of sightings change nothing, and nothing is left undecided.
 
+mod doom;
 mod learning;
 mod releases;
 

@@ -15,6 +15,7 @@ mod crash;
 mod deck_polling;
 mod delivery;
 mod docs;
+mod doom;
 mod evidence;
 mod exec;
 mod explain;

@@ -29,7 +29,7 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
 
 /// Jobs are called as their stages. No stage starts another: the start of a run ends what was open before it of
 /// the stages that must have started it, but of a failure that turns up after it, it is not known any more.
-fn release_policy(shared: bool) -> Policy {
+pub(super) fn release_policy(shared: bool) -> Policy {
     let mut policy = both();
     let rule = &mut policy.rules[0];
     rule.matchers
@@ -48,7 +48,7 @@ fn release_policy(shared: bool) -> Policy {
     policy
 }
 
-fn any_stage() -> impl Strategy<Value = Observation> {
+pub(super) fn any_stage() -> impl Strategy<Value = Observation> {
     let states = prop_oneof![Just(ProwState::Failure), Just(ProwState::Success)];
     let stages = prop::sample::select(vec!["tag", "publish", "chart"]);
     (0..3_u8, stages, 0..40_i64, states).prop_map(|(service, stage, minute, state)| {

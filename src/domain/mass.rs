@@ -1,0 +1,462 @@
+//! One cause behind failures of many kinds: most of what ends fails, one trouble of the infrastructure strikes
+//! several services, or one error shows up in several stages. Told once, as an incident of its own, to the default
+//! receiver; what it explains is folded behind it there. Everybody else is told of their own.
+//!
+//! What all have in common by their stage alone is told together without this, see [`super::fold`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    classify::{Classification, Severity},
+    evidence::{CauseClass, Finding, Signature},
+    fold::{CauseKey, News, to_signed},
+    incident::{Facts, GoodRun, Incident, IncidentId, Kind, Run, Target},
+    job::JobKey,
+    observation::RunName,
+    policy::{Policy, SHARED_WITHIN},
+    root::{self, Root},
+    state::State,
+    verdict::Verdict,
+};
+
+/// In place of a stage.
+pub const MASS: &str = "mass failure";
+/// Whose it is, in messages.
+const PROW: &str = "prow";
+/// Jobs that are remembered; of more, those that ended last.
+const MAX_JOBS: usize = 4_096;
+/// Services that a message names.
+const NAMED: usize = 8;
+
+/// From when on failures have one cause; settings under `mass`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MassPolicy {
+    /// More of the jobs than this fail, in per cent.
+    pub share: u32,
+    /// Of at least so many.
+    pub jobs: u32,
+    /// Services that one trouble strikes.
+    pub services: u32,
+    /// Within this time.
+    pub window: Duration,
+}
+
+impl Default for MassPolicy {
+    fn default() -> Self {
+        Self {
+            share: 50,
+            jobs: 10,
+            services: 3,
+            window: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// The latest end of each job, as far back as [`MassPolicy::window`].
+#[derive(Debug, Clone, Default)]
+pub struct Recent {
+    jobs: BTreeMap<JobKey, Ended>,
+    by_end: BTreeSet<(Timestamp, JobKey)>,
+}
+
+/// How a job ended last.
+#[derive(Debug, Clone)]
+struct Ended {
+    at: Timestamp,
+    run: RunName,
+    /// `None` when it ended well.
+    struck: Option<Struck>,
+}
+
+/// Who was struck by what.
+#[derive(Debug, Clone)]
+struct Struck {
+    owner: String,
+    cause: CauseKey,
+    class: Option<CauseClass>,
+    signature: Option<Signature>,
+}
+
+/// What failures have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shared {
+    /// That most jobs fail.
+    Share,
+    /// A trouble of the infrastructure.
+    Class(CauseClass),
+    /// An error.
+    Error(Signature),
+}
+
+/// Whether the fault is none of those whose job it was.
+fn is_infrastructure(class: CauseClass) -> bool {
+    match class {
+        CauseClass::RateLimit
+        | CauseClass::Network
+        | CauseClass::Disk
+        | CauseClass::OutOfMemory
+        | CauseClass::Infrastructure => true,
+        CauseClass::Compile
+        | CauseClass::Test
+        | CauseClass::Dependency
+        | CauseClass::ImageBuild
+        | CauseClass::Registry
+        | CauseClass::Auth
+        | CauseClass::Timeout
+        | CauseClass::Git
+        | CauseClass::Configuration
+        | CauseClass::Unclassified => false,
+    }
+}
+
+impl Struck {
+    fn of(facts: &Facts, cause: CauseKey) -> Self {
+        let evidence = match facts.finding.as_deref() {
+            Some(Finding::Found(evidence)) => Some(evidence),
+            Some(Finding::Green(_) | Finding::Nothing(_) | Finding::Unreadable(_)) | None => None,
+        };
+        let by_prow = (facts.verdict == Verdict::Infra).then_some(CauseClass::Infrastructure);
+        Self {
+            owner: facts.class.owner().to_owned(),
+            cause,
+            class: evidence.map(|evidence| evidence.class).or(by_prow),
+            signature: evidence.and_then(|evidence| evidence.signature.clone()),
+        }
+    }
+}
+
+impl Shared {
+    /// Of the key of an open incident.
+    fn parse(key: &str) -> Option<Self> {
+        let (kind, what) = key.split_once('|')?;
+        if kind != MASS {
+            return None;
+        }
+        let class = CauseClass::parse(what).map(Self::Class);
+        Some(match what {
+            "" => Self::Share,
+            _ => class.unwrap_or_else(|| Self::Error(Signature(what.to_owned()))),
+        })
+    }
+
+    fn key(&self) -> String {
+        let what = match self {
+            Self::Share => "",
+            Self::Class(class) => class.as_str(),
+            Self::Error(signature) => signature.0.as_str(),
+        };
+        format!("{MASS}|{what}")
+    }
+
+    /// Whether it explains a failure, by what is known of that: a known cause of another kind it never does.
+    fn explains(&self, struck: &Struck) -> bool {
+        match self {
+            Self::Share => struck
+                .class
+                .is_none_or(|class| is_infrastructure(class) || class == CauseClass::Unclassified),
+            Self::Class(class) => struck.class == Some(*class),
+            Self::Error(signature) => struck.signature.as_ref() == Some(signature),
+        }
+    }
+}
+
+impl Recent {
+    /// Takes in a run that ended, as stored. An older end of the same job changes nothing.
+    pub fn note(&mut self, run: &Run) {
+        let Some(at) = run.finished_at else { return };
+        let struck = match run.verdict {
+            Verdict::Pass | Verdict::NoOp => None,
+            Verdict::Fail | Verdict::Infra | Verdict::SoftFail => {
+                let Some(facts) = run.facts.as_deref() else {
+                    return;
+                };
+                Some(Struck::of(facts, CauseKey::of(&facts.class, &run.job)))
+            }
+            Verdict::Running | Verdict::AbortedByHuman | Verdict::Superseded => return,
+        };
+        if let Some(known) = self.jobs.get(&run.job) {
+            if (known.at, &known.run) > (at, &run.name) {
+                return;
+            }
+            self.by_end.remove(&(known.at, run.job.clone()));
+        }
+        self.by_end.insert((at, run.job.clone()));
+        let run_name = run.name.clone();
+        self.jobs.insert(
+            run.job.clone(),
+            Ended {
+                at,
+                run: run_name,
+                struck,
+            },
+        );
+        while self.jobs.len() > MAX_JOBS {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, job)) = self.by_end.pop_first() {
+            self.jobs.remove(&job);
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp, window: Duration) {
+        let is_old = |at: Timestamp| now.duration_since(at) > to_signed(window);
+        while self.by_end.first().is_some_and(|(at, _)| is_old(*at)) {
+            self.drop_oldest();
+        }
+    }
+
+    fn struck(&self) -> impl Iterator<Item = (&Ended, &Struck)> {
+        let jobs = self.jobs.values();
+        jobs.filter_map(|ended| Some((ended, ended.struck.as_ref()?)))
+    }
+
+    /// Who is struck by something, and at how many places that is.
+    fn spread(&self, by: impl Fn(&Ended, &Struck) -> bool) -> (BTreeSet<&str>, usize) {
+        let struck = || self.struck().filter(|(ended, struck)| by(ended, struck));
+        let owners = struck().map(|(_, struck)| struck.owner.as_str()).collect();
+        let causes: BTreeSet<&CauseKey> = struck().map(|(_, struck)| &struck.cause).collect();
+        (owners, causes.len())
+    }
+
+    /// What begins to be shared at more than one place, and what to say of it.
+    fn beginning(&self, limits: MassPolicy, now: Timestamp) -> Vec<(Shared, String)> {
+        let (all, failed) = (self.jobs.len(), self.struck().count());
+        let (owners, places) = self.spread(|_, _| true);
+        let minutes = limits.window.as_secs() / 60;
+        if all >= number(limits.jobs) && failed * 100 > all * number(limits.share) && places > 1 {
+            let what = format!(
+                "{failed} of {all} jobs that ended within {minutes} min failed: {}",
+                listed(&owners)
+            );
+            return vec![(Shared::Share, what)];
+        }
+        let classes = self.struck().filter_map(|(_, struck)| struck.class);
+        let classes: BTreeSet<CauseClass> =
+            classes.filter(|class| is_infrastructure(*class)).collect();
+        let lately = |ended: &Ended| now.duration_since(ended.at) <= to_signed(SHARED_WITHIN);
+        let told_apart = |struck: &Struck| {
+            struck
+                .class
+                .is_some_and(|class| !is_infrastructure(class) && class != CauseClass::Unclassified)
+        };
+        let errors: BTreeSet<&Signature> = self
+            .struck()
+            .filter(|(ended, struck)| lately(ended) && told_apart(struck))
+            .filter_map(|(_, struck)| struck.signature.as_ref())
+            .collect();
+        let mut found = Vec::new();
+        for class in classes {
+            let (owners, places) = self.spread(|_, struck| struck.class == Some(class));
+            if owners.len() >= number(limits.services) && places > 1 {
+                let (count, names) = (owners.len(), listed(&owners));
+                let what = format!(
+                    "{} in {count} services within {minutes} min: {names}",
+                    class.words()
+                );
+                found.push((Shared::Class(class), what));
+            }
+        }
+        for error in errors {
+            let same = |ended: &Ended, struck: &Struck| {
+                lately(ended) && struck.signature.as_ref() == Some(error)
+            };
+            let (owners, places) = self.spread(same);
+            if owners.len() >= number(limits.services) && places > 1 {
+                let (count, names) = (owners.len(), listed(&owners));
+                let what =
+                    format!("the same error at {places} stages of {count} services: {names}");
+                found.push((Shared::Error(error.clone()), what));
+            }
+        }
+        found
+    }
+
+    /// Whether it is shared no more. While no job ends, nothing is known of that. It takes half the share that it
+    /// took to begin, so that it does not begin and end with each run.
+    fn is_over(&self, limits: MassPolicy, shared: &Shared) -> bool {
+        let all = self.jobs.len();
+        let still = match shared {
+            Shared::Share => self.struck().count() * 200 > all * number(limits.share),
+            Shared::Class(_) | Shared::Error(_) => {
+                let (owners, _) = self.spread(|_, struck| shared.explains(struck));
+                owners.len() >= number(limits.services)
+            }
+        };
+        all > 0 && !still
+    }
+}
+
+impl State {
+    /// Takes in the end of a run, or what was learned of it.
+    pub(super) fn note_ended(&mut self, run: &RunName) {
+        if let Some(run) = self.runs.get(run) {
+            self.recent.note(run);
+        }
+    }
+
+    /// Open incidents of this kind; a store loads them before it asks for anything here.
+    pub(super) fn masses(&self) -> impl Iterator<Item = IncidentId> + '_ {
+        self.open_masses().map(|(_, id)| id)
+    }
+
+    fn open_masses(&self) -> impl Iterator<Item = (Shared, IncidentId)> + '_ {
+        let troubles = self.troubles.iter();
+        troubles.filter_map(|(key, id)| Some((Shared::parse(key)?, *id)))
+    }
+
+    /// Begins and ends mass failures, and folds behind them what they explain.
+    pub(super) fn weigh_masses(&mut self, policy: &Policy, now: Timestamp) {
+        self.recent.forget(now, policy.mass.window);
+        let open: Vec<(Shared, IncidentId)> = self.open_masses().collect();
+        for (shared, id) in open {
+            if self.recent.is_over(policy.mass, &shared) {
+                self.end_mass(&shared.key(), id, now);
+            }
+        }
+        for (shared, what) in self.recent.beginning(policy.mass, now) {
+            let covered = |open: &Shared| *open == shared || *open == Shared::Share;
+            if !self.open_masses().any(|(open, _)| covered(&open)) {
+                self.begin_mass(policy, &shared.key(), what, now);
+            }
+        }
+        if self.masses().next().is_none() {
+            return;
+        }
+        let told = policy.routing.default_receiver.as_ref();
+        let waiting: Vec<IncidentId> = self
+            .owing
+            .iter()
+            .filter(|(_, receiver)| Some(receiver) == told)
+            .filter_map(|key| self.folds.get(key))
+            .flat_map(|fold| &fold.waiting)
+            .filter(|owed| owed.news == News::Opened && owed.behind.is_none())
+            .map(|owed| owed.incident)
+            .collect();
+        for id in waiting {
+            self.fold_into_mass(policy, id, now);
+        }
+    }
+
+    /// Folds an incident behind the mass failure that explains it. Returns that one if everybody who would be told
+    /// of the incident at once knows of it.
+    pub(super) fn fold_into_mass(
+        &mut self,
+        policy: &Policy,
+        id: IncidentId,
+        now: Timestamp,
+    ) -> Option<IncidentId> {
+        let incident = self.incidents.get(&id)?;
+        let is_recent = now.duration_since(incident.latest.at) <= to_signed(policy.mass.window);
+        if incident.kind != Kind::Failing || incident.root.is_some() || !is_recent {
+            return None;
+        }
+        let struck = Struck::of(&incident.latest, incident.cause.clone());
+        let (_, mass) = self
+            .open_masses()
+            .find(|(shared, _)| shared.explains(&struck))?;
+        self.fold_behind(id, mass, now).then_some(mass)
+    }
+
+    /// Whether an incident, now that its cause is known, is not to be folded behind its root.
+    pub(super) fn is_apart(&self, incident: &Incident) -> bool {
+        let Some(root) = &incident.root else {
+            return false;
+        };
+        let struck = Struck::of(&incident.latest, incident.cause.clone());
+        let mass = self.open_masses().find(|(_, id)| *id == root.incident);
+        match (mass, struck.class) {
+            (Some((shared, _)), Some(_)) => !shared.explains(&struck),
+            (None, Some(class)) => !is_mass(root) && root::stands_alone(class),
+            (_, None) => false,
+        }
+    }
+
+    fn begin_mass(&mut self, policy: &Policy, key: &str, what: String, now: Timestamp) {
+        let job = JobKey(key.to_owned());
+        let facts = facts(key, what, now);
+        let id = self.open(facts.clone(), facts, 1, job, None, None);
+        if let Some(incident) = self.incidents.get_mut(&id) {
+            incident.kind = Kind::Mass;
+            incident.cause = CauseKey(key.to_owned());
+        }
+        let receivers = policy.routing.default_receiver.iter();
+        let targets: Vec<Target> = receivers
+            .map(|receiver| Target {
+                receiver: receiver.clone(),
+                digest: None,
+            })
+            .collect();
+        self.strike(id, targets, now, policy.window);
+        self.owe(id, News::Opened, now);
+        self.troubles.insert(key.to_owned(), id);
+        self.changed.troubles.insert(key.to_owned());
+    }
+
+    fn end_mass(&mut self, key: &str, id: IncidentId, now: Timestamp) {
+        let good = GoodRun {
+            run: name(key, now),
+            at: now,
+            base_ref: String::new(),
+            base_sha: None,
+        };
+        self.close(id, good, now);
+        self.troubles.remove(key);
+        self.changed.troubles.insert(key.to_owned());
+    }
+}
+
+/// Whether a root is a mass failure and no stage of a release.
+pub fn is_mass(root: &Root) -> bool {
+    root.owner == PROW && root.stage == MASS
+}
+
+fn facts(key: &str, what: String, now: Timestamp) -> Facts {
+    Facts {
+        run: name(key, now),
+        at: now,
+        verdict: Verdict::Infra,
+        what,
+        class: Classification {
+            rule: Some(MASS.to_owned()),
+            component: PROW.to_owned(),
+            stage: Some(MASS.to_owned()),
+            severity: Severity::Critical,
+            ..Classification::default()
+        },
+        job: MASS.to_owned(),
+        repository: String::new(),
+        repo_link: None,
+        base_ref: String::new(),
+        version: None,
+        base_sha: None,
+        url: None,
+        ask: None,
+        finding: None,
+    }
+}
+
+/// No ProwJob can be called so.
+fn name(key: &str, at: Timestamp) -> RunName {
+    RunName(format!("{key}|{at}"))
+}
+
+fn number(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Names, cut after [`NAMED`].
+fn listed(owners: &BTreeSet<&str>) -> String {
+    let names: Vec<&str> = owners.iter().copied().take(NAMED).collect();
+    match owners.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
