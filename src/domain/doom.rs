@@ -239,53 +239,65 @@ impl State {
 
     /// Decides, when an incident is told, which runs behind it are to be stopped, and records that.
     pub(super) fn doom(&mut self, policy: &Policy, id: IncidentId, now: Timestamp) {
-        let Some(incident) = self.incidents.get_mut(&id) else {
+        let Some(incident) = self.incidents.get(&id) else {
             return;
         };
+        let before = incident.doom.clone();
         let latest = &incident.latest;
-        let dooms = incident.closed_by.is_none()
+        let dooms = incident.is_open()
             && latest.class.severity == Severity::Critical
             && is_lasting(policy, latest);
-        let pending = if dooms {
-            incident.doom.pending.as_slice()
-        } else {
-            &[]
-        };
         self.stops
             .retain(|_, stop| now.duration_since(stop.at) < CAPPED_OVER);
-        let limit = usize::try_from(policy.stops.per_hour).unwrap_or(usize::MAX);
-        let (mut doomed, mut withheld) = (Vec::new(), 0);
-        for pending in pending {
-            let known = incident.doom.doomed.iter();
-            let known = known.clone().find(|known| known.run == pending.run);
-            let known = known.or(self.stops.get(&pending.run).map(|stop| &stop.doomed));
-            if let Some(known) = known {
-                doomed.push(known.clone());
-                continue;
+        let mut doom = Doom {
+            pending: before.pending.clone(),
+            ..Doom::default()
+        };
+        for pending in before.pending.iter().filter(|_| dooms) {
+            match self.suggest(policy, id, pending, now) {
+                Some(doomed) => doom.doomed.push(doomed),
+                None => doom.withheld += 1,
             }
-            if self.stops.len() >= limit {
-                withheld += 1;
-                continue;
-            }
-            let stop = Stop {
-                doomed: Doomed {
-                    run: pending.run.clone(),
-                    stage: pending.stage.clone(),
-                    command: stop_command(&pending.run, policy.stops.namespace.as_deref()),
-                },
-                at: now,
-                because: latest.run.clone(),
-                broken: latest.class.stage.clone().unwrap_or_default(),
-                incident: id,
-            };
-            doomed.push(stop.doomed.clone());
-            self.changed.stops.insert(pending.run.clone());
-            self.stops.insert(pending.run.clone(), stop);
         }
-        if (&incident.doom.doomed, incident.doom.withheld) != (&doomed, withheld) {
-            (incident.doom.doomed, incident.doom.withheld) = (doomed, withheld);
+        if let Some(incident) = self.incidents.get_mut(&id).filter(|_| doom != before) {
+            incident.doom = doom;
             self.changed.incidents.insert(id);
         }
+    }
+
+    /// Suggests to stop a run, once. `None` when the limit of the hour is reached.
+    fn suggest(
+        &mut self,
+        policy: &Policy,
+        id: IncidentId,
+        pending: &Pending,
+        now: Timestamp,
+    ) -> Option<Doomed> {
+        let incident = self.incidents.get(&id)?;
+        let mut told = incident.doom.doomed.iter();
+        let known = told.find(|known| known.run == pending.run);
+        let known = known.or(self.stops.get(&pending.run).map(|stop| &stop.doomed));
+        if let Some(known) = known {
+            return Some(known.clone());
+        }
+        if self.stops.len() >= usize::try_from(policy.stops.per_hour).unwrap_or(usize::MAX) {
+            return None;
+        }
+        let doomed = Doomed {
+            run: pending.run.clone(),
+            stage: pending.stage.clone(),
+            command: stop_command(&pending.run, policy.stops.namespace.as_deref()),
+        };
+        let stop = Stop {
+            doomed: doomed.clone(),
+            at: now,
+            because: incident.latest.run.clone(),
+            broken: incident.latest.class.stage.clone().unwrap_or_default(),
+            incident: id,
+        };
+        self.changed.stops.insert(pending.run.clone());
+        self.stops.insert(pending.run.clone(), stop);
+        Some(doomed)
     }
 }
 

@@ -60,30 +60,27 @@ impl Default for MassPolicy {
 /// The latest end of each job, as far back as [`MassPolicy::window`].
 #[derive(Debug, Clone, Default)]
 pub struct Recent {
-    jobs: BTreeMap<JobKey, Ended>,
+    ended: BTreeMap<JobKey, (Timestamp, RunName)>,
     by_end: BTreeSet<(Timestamp, JobKey)>,
+    /// Those that did not end well.
+    struck: BTreeMap<JobKey, Struck>,
 }
 
-/// How a job ended last.
-#[derive(Debug, Clone)]
-struct Ended {
-    at: Timestamp,
-    run: RunName,
-    /// `None` when it ended well.
-    struck: Option<Struck>,
-}
-
-/// Who was struck by what.
+/// Who was struck when by what.
 #[derive(Debug, Clone)]
 struct Struck {
+    at: Timestamp,
     owner: String,
     cause: CauseKey,
     class: Option<CauseClass>,
     signature: Option<Signature>,
 }
 
+/// Owners that are struck, and where.
+type Spread<'a> = (BTreeSet<&'a str>, BTreeSet<&'a CauseKey>);
+
 /// What failures have in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Shared {
     /// That most jobs fail.
     Share,
@@ -122,6 +119,7 @@ impl Struck {
         };
         let by_prow = (facts.verdict == Verdict::Infra).then_some(CauseClass::Infrastructure);
         Self {
+            at: facts.at,
             owner: facts.class.owner().to_owned(),
             cause,
             class: evidence.map(|evidence| evidence.class).or(by_prow),
@@ -179,30 +177,27 @@ impl Recent {
             }
             Verdict::Running | Verdict::AbortedByHuman | Verdict::Superseded => return,
         };
-        if let Some(known) = self.jobs.get(&run.job) {
-            if (known.at, &known.run) > (at, &run.name) {
+        if let Some((known_at, known)) = self.ended.get(&run.job) {
+            if (*known_at, known) > (at, &run.name) {
                 return;
             }
-            self.by_end.remove(&(known.at, run.job.clone()));
+            self.by_end.remove(&(*known_at, run.job.clone()));
         }
+        match struck {
+            Some(struck) => self.struck.insert(run.job.clone(), struck),
+            None => self.struck.remove(&run.job),
+        };
         self.by_end.insert((at, run.job.clone()));
-        let run_name = run.name.clone();
-        self.jobs.insert(
-            run.job.clone(),
-            Ended {
-                at,
-                run: run_name,
-                struck,
-            },
-        );
-        while self.jobs.len() > MAX_JOBS {
+        self.ended.insert(run.job.clone(), (at, run.name.clone()));
+        while self.ended.len() > MAX_JOBS {
             self.drop_oldest();
         }
     }
 
     fn drop_oldest(&mut self) {
         if let Some((_, job)) = self.by_end.pop_first() {
-            self.jobs.remove(&job);
+            self.ended.remove(&job);
+            self.struck.remove(&job);
         }
     }
 
@@ -213,85 +208,89 @@ impl Recent {
         }
     }
 
-    fn struck(&self) -> impl Iterator<Item = (&Ended, &Struck)> {
-        let jobs = self.jobs.values();
-        jobs.filter_map(|ended| Some((ended, ended.struck.as_ref()?)))
-    }
-
-    /// Who is struck by something, and at how many places that is.
-    fn spread(&self, by: impl Fn(&Ended, &Struck) -> bool) -> (BTreeSet<&str>, usize) {
-        let struck = || self.struck().filter(|(ended, struck)| by(ended, struck));
-        let owners = struck().map(|(_, struck)| struck.owner.as_str()).collect();
-        let causes: BTreeSet<&CauseKey> = struck().map(|(_, struck)| &struck.cause).collect();
-        (owners, causes.len())
-    }
-
     /// What begins to be shared at more than one place, and what to say of it.
     fn beginning(&self, limits: MassPolicy, now: Timestamp) -> Vec<(Shared, String)> {
-        let (all, failed) = (self.jobs.len(), self.struck().count());
-        let (owners, places) = self.spread(|_, _| true);
         let minutes = limits.window.as_secs() / 60;
-        if all >= number(limits.jobs) && failed * 100 > all * number(limits.share) && places > 1 {
-            let what = format!(
-                "{failed} of {all} jobs that ended within {minutes} min failed: {}",
-                listed(&owners)
-            );
-            return vec![(Shared::Share, what)];
-        }
-        let classes = self.struck().filter_map(|(_, struck)| struck.class);
-        let classes: BTreeSet<CauseClass> =
-            classes.filter(|class| is_infrastructure(*class)).collect();
-        let lately = |ended: &Ended| now.duration_since(ended.at) <= to_signed(SHARED_WITHIN);
-        let told_apart = |struck: &Struck| {
-            struck
-                .class
-                .is_some_and(|class| !is_infrastructure(class) && class != CauseClass::Unclassified)
-        };
-        let errors: BTreeSet<&Signature> = self
-            .struck()
-            .filter(|(ended, struck)| lately(ended) && told_apart(struck))
-            .filter_map(|(_, struck)| struck.signature.as_ref())
-            .collect();
-        let mut found = Vec::new();
-        for class in classes {
-            let (owners, places) = self.spread(|_, struck| struck.class == Some(class));
-            if owners.len() >= number(limits.services) && places > 1 {
-                let (count, names) = (owners.len(), listed(&owners));
-                let what = format!(
-                    "{} in {count} services within {minutes} min: {names}",
-                    class.words()
-                );
-                found.push((Shared::Class(class), what));
-            }
-        }
-        for error in errors {
-            let same = |ended: &Ended, struck: &Struck| {
-                lately(ended) && struck.signature.as_ref() == Some(error)
-            };
-            let (owners, places) = self.spread(same);
-            if owners.len() >= number(limits.services) && places > 1 {
-                let (count, names) = (owners.len(), listed(&owners));
-                let what =
-                    format!("the same error at {places} stages of {count} services: {names}");
-                found.push((Shared::Error(error.clone()), what));
-            }
+        let mut found = self.by_share(limits, minutes);
+        if found.is_empty() {
+            found = self.by_cause(limits, now, minutes);
         }
         found
+    }
+
+    fn by_share(&self, limits: MassPolicy, minutes: u64) -> Vec<(Shared, String)> {
+        let (all, failed) = (self.ended.len(), self.struck.len());
+        if all < number(limits.jobs) || failed * 100 <= all * number(limits.share) {
+            return Vec::new();
+        }
+        let (owners, places) = spread(self.struck.values());
+        if places.len() < 2 {
+            return Vec::new();
+        }
+        let names = listed(&owners);
+        let what =
+            format!("{failed} of {all} jobs that ended within {minutes} min failed: {names}");
+        vec![(Shared::Share, what)]
+    }
+
+    fn by_cause(&self, limits: MassPolicy, now: Timestamp, minutes: u64) -> Vec<(Shared, String)> {
+        let mut groups: BTreeMap<Shared, Spread<'_>> = BTreeMap::new();
+        for struck in self.struck.values() {
+            let lately = now.duration_since(struck.at) <= to_signed(SHARED_WITHIN);
+            let shared = match (struck.class, &struck.signature) {
+                (Some(class), _) if is_infrastructure(class) => Shared::Class(class),
+                (None | Some(CauseClass::Unclassified), _) | (_, None) => continue,
+                (Some(_), Some(signature)) if lately => Shared::Error(signature.clone()),
+                (Some(_), Some(_)) => continue,
+            };
+            let (owners, places) = groups.entry(shared).or_default();
+            owners.insert(&struck.owner);
+            places.insert(&struck.cause);
+        }
+        groups.retain(|_, (owners, places)| {
+            owners.len() >= number(limits.services) && places.len() > 1
+        });
+        let told = groups.into_iter().map(|(shared, (owners, places))| {
+            let (count, names) = (owners.len(), listed(&owners));
+            let what = match &shared {
+                Shared::Class(class) => {
+                    format!(
+                        "{} in {count} services within {minutes} min: {names}",
+                        class.words()
+                    )
+                }
+                Shared::Share | Shared::Error(_) => format!(
+                    "the same error at {} stages of {count} services: {names}",
+                    places.len()
+                ),
+            };
+            (shared, what)
+        });
+        told.collect()
     }
 
     /// Whether it is shared no more. While no job ends, nothing is known of that. It takes half the share that it
     /// took to begin, so that it does not begin and end with each run.
     fn is_over(&self, limits: MassPolicy, shared: &Shared) -> bool {
-        let all = self.jobs.len();
+        let all = self.ended.len();
         let still = match shared {
-            Shared::Share => self.struck().count() * 200 > all * number(limits.share),
+            Shared::Share => self.struck.len() * 200 > all * number(limits.share),
             Shared::Class(_) | Shared::Error(_) => {
-                let (owners, _) = self.spread(|_, struck| shared.explains(struck));
-                owners.len() >= number(limits.services)
+                let struck = self
+                    .struck
+                    .values()
+                    .filter(|struck| shared.explains(struck));
+                spread(struck).0.len() >= number(limits.services)
             }
         };
         all > 0 && !still
     }
+}
+
+fn spread<'a>(struck: impl Iterator<Item = &'a Struck>) -> Spread<'a> {
+    struck
+        .map(|struck| (struck.owner.as_str(), &struck.cause))
+        .unzip()
 }
 
 impl State {

@@ -24,7 +24,7 @@ pub enum Event {
     StillFailing,
     /// A stage did not start, or did not end, in time.
     Stalled,
-    /// One stage failing in several services.
+    /// One stage failing in several services, or one cause behind failures of many kinds.
     SharedCause,
     /// It is good again.
     Recovered,

@@ -98,11 +98,7 @@ impl Work {
                 .into_iter()
                 .filter_map(|job| state.histories.remove(&job).map(|history| (job, history)))
                 .collect(),
-            stops: changes
-                .stops
-                .iter()
-                .filter_map(|run| state.stops.get(run).cloned())
-                .collect(),
+            stops: stops::changed(state, &changes.stops),
             next_incident: state.next_incident,
         };
         state.forget_slices();

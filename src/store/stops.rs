@@ -1,9 +1,17 @@
 //! The audit trail of runs whose stop was suggested, one row per run.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, params};
 
 use super::rows::{body, json, millis};
-use crate::domain::{doom::Stop, observation::RunName};
+use crate::domain::{doom::Stop, observation::RunName, state::State};
+
+/// What was suggested since the last commit.
+pub(super) fn changed(state: &State, runs: &BTreeSet<RunName>) -> Vec<Stop> {
+    let stops = runs.iter().filter_map(|run| state.stops.get(run));
+    stops.cloned().collect()
+}
 
 /// Adds what was suggested; of a run that was suggested before, what was said last stands.
 pub(super) fn put(conn: &Connection, stop: &Stop) -> rusqlite::Result<()> {

@@ -2,6 +2,7 @@
 
 mod doom;
 mod learning;
+mod mass;
 mod releases;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -24,6 +24,7 @@ mod hostile;
 mod init;
 mod inside;
 mod limits;
+mod mass;
 mod preview;
 mod program;
 mod reasons;
