@@ -1,6 +1,6 @@
 //! One cause behind failures of many kinds: most of what ends fails, one trouble of the infrastructure strikes
 //! several services, or one error shows up in several stages. Told once, as an incident of its own, to the default
-//! receiver; what it explains is folded behind it there. Everybody else is told of their own.
+//! receiver; what it explains is folded behind it there, as far as somebody else is told of it.
 //!
 //! What all have in common by their stage alone is told together without this, see [`super::fold`].
 
@@ -354,7 +354,11 @@ impl State {
     ) -> Option<IncidentId> {
         let incident = self.incidents.get(&id)?;
         let is_recent = now.duration_since(incident.latest.at) <= to_signed(policy.mass.window);
-        if incident.kind != Kind::Failing || incident.root.is_some() || !is_recent {
+        // Where nobody else hears of it, it would be told to nobody.
+        let default = policy.routing.default_receiver.as_ref();
+        let others = incident.targets.iter().filter(|to| to.digest.is_none());
+        let is_told = others.map(|to| &to.receiver).any(|to| Some(to) != default);
+        if incident.kind != Kind::Failing || incident.root.is_some() || !is_recent || !is_told {
             return None;
         }
         let struck = Struck::of(&incident.latest, incident.cause.clone());

@@ -136,3 +136,11 @@ async fn old_failures_count_no_more() {
         "never four within ten minutes"
     );
 }
+
+#[tokio::test]
+async fn what_nobody_else_is_told_of_is_not_folded() {
+    let mut inside = Inside::new(EACH_JOB_A_STAGE).await;
+    inside.accept(&jobs(&inside, 12, failed)).await;
+    inside.pass(MINUTE).await;
+    assert_eq!(inside.messages("platform").len(), 13);
+}

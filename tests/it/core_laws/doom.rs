@@ -14,7 +14,7 @@ use super::{
 fn any_sighting() -> impl Strategy<Value = Observation> {
     (any_stage(), any::<bool>()).prop_map(|(mut run, running)| {
         // All of one version of each service.
-        run.refs.as_mut().unwrap().base_ref = "v1.0.0".to_owned();
+        "v1.0.0".clone_into(&mut run.refs.as_mut().unwrap().base_ref);
         if running {
             (run.state, run.completed_at) = (ProwState::Pending, None);
         }
@@ -80,7 +80,7 @@ fn names_it(class: Option<CauseClass>, change: impl Fn(&mut Policy)) -> bool {
     let of = |job: &str, state| {
         let mut run = run(job, "s3", state, 100);
         job.clone_into(&mut run.job);
-        run.refs.as_mut().unwrap().base_ref = "v1.0.0".to_owned();
+        "v1.0.0".clone_into(&mut run.refs.as_mut().unwrap().base_ref);
         run
     };
     let mut chart = of("chart", ProwState::Triggered);
