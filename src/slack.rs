@@ -3,6 +3,7 @@
 pub mod blocks;
 mod chain;
 pub mod client;
+mod doomed;
 mod fields;
 pub mod hosts;
 pub mod limits;

@@ -21,6 +21,7 @@ mod rollup;
 mod rows;
 mod setup;
 mod slice;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod threads;

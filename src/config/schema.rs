@@ -190,6 +190,8 @@ fn pipeline() -> Value {
                         { "type": "object", "additionalProperties": false, "required": ["stage"], "properties": {
                             "stage": text("The earlier stage."),
                             "within": within(),
+                            "abort_downstream": { "enum": ["suggest", "off"], "default": "suggest",
+                                "description": "Whether runs of this stage are named with the command that stops them when the earlier one fails." },
                             "gate": { "type": "boolean", "default": false, "description": "A person starts this one, so it is never late." },
                         } },
                     ] }), "Earlier stages."),

@@ -32,6 +32,9 @@ impl State {
         self.end_windows(now);
         self.end_deadlines(policy, now, more_to_come);
         self.end_watches(policy, now, more_to_come);
+        if !more_to_come {
+            self.weigh_masses(policy, now);
+        }
         let mut told = Vec::new();
         for key in self.owing.iter().cloned().collect::<Vec<_>>() {
             self.flush_fold(policy, &key, now, more_to_come, &mut told);
@@ -101,6 +104,9 @@ impl State {
             let together = news == News::Recovered && owed.len() >= SHARED_FROM;
             let shared = together || self.causes.get(&key.0).is_some_and(Cause::is_shared);
             let incidents = self.in_order(owed.iter().map(|owed| owed.incident));
+            for id in incidents.iter().filter(|_| news != News::Recovered) {
+                self.doom(policy, *id, now);
+            }
             if shared {
                 told.extend(self.tell_shared(key, news, &incidents, now));
             } else {
@@ -286,6 +292,7 @@ impl State {
         };
         match news {
             News::Opened if stalled() => Event::Stalled,
+            News::Opened if self.masses().any(|mass| mass == id) => Event::SharedCause,
             News::Opened => Event::Opened,
             News::Still => Event::StillFailing,
             News::Recovered => Event::Recovered,

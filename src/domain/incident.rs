@@ -10,6 +10,7 @@ mod links;
 
 use super::{
     classify::Classification,
+    doom::Doom,
     evidence::Finding,
     fold::CauseKey,
     job::{JobKey, is_tag},
@@ -138,6 +139,8 @@ pub enum Kind {
     Silent,
     /// Something that we need ourselves.
     Trouble,
+    /// One cause behind failures of many kinds.
+    Mass,
 }
 
 impl Kind {
@@ -149,6 +152,7 @@ impl Kind {
             Self::Overdue => "overdue",
             Self::Silent => "silent",
             Self::Trouble => "trouble",
+            Self::Mass => "mass",
         }
     }
 
@@ -156,7 +160,7 @@ impl Kind {
     pub fn is_lateness(self) -> bool {
         match self {
             Self::Stalled | Self::Overdue | Self::Silent => true,
-            Self::Failing | Self::Trouble => false,
+            Self::Failing | Self::Trouble | Self::Mass => false,
         }
     }
 }
@@ -177,6 +181,9 @@ pub struct Incident {
     /// Stages that cannot do their work while it is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<String>,
+    /// The runs behind it.
+    #[serde(default, skip_serializing_if = "Doom::is_empty")]
+    pub doom: Doom,
     /// What it may share with others.
     pub cause: CauseKey,
     /// Whether its stage is one that all services share.
@@ -326,6 +333,7 @@ impl Incident {
             kind: Kind::default(),
             root: None,
             blocks: Vec::new(),
+            doom: Doom::default(),
             cause: CauseKey::of(&facts.class, &job),
             job,
             shared_stage: false,
@@ -425,6 +433,7 @@ impl Incident {
             links: self.links(),
             root: self.root.clone(),
             blocks: self.blocks.clone(),
+            doom: self.doom.clone(),
             evidence,
             evidence_note,
             log_link,

@@ -148,7 +148,11 @@ impl State {
             return case.outcome(Decision::Ignored, reason);
         }
         let outcome = self.apply(policy, &case, spot);
+        self.note_ended(&run.run);
         let mut ended = spot.map_or_else(Vec::new, |spot| self.note_release(policy, &case, spot));
+        if let Some(spot) = spot {
+            self.note_pending(&case, spot);
+        }
         ended.extend(self.note_watches(policy, &case, spot));
         self.with_ended(outcome, &ended)
     }
@@ -359,6 +363,13 @@ impl State {
                     root.incident, root.stage, root.owner, root.since
                 );
             }
+        }
+        if is_new
+            && outcome.decision == Decision::Notify
+            && let Some(mass) = self.fold_into_mass(policy, id, case.now)
+        {
+            outcome.decision = Decision::Folded;
+            outcome.reason = format!("part of the mass failure that incident {mass} tells of");
         }
         outcome.incident = Some(id);
         outcome.to_read = policy.reads_evidence

@@ -101,7 +101,7 @@ impl State {
     }
 
     /// Holds back what is owed of an incident to those who were told of its root.
-    fn fold_behind(&mut self, id: IncidentId, root: IncidentId, now: Timestamp) -> bool {
+    pub(super) fn fold_behind(&mut self, id: IncidentId, root: IncidentId, now: Timestamp) -> bool {
         let Some(root) = self.incidents.get(&root) else {
             return false;
         };

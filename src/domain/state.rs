@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
+    doom::Stop,
     fold::{Cause, CauseKey, Digest, Fold},
     forget::Settled,
     gaps::{EdgeKey, Gaps},
     history::History,
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
+    mass::Recent,
     observation::RunName,
     release::{Release, ReleaseKey},
     watch::{Watch, WatchKey},
@@ -60,6 +62,10 @@ pub struct State {
     pub histories: BTreeMap<JobKey, History>,
     /// How long each learned edge took; always complete.
     pub gaps: BTreeMap<EdgeKey, Gaps>,
+    /// How jobs ended lately; always complete.
+    pub recent: Recent,
+    /// Runs whose stop was suggested within the last hour; always complete.
+    pub stops: BTreeMap<RunName, Stop>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -89,6 +95,8 @@ pub struct Changes {
     pub gaps: BTreeSet<EdgeKey>,
     /// Watches.
     pub watches: BTreeSet<WatchKey>,
+    /// Runs whose stop was suggested.
+    pub stops: BTreeSet<RunName>,
 }
 
 impl State {
@@ -164,6 +172,7 @@ impl State {
         let wanted: BTreeSet<IncidentId> = folds
             .chain(digests)
             .chain(self.forgotten_incidents(now))
+            .chain(self.masses())
             .collect();
         wanted
             .into_iter()

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    chain, fields,
+    chain, doomed, fields,
     limits::{ALL_BLOCKS, HEADER, SECTION, TEXT, blocks_units},
     reason,
     text::{date, fit, inline, units},
@@ -189,6 +189,7 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
     } else {
         notes.extend(introduction_of_many(notification, room));
     }
+    notes.extend(doomed::notes(notification.event, &notification.items, room));
     notes.extend(shared_with(notification));
     notes
 }

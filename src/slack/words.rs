@@ -23,6 +23,9 @@ const EMPTY: &str = "(no name)";
 pub(super) fn headline(notification: &Notification) -> String {
     let mark = mark(notification);
     match (single(notification), notification.event) {
+        (Some(item), event) if item.kind == Kind::Mass => {
+            format!("{mark} {}", mass_headline(item, event))
+        }
         (Some(item), event) if item.is_ours() => format!("{mark} {}", own_headline(item, event)),
         (Some(item), event) if item.is_stalled() => {
             format!("{mark} {}: {}", subject(item), missing(item, event))
@@ -46,6 +49,18 @@ pub(super) fn headline(notification: &Notification) -> String {
     }
 }
 
+/// `Mass failure: 18 of 24 jobs that ended within 30 min failed`, without the names that follow.
+fn mass_headline(item: &Item, event: Event) -> String {
+    let (what, _) = item.what.split_once(':').unwrap_or((&item.what, ""));
+    match event {
+        Event::Recovered => "Mass failure is over".to_owned(),
+        Event::StillFailing => "Mass failure goes on".to_owned(),
+        Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest => {
+            format!("Mass failure: {}", inline(what, 3 * HEADLINE_NAME))
+        }
+    }
+}
+
 /// `prow-notifier: reading logs fails`.
 fn own_headline(item: &Item, event: Event) -> String {
     let end = match event {
@@ -62,7 +77,9 @@ fn missing(item: &Item, event: Event) -> String {
     let (missing, arrived) = match item.kind {
         Kind::Overdue => ("is overdue", "ended after all"),
         Kind::Silent => ("has not run", "runs again"),
-        Kind::Failing | Kind::Stalled | Kind::Trouble => ("did not start", "started after all"),
+        Kind::Failing | Kind::Stalled | Kind::Trouble | Kind::Mass => {
+            ("did not start", "started after all")
+        }
     };
     match (event, &item.recovered) {
         (Event::Recovered, Some(good)) => {
@@ -122,7 +139,7 @@ fn missing_in(notification: &Notification, step: &str, owners: &str) -> String {
     match notification.items.first().map(|item| item.kind) {
         Some(Kind::Overdue) => format!("{step} is overdue in {owners}"),
         Some(Kind::Silent) => format!("{step} has not run in {owners}"),
-        Some(Kind::Failing | Kind::Stalled | Kind::Trouble) | None => {
+        Some(Kind::Failing | Kind::Stalled | Kind::Trouble | Kind::Mass) | None => {
             format!("{step} did not start in {owners}")
         }
     }
@@ -270,6 +287,11 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
             duration(good.after)
         ),
         _ if item.is_stalled() => format!("It was due at {}", moment(item.since)),
+        (Some(good), Event::Recovered) if item.kind == Kind::Mass => format!(
+            "It lasted {}, until {}",
+            duration(good.after),
+            moment(good.at)
+        ),
         (Some(good), Event::Recovered) if item.is_ours() => format!(
             "It works since {}, {} after it first failed",
             moment(good.at),

@@ -16,11 +16,13 @@ use super::{
     rollup::{Ended, Rollup},
     rows::{body, millis, word},
     slice::build_id,
+    stops,
     threads::Session,
 };
 use crate::domain::{
     classify::Classification,
     decision::Decision,
+    doom::Stop,
     flush::Told,
     fold::CauseKey,
     gaps::EdgeKey,
@@ -90,6 +92,7 @@ impl Work {
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
+            stops: stops::changed(state, &changes.stops),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -123,6 +126,7 @@ pub struct Changed {
     troubles: Vec<(String, Option<String>)>,
     watches: Vec<(WatchKey, Option<String>)>,
     gaps: Vec<(EdgeKey, Option<String>)>,
+    stops: Vec<Stop>,
     next_incident: u64,
 }
 
@@ -138,6 +142,7 @@ impl Changed {
             && self.troubles.is_empty()
             && self.watches.is_empty()
             && self.gaps.is_empty()
+            && self.stops.is_empty()
     }
 }
 
@@ -254,6 +259,9 @@ fn put_state<'a>(
     }
     for (key, release) in &state.releases {
         put_release(&session.conn, key, release)?;
+    }
+    for stop in &state.stops {
+        stops::put(&session.conn, stop)?;
     }
     put_owed(&session.conn, state)?;
     Ok(ids)

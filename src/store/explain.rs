@@ -12,8 +12,10 @@ use super::{
     evidence::{self, EvidenceTrail},
     rows::{json, json_or_none, run, run_query, time, word},
     slice::{build_id, by_alias, incident},
+    stops,
 };
 use crate::domain::{
+    doom::Stop,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     notification::{Diverted, Notification},
@@ -32,6 +34,9 @@ pub struct Trail {
     /// Why it broke, as far as that was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceTrail>,
+    /// What was suggested to be stopped because of the run, or that it was itself, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<Stop>,
     /// What was said of these, in order.
     pub notifications: Vec<NotificationTrail>,
 }
@@ -142,6 +147,7 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
         decisions,
         incidents,
         evidence: evidence::known(conn, name)?,
+        stops: stops::about(conn, name)?,
         notifications,
     })
 }
@@ -159,9 +165,10 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
     let Some(said) = notification(conn, id)? else {
         return Ok(None);
     };
-    let mut made = Vec::new();
+    let (mut made, mut stops) = (Vec::new(), Vec::new());
     for item in &said.notification.items {
         made.extend(decisions(conn, &item.run)?);
+        stops.extend(stops::about(conn, &item.run)?);
     }
     let about = conn
         .prepare_cached(
@@ -178,6 +185,7 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
         decisions: made,
         incidents,
         evidence: None,
+        stops,
         notifications: vec![said],
     }))
 }
