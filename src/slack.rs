@@ -5,6 +5,7 @@ mod chain;
 pub mod client;
 mod doomed;
 mod fields;
+mod headline;
 pub mod hosts;
 pub mod limits;
 pub mod preview;

@@ -13,6 +13,7 @@ mod explain;
 mod file;
 mod inbox;
 mod jobs;
+mod keyed;
 mod mark;
 mod outbox;
 pub mod pages;

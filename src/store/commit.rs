@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     counts::bump,
     evidence::{self, Learned},
     jobs::Jobs,
+    keyed::{self, put_body},
     mark::{self, Passed},
     outbox,
     rollup::{Ended, Rollup},
@@ -386,25 +387,30 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
 /// Causes, folds, digests, watches, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
-        put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
+        put_body(conn, &keyed::CAUSE, &[&key.0], body.as_ref())?;
     }
     for ((cause, receiver), body) in &state.folds {
-        put_body(conn, &FOLD, &[&cause.0, receiver], body.as_ref())?;
+        put_body(conn, &keyed::FOLD, &[&cause.0, receiver], body.as_ref())?;
     }
     for ((receiver, first_start), body) in &state.digests {
-        put_body(conn, &DIGEST, &[receiver, first_start], body.as_ref())?;
+        put_body(
+            conn,
+            &keyed::DIGEST,
+            &[receiver, first_start],
+            body.as_ref(),
+        )?;
     }
     for (key, body) in &state.healed {
-        put_body(conn, &HEALED, &[key], body.as_ref())?;
+        put_body(conn, &keyed::HEALED, &[key], body.as_ref())?;
     }
     for (key, body) in &state.troubles {
-        put_body(conn, &TROUBLE, &[key], body.as_ref())?;
+        put_body(conn, &keyed::TROUBLE, &[key], body.as_ref())?;
     }
     for (key, body) in &state.gaps {
-        put_body(conn, &GAPS, &[&key.0], body.as_ref())?;
+        put_body(conn, &keyed::GAPS, &[&key.0], body.as_ref())?;
     }
     for (key, body) in &state.watches {
-        put_body(conn, &WATCH, &[&key.0], body.as_ref())?;
+        put_body(conn, &keyed::WATCH, &[&key.0], body.as_ref())?;
     }
     conn.prepare_cached(
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
@@ -412,61 +418,6 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     )?
     .execute([state.next_incident])
     .map(drop)
-}
-
-/// How to put a body under a key, and how to drop it.
-struct Keyed {
-    put: &'static str,
-    drop: &'static str,
-}
-
-/// Of a table of one key and a body.
-macro_rules! keyed {
-    ($table:literal) => {
-        Keyed {
-            put: concat!(
-                "INSERT INTO ",
-                $table,
-                " (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body"
-            ),
-            drop: concat!("DELETE FROM ", $table, " WHERE key = $1"),
-        }
-    };
-}
-
-const CAUSE: Keyed = keyed!("causes");
-const HEALED: Keyed = keyed!("healed");
-const TROUBLE: Keyed = keyed!("troubles");
-const GAPS: Keyed = keyed!("gaps");
-const WATCH: Keyed = keyed!("watches");
-const FOLD: Keyed = Keyed {
-    put: "INSERT INTO folds (cause, receiver, body) VALUES ($1, $2, $3) \
-          ON CONFLICT (cause, receiver) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM folds WHERE cause = $1 AND receiver = $2",
-};
-const DIGEST: Keyed = Keyed {
-    put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
-          ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
-};
-
-fn put_body(
-    conn: &Connection,
-    sql: &Keyed,
-    key: &[&dyn ToSql],
-    body: Option<&String>,
-) -> rusqlite::Result<()> {
-    let mut values = key.to_vec();
-    let statement = match &body {
-        Some(body) => {
-            values.push(body);
-            sql.put
-        }
-        None => sql.drop,
-    };
-    conn.prepare_cached(statement)?
-        .execute(values.as_slice())
-        .map(drop)
 }
 
 /// Decisions on runs that are not stored carry the run's name.
