@@ -26,7 +26,7 @@ async fn a_page_is_live_and_the_keyboard_walks_it() {
     run(Setup::default(), async |ctx| {
         let home = format!("http://{}/", ctx.address());
         browser.open(&home).await;
-        assert!(browser.text("#open").await.contains("Nothing is broken"));
+        assert!(browser.text("#open").await.contains("this may be old news"));
         ctx.webhook(&failed("s3", 5)).await;
         browser.wait_for("#open .incident").await;
         assert!(browser.text("#open").await.contains("s3"));

@@ -102,7 +102,7 @@ impl Chromium {
                 .await
                 .unwrap()
                 .expect("the driver says its port");
-            if let Some((_, port)) = line.rsplit_once("on port ") {
+            if let Some((_, port)) = line.rsplit_once("started successfully on port ") {
                 break port.trim_end_matches('.').parse::<u16>().unwrap();
             }
         };

@@ -98,7 +98,7 @@ async fn every_page_is_whole_in_every_look() {
                 look_at(&browser, &address, look).await;
             }
         }
-        ctx.forget();
+        ctx.messages(ctx.unread()).await;
     })
     .await;
     browser.stop().await;

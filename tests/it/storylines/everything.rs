@@ -1,7 +1,4 @@
 //! All 77 repositories break in all 6 stages in the same second, and all are mended in another one.
-
-use std::collections::BTreeSet;
-
 use super::{HOUR, MINUTE, Story, Told, at, job};
 
 const SERVICES: usize = 77;
@@ -56,22 +53,10 @@ async fn each_channel_hears_little_and_nothing_is_lost() {
     assert_eq!((counts.outbox_pending, counts.outbox_dead), (0, 0));
     let platform = told.to("platform");
     assert!(platform.len() <= 24, "{}", told.headlines("platform"));
-    let mut named = BTreeSet::new();
-    for (_, text) in &platform {
-        let words = text.split(|c: char| !c.is_alphanumeric());
-        named.extend(
-            words
-                .filter(|word| word.starts_with("svc"))
-                .map(str::to_owned),
-        );
-    }
-    assert!(
-        named.len() >= 60,
-        "a message lists sixty and counts the rest: {}",
-        named.len()
-    );
     let all = told.headlines("platform");
-    assert!(all.contains("in 77 services"), "{all}");
+    // That everything fails is one thing, and so is that it is over.
+    assert!(all.contains("Mass failure: "), "{all}");
+    assert!(all.contains("Mass failure is over"), "{all}");
     for service in services() {
         let own = told.to(&service);
         let marks = |mark: &str| own.iter().filter(|(_, text)| text.contains(mark)).count();
