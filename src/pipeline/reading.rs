@@ -39,7 +39,7 @@ use crate::{
 /// Days since 1970, in seconds.
 const DAY: i64 = 86_400;
 
-/// Runs read at once.
+/// Runs that are being read at once.
 const AT_ONCE: usize = 16;
 
 /// Pause after a failure of the store.
@@ -99,16 +99,15 @@ impl Reader {
     /// start, `None` when only an end or a bell changes that.
     async fn start_due(&self, running: &mut JoinSet<()>) -> Result<Option<Timestamp>, StoreError> {
         let reports = &self.shared.reports;
-        let room = AT_ONCE.saturating_sub(running.len());
+        // What was read and is not stored yet counts too: reading is not to run ahead of deciding.
+        let under_way = reports.under_way();
+        let room = AT_ONCE.saturating_sub(under_way.len());
         if room == 0 {
             return Ok(None);
         }
         let now = self.shared.clock.now();
-        let due = self
-            .shared
-            .store
-            .due_reads(now, room, reports.under_way())
-            .await?;
+        let store = &self.shared.store;
+        let due = store.due_reads(now, room, under_way).await?;
         reports.begin(due.iter().map(|read| read.run.run.clone()));
         for read in due {
             let shared = self.shared.clone();

@@ -110,7 +110,12 @@ impl Worker {
         let taken = reports.take();
         let step = self.decide(&taken).await;
         match &step {
-            Ok(_) => reports.settle(&taken),
+            Ok(_) => {
+                reports.settle(&taken);
+                if !taken.learned.is_empty() {
+                    self.shared.reads_bell.notify_one();
+                }
+            }
             Err(_) => reports.put_back(taken),
         }
         step
@@ -191,10 +196,10 @@ impl Worker {
             .iter()
             .map(|row| (row.seq, row.error.clone()))
             .collect();
-        let (to_read, learned) = (!work.to_read.is_empty(), !work.learned.is_empty());
+        let to_read = !work.to_read.is_empty();
         self.shared.store.commit(work).await?;
         self.shared.changed();
-        if to_read || learned {
+        if to_read {
             self.shared.reads_bell.notify_one();
         }
         for (seq, reason) in poisoned {

@@ -66,20 +66,18 @@ impl Store {
     ) -> Result<Vec<DueRead>, StoreError> {
         let due = move |conn: &Connection| {
             let mut statement = conn.prepare_cached(
-                "SELECT body, attempts, since FROM reads WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
+                "SELECT run, body, attempts, since FROM reads WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
             )?;
             let asked = limit.saturating_add(under_way.len());
+            let mut rows = statement.query(params![millis(now), asked])?;
             let mut found = Vec::new();
-            for read in statement.query_map(params![millis(now), asked], |row| {
-                Ok(DueRead {
-                    run: json(row, 0)?,
-                    attempts: row.get(1)?,
-                    since: time(row, 2)?,
-                })
-            })? {
-                let read = read?;
-                if found.len() < limit && !under_way.contains(&read.run.run) {
-                    found.push(read);
+            while let (true, Some(row)) = (found.len() < limit, rows.next()?) {
+                if !under_way.contains(&RunName(row.get(0)?)) {
+                    found.push(DueRead {
+                        run: json(row, 1)?,
+                        attempts: row.get(2)?,
+                        since: time(row, 3)?,
+                    });
                 }
             }
             Ok(found)
