@@ -100,7 +100,7 @@ async fn play(args: &Args) -> Result<()> {
     stage.conclude(&steps).await?;
     if !args.once {
         out::line(&format!(
-            "\nThe daemon is still running: http://{address}/metrics http://{address}/readyz  (Ctrl-C ends it)"
+            "\nThe daemon is still running. Look around: http://{address}/  (Ctrl-C ends it)"
         ));
         tokio::signal::ctrl_c()
             .await
@@ -121,7 +121,7 @@ fn introduce(address: std::net::SocketAddr) {
         "Prow, its bucket of logs and Slack are local stand-ins; all else is the real daemon with the rules for ACK.",
     );
     out::line(&format!(
-        "Quiet hours are skipped. The daemon listens on {address}."
+        "Quiet hours are skipped. Watch it on the release board: http://{address}/"
     ));
 }
 

@@ -3,6 +3,7 @@
 
 mod chromium;
 mod looks;
+mod pictures;
 
 use crate::context::{Setup, failed, passed, run};
 use chromium::Chromium;
