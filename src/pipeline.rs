@@ -12,7 +12,11 @@ pub mod sender;
 pub mod trail;
 pub mod worker;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use tokio::sync::{Notify, watch};
 
@@ -37,6 +41,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The configuration in force.
     pub live: watch::Receiver<Arc<Live>>,
+    /// How many callers wait for what they sent to be on the disk.
+    pub accepting: Arc<AtomicUsize>,
     /// Rung when something came into the inbox.
     pub inbox_bell: Arc<Notify>,
     /// Rung when something came into the outbox.

@@ -40,7 +40,6 @@ pub use self::{
     inbox::{Claim, InboxRow},
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
-    rollup::Cell,
     slice::{KnownRun, Sighting, Wanted},
 };
 use self::{

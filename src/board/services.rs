@@ -13,7 +13,10 @@ use crate::{
         release::Release,
     },
     pipeline::Shared,
-    store::{Cell, StoreError, pages::standing::ServiceRow},
+    store::{
+        StoreError,
+        pages::standing::{Cell, ServiceRow},
+    },
 };
 
 /// First tries are counted over so long.
@@ -86,7 +89,7 @@ impl From<&Cell> for Mark {
         Self {
             run: cell.run.0.clone(),
             state: State::of_verdict(cell.verdict),
-            at_ms: cell.at_ms,
+            at_ms: cell.at.as_millisecond(),
         }
     }
 }

@@ -1,11 +1,29 @@
 //! The door: an observation is accepted once it is on the disk, and counted.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::Shared;
 use crate::{
     domain::observation::{Observation, Source},
     metrics::{ReasonLabel, SourceLabel},
     store::StoreError,
 };
+
+/// Counts a caller until it is gone, also when it goes early.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Shared {
     /// Accepts observations; when this returns they are durable. On an error nothing was accepted. What a command
@@ -29,10 +47,10 @@ impl Shared {
             .filter(webhook)
             .map(|run| run.seen_at)
             .max();
-        self.store
-            .accept(observations)
-            .await
-            .inspect_err(|error| self.count_store_failure(error))?;
+        let waiting = Waiting::new(&self.accepting);
+        let accepted = self.store.accept(observations).await;
+        drop(waiting);
+        accepted.inspect_err(|error| self.count_store_failure(error))?;
         if let Some(heard) = heard {
             self.reports.hear(heard);
         }

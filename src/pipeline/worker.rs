@@ -1,7 +1,10 @@
 //! Takes observations out of the inbox in batches, runs them through the core, and commits everything
 //! that follows in one transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +41,12 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(2);
 const READ_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked whether that has come.
 const READ_EVERY: Duration = Duration::from_secs(1);
+/// So many callers that wait at once are a flood.
+const FLOOD: usize = 8;
+/// Nothing is put off for longer because of one.
+const GIVE_WAY: Duration = Duration::from_millis(500);
+/// Between two looks at whether it is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -79,7 +88,10 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wait = match self.step().await {
-                Ok(step) if step.more => continue,
+                Ok(step) if step.more => {
+                    self.give_way().await;
+                    continue;
+                }
                 Ok(step) => self.until(step.next_due),
                 Err(error) => {
                     self.shared.count_store_failure(&error);
@@ -95,6 +107,15 @@ impl Worker {
                 () = self.shared.inbox_bell.notified() => {}
                 () = sleep(wait) => {}
             }
+        }
+    }
+
+    /// In a flood those who send go first: they have a timeout, and what is accepted is not lost.
+    async fn give_way(&self) {
+        let busy = || self.shared.accepting.load(Ordering::Relaxed) >= FLOOD;
+        let gone_by = tokio::time::Instant::now() + GIVE_WAY;
+        while busy() && tokio::time::Instant::now() < gone_by {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -1,38 +1,20 @@
-//! Totals by service and day, and each service's last runs. They are kept by the transaction that stores the
-//! runs, so a page never scans what grows with history.
+//! Totals by day and service, kept by the transaction that stores the runs, so a page never scans what grows with
+//! history.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::{Connection, params};
 
-use super::rows::{body, json, millis};
-use crate::domain::{incident::Run, observation::RunName, verdict::Verdict};
+use super::rows::millis;
+use crate::domain::{incident::Run, verdict::Verdict};
 
-/// Runs that a service's strip shows.
-const STRIP: usize = 30;
 const DAY_MS: i64 = 86_400_000;
 
-/// One cell of a strip: an ended run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cell {
-    /// When it ended, in epoch milliseconds.
-    pub at_ms: i64,
-    /// The run.
-    pub run: RunName,
-    /// Our reading of it.
-    pub verdict: Verdict,
-}
-
-/// What the runs of one commit change.
+/// What the runs of one commit change: by UTC day of the end (days since 1970), service and verdict.
 #[derive(Debug, Default)]
-pub(super) struct Rollup {
-    /// By service and UTC day of the end (days since 1970), then by verdict.
-    days: BTreeMap<(String, i64), BTreeMap<Verdict, i64>>,
-    strips: BTreeMap<String, Vec<Cell>>,
-}
+pub(super) struct Rollup(BTreeMap<(i64, String, Verdict), i64>);
 
-/// How a run stood before.
+/// How a run had ended before, and when in epoch milliseconds.
 pub(super) type Ended = Option<(Verdict, i64)>;
 
 impl Rollup {
@@ -44,70 +26,21 @@ impl Rollup {
         }
         for (ended, by) in [(before, -1), (after, 1)] {
             if let Some((verdict, at_ms)) = ended {
-                let day = (service.to_owned(), at_ms.div_euclid(DAY_MS));
-                *self
-                    .days
-                    .entry(day)
-                    .or_default()
-                    .entry(verdict)
-                    .or_default() += by;
+                let key = (at_ms.div_euclid(DAY_MS), service.to_owned(), verdict);
+                *self.0.entry(key).or_default() += by;
             }
-        }
-        if let Some((verdict, at_ms)) = after {
-            let run = run.name.clone();
-            let cell = Cell {
-                at_ms,
-                run,
-                verdict,
-            };
-            self.strips
-                .entry(service.to_owned())
-                .or_default()
-                .push(cell);
         }
     }
 
     /// Adds it to what is stored.
     pub(super) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        for ((service, day), verdicts) in &self.days {
-            for (verdict, by) in verdicts.iter().filter(|(_, by)| **by != 0) {
-                conn.prepare_cached(
-                    "INSERT INTO service_days (service, day, verdict, runs) VALUES ($1, $2, $3, $4) \
-                     ON CONFLICT (service, day, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
-                )?
-                .execute(params![service, day, verdict.as_str(), by])?;
-            }
-        }
-        for (service, cells) in self.strips {
-            extend_strip(conn, &service, cells)?;
+        let mut add = conn.prepare_cached(
+            "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
+        )?;
+        for ((day, service, verdict), by) in self.0.iter().filter(|(_, by)| **by != 0) {
+            add.execute(params![day, service, verdict.as_str(), by])?;
         }
         Ok(())
     }
-}
-
-fn extend_strip(conn: &Connection, service: &str, cells: Vec<Cell>) -> rusqlite::Result<()> {
-    let mut strip = strip(conn, service)?;
-    strip.retain(|known| !cells.iter().any(|cell| cell.run == known.run));
-    strip.extend(cells);
-    strip.sort();
-    let surplus = strip.len().saturating_sub(STRIP);
-    strip.drain(..surplus);
-    conn.prepare_cached(
-        "INSERT INTO services (name, last_at, strip) VALUES ($1, $2, $3) \
-         ON CONFLICT (name) DO UPDATE SET last_at = excluded.last_at, strip = excluded.strip",
-    )?
-    .execute(params![
-        service,
-        strip.last().map_or(0, |cell| cell.at_ms),
-        body(&strip)
-    ])
-    .map(drop)
-}
-
-fn strip(conn: &Connection, service: &str) -> rusqlite::Result<Vec<Cell>> {
-    let known = conn
-        .prepare_cached("SELECT strip FROM services WHERE name = $1")?
-        .query_row([service], |row| json(row, 0))
-        .optional()?;
-    Ok(known.unwrap_or_default())
 }

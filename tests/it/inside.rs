@@ -274,6 +274,7 @@ impl Parts {
             http: Http::new().unwrap(),
             metrics: Arc::new(Metrics::new()),
             live: receiver,
+            accepting: Arc::default(),
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
             reports: Arc::default(),

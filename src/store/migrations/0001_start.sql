@@ -28,6 +28,7 @@ CREATE TABLE jobs (
     health   text
 );
 CREATE INDEX jobs_owner ON jobs (owner);
+CREATE INDEX jobs_service ON jobs (service) WHERE service IS NOT NULL;
 CREATE TABLE runs (
     id          integer PRIMARY KEY,
     name        text NOT NULL UNIQUE,
@@ -51,8 +52,8 @@ CREATE TABLE runs (
     provisional bigint NOT NULL,
     facts       text
 );
--- The timeline of a job.
-CREATE INDEX runs_timeline ON runs (job_id, finished_at, name) WHERE counts = 1;
+-- The timeline of a job; the verdict is there for the strips of pages.
+CREATE INDEX runs_timeline ON runs (job_id, finished_at, name, verdict) WHERE counts = 1;
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_incident ON runs (incident) WHERE incident IS NOT NULL;
 -- Finds aliases too, which end in the build id: smaller than an index of whole aliases, and nearly in order.
@@ -246,21 +247,14 @@ CREATE TABLE meta (
     value text NOT NULL
 ) WITHOUT ROWID;
 
--- Who releases, or owns jobs that release nothing; `strip` is the last runs, the oldest first.
-CREATE TABLE services (
-    name    text PRIMARY KEY,
-    last_at bigint NOT NULL,
-    strip   text NOT NULL
-) WITHOUT ROWID;
 -- How many runs ended, by UTC day in days since 1970. Kept for ever.
 CREATE TABLE service_days (
-    service text NOT NULL,
     day     bigint NOT NULL,
+    service text NOT NULL,
     verdict text NOT NULL,
     runs    bigint NOT NULL,
-    PRIMARY KEY (service, day, verdict)
+    PRIMARY KEY (day, service, verdict)
 ) WITHOUT ROWID;
-CREATE INDEX service_days_day ON service_days (day);
 
 -- Append only: runs whose stop was suggested, because a stage that they need had failed.
 CREATE TABLE stops (

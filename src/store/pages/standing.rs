@@ -3,27 +3,41 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
-    domain::{health::Health, incident::Incident, release::Release},
+    domain::{
+        health::Health, incident::Incident, observation::RunName, release::Release,
+        verdict::Verdict,
+    },
     store::{
         Store, StoreError,
-        rollup::Cell,
-        rows::{json, millis, time},
+        rows::{json, millis, time, word},
     },
 };
 
 /// Open incidents that are listed; more are only counted.
 pub const MAX_OPEN: usize = 500;
 
+/// Runs that a service's strip shows.
+const STRIP: usize = 30;
+
+/// One cell of a strip: an ended run, good or bad.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The run.
+    pub run: RunName,
+    /// Our reading of it.
+    pub verdict: Verdict,
+}
+
 /// A service, by its runs and releases.
 #[derive(Debug, Clone)]
 pub struct ServiceRow {
     /// Its name.
     pub name: String,
-    /// When its last run ended.
-    pub last_at: Timestamp,
     /// Its last runs, the oldest first.
     pub strip: Vec<Cell>,
     /// How many of its jobs fare how.
@@ -86,11 +100,7 @@ fn service(
     jobs: BTreeMap<Health, u64>,
     tries: &mut BTreeMap<String, (u64, u64)>,
 ) -> rusqlite::Result<ServiceRow> {
-    let row = conn
-        .prepare_cached("SELECT last_at, strip FROM services WHERE name = $1")?
-        .query_row([&name], |row| Ok((time(row, 0)?, json(row, 1)?)))
-        .optional()?;
-    let (last_at, strip) = row.unwrap_or((Timestamp::UNIX_EPOCH, Vec::new()));
+    let strip = strip(conn, &name)?;
     let newest = conn
         .prepare_cached(
             "SELECT body FROM releases WHERE service = $1 ORDER BY began_at DESC LIMIT 1",
@@ -107,12 +117,39 @@ fn service(
     Ok(ServiceRow {
         tries: tries.remove(&name).unwrap_or_default(),
         name,
-        last_at,
         strip,
         jobs,
         newest,
         last_good,
     })
+}
+
+/// The last runs of a service's jobs, from the index of their timelines alone.
+fn strip(conn: &Connection, service: &str) -> rusqlite::Result<Vec<Cell>> {
+    let jobs = conn
+        .prepare_cached("SELECT id FROM jobs WHERE service = $1")?
+        .query_map([service], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    let mut last = conn.prepare_cached(
+        "SELECT finished_at, name, verdict FROM runs WHERE job_id = $1 AND counts = 1 \
+         ORDER BY finished_at DESC LIMIT $2",
+    )?;
+    let mut cells = Vec::new();
+    for job in jobs {
+        for cell in last.query_map(params![job, STRIP], |row| {
+            Ok(Cell {
+                at: time(row, 0)?,
+                run: RunName(row.get(1)?),
+                verdict: word(row, 2)?,
+            })
+        })? {
+            cells.push(cell?);
+        }
+    }
+    cells.sort();
+    let surplus = cells.len().saturating_sub(STRIP);
+    cells.drain(..surplus);
+    Ok(cells)
 }
 
 /// Releases of each service that began since then, and how many needed no second run.
