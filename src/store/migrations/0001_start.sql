@@ -100,6 +100,7 @@ CREATE TABLE incidents (
     seen_at     bigint,
     notified_at bigint
 );
+-- Serves figures without the bodies.
 CREATE INDEX incidents_figures ON incidents (first_at, closed_at, notified_at, seen_at, owner, stage, kind, severity);
 CREATE INDEX incidents_owner ON incidents (owner, first_at);
 CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
@@ -159,9 +160,14 @@ CREATE TABLE releases (
     done_at     bigint,
     reruns      bigint NOT NULL,
     stopped     bigint NOT NULL,
-    soft_failed bigint NOT NULL
+    soft_failed bigint NOT NULL,
+    -- Whether a person did what a stage should have; seconds that its runs took, and those of runs beyond the first.
+    hand_made   bigint NOT NULL,
+    run_s       bigint NOT NULL,
+    retry_s     bigint NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX releases_figures ON releases (began_at, service, version, done_at, reruns, stopped, soft_failed);
+CREATE INDEX releases_figures ON releases (began_at, service, version, done_at, reruns, stopped, soft_failed, hand_made,
+    run_s, retry_s);
 CREATE INDEX releases_done ON releases (service, done_at) WHERE done_at IS NOT NULL;
 CREATE INDEX releases_due ON releases (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX releases_service ON releases (service, began_at);
@@ -197,6 +203,7 @@ CREATE TABLE notifications (
     at       bigint NOT NULL,
     body     text NOT NULL
 );
+CREATE INDEX notifications_at ON notifications (at);
 CREATE INDEX notifications_shown ON notifications (shown_id);
 CREATE TABLE notification_incidents (
     notification_id bigint NOT NULL,
