@@ -48,14 +48,14 @@ fn a_year_of_releases_adds_up_to_the_second() {
     let rows = year();
     let end = at(499 * 17 * HOUR + HOUR + 499);
     let year = figures(&rows, end);
-    // 20 of 500 never end (7, 32, ..., 482), 25 come late (3, 23, ..., 483); a number that is 7 mod 25 and 3 mod 20
-    // would be 2 and 3 mod 5 at once, so there is none that is both. 497 = 22 mod 25 and 17 mod 20 is through in time.
+    // 20 of 500 never end (7, 32, ..., 482) and 25 come late (3, 23, ..., 483); the former end in 2 or 7, the latter in
+    // 3, so none is both.
     assert_eq!(
         (year.finished, year.succeeded, year.in_flight),
         (500, 455, 0)
     );
-    // Of the 455: 50 with reruns (4 mod 10), less those that never end (7 mod 25 and 4 mod 10: 32 - 7 ... none is even
-    // but 32, 82, 132, ...: they end in 2), so 50; 10 stopped (9 mod 50), 5 by hand (11 mod 100), all in time.
+    // Reruns hit the numbers that end in 4, stops those in 9, hands those in 1; what never ends ends in 2 or 7, what is
+    // late in 3: so all of them are among the 455.
     assert_eq!(year.first_try, 455 - 50 - 10 - 5);
     let by_people = Interventions {
         reruns: 100,
