@@ -53,13 +53,15 @@ CREATE TABLE runs (
 );
 -- The timeline of a job.
 CREATE INDEX runs_timeline ON runs (job_id, finished_at, name) WHERE counts = 1;
+-- Few: what is not over.
+CREATE INDEX runs_under_way ON runs (job_id) WHERE finished_at IS NULL;
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_incident ON runs (incident) WHERE incident IS NOT NULL;
 -- Finds aliases too, which end in the build id: smaller than an index of whole aliases, and nearly in order.
 CREATE INDEX runs_build ON runs (build_id) WHERE build_id IS NOT NULL;
 CREATE INDEX runs_release ON runs (release) WHERE release IS NOT NULL;
 -- Few, and what most pages are about.
-CREATE INDEX runs_bad ON runs (finished_at, job_id) WHERE verdict IN ('fail', 'infra', 'soft-fail');
+CREATE INDEX runs_bad ON runs (finished_at, job_id, verdict) WHERE verdict IN ('fail', 'infra', 'soft-fail');
 -- Few: what only a GitHub status told of.
 CREATE INDEX runs_inferred ON runs (alias) WHERE inferred = 1;
 
