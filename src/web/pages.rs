@@ -2,9 +2,12 @@
 //! where anything comes from.
 
 pub mod assets;
+mod charts;
+mod details;
 pub mod events;
 mod render;
 pub(in crate::web) mod table;
+mod trends;
 
 use std::sync::Arc;
 
@@ -26,6 +29,10 @@ pub fn router() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(now))
         .route("/services", get(services))
+        .route("/j/{job}", get(details::job))
+        .route("/r/{run}", get(details::run))
+        .route("/e/{signature}", get(details::error))
+        .route("/trends", get(trends::trends))
         .route("/events", get(events::events))
         .route("/assets/{version}/{name}", get(assets::asset))
 }
