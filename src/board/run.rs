@@ -226,8 +226,9 @@ impl Run {
     pub fn new(asked: &str, trail: &Trail, same: &[Occurrence], data: DataAge) -> Self {
         let run = trail.run.as_ref();
         let last = trail.decisions.last();
-        let class = last.map(|decision| &decision.class);
         let incident = trail.incidents.last();
+        let class = last.map(|decision| &decision.class);
+        let class = class.or(incident.map(|incident| &incident.latest.class));
         let job = run
             .map(|run| &run.job)
             .or(last.map(|decision| &decision.job_key));

@@ -1,6 +1,7 @@
 //! Are we getting better? Figures week by week, with how much they rest on.
 
 mod failing;
+pub mod fleet;
 mod week;
 
 use std::collections::BTreeMap;

@@ -17,28 +17,43 @@ pub(super) struct Answer {
 /// Works it out from what is known of a run.
 pub(super) fn answer(trail: &Trail, now: Timestamp) -> Answer {
     let Some(decision) = weightiest(&trail.decisions) else {
-        let sentence = "Nobody was told: the run is stored, and nothing was decided on it yet.";
-        return Answer {
-            sentence: sentence.to_owned(),
-            told: false,
-        };
+        return undecided(trail, now);
     };
     let messages = about(trail, decision);
     if messages.is_empty() {
-        return Answer {
-            sentence: quiet(decision),
-            told: false,
-        };
+        return not_told(quiet(decision));
     }
+    said(&messages, &decision.reason, now)
+}
+
+/// Of what did not happen there are no decisions, but there may be messages.
+fn undecided(trail: &Trail, now: Timestamp) -> Answer {
+    let messages: Vec<&NotificationTrail> = trail.notifications.iter().collect();
+    match trail.incidents.last() {
+        Some(incident) if messages.is_empty() => {
+            not_told(format!("Nobody was told so far: {}.", incident.latest.what))
+        }
+        Some(incident) => said(&messages, &incident.latest.what, now),
+        None => not_told(
+            "Nobody was told: the run is stored, and nothing was decided on it yet.".to_owned(),
+        ),
+    }
+}
+
+fn not_told(sentence: String) -> Answer {
+    Answer {
+        sentence,
+        told: false,
+    }
+}
+
+fn said(messages: &[&NotificationTrail], why: &str, now: Timestamp) -> Answer {
     let told: Vec<String> = messages.iter().flat_map(|said| sent(said)).collect();
     if told.is_empty() {
-        return Answer {
-            sentence: stuck(&messages, now),
-            told: false,
-        };
+        return not_told(stuck(messages, now));
     }
     Answer {
-        sentence: format!("{}: {}.", told.join("; "), decision.reason),
+        sentence: format!("{}: {why}.", told.join("; ")),
         told: true,
     }
 }

@@ -29,7 +29,7 @@ pub struct Week {
     pub figures: Figures,
 }
 
-/// All weeks of a time, those without anything included.
+/// All weeks of a time from the first with anything on.
 pub(super) fn weeks(
     releases: &[(&ReleaseRow, Outcome)],
     found: &Ingredients,
@@ -76,6 +76,12 @@ pub(super) fn weeks(
         });
         from = to;
     }
+    let is_empty = |week: &Week| {
+        let figures = &week.figures;
+        figures.success.n + figures.in_flight + figures.incidents + figures.runs_passed.n == 0
+    };
+    let first = weeks.iter().position(|week| !is_empty(week));
+    weeks.drain(..first.unwrap_or(weeks.len()));
     weeks
 }
 

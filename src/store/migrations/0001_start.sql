@@ -104,6 +104,7 @@ CREATE TABLE incidents (
 );
 -- Serves figures without the bodies.
 CREATE INDEX incidents_figures ON incidents (first_at, closed_at, notified_at, seen_at, owner, stage, kind, severity);
+CREATE INDEX incidents_job ON incidents (job_id, first_at);
 CREATE INDEX incidents_owner ON incidents (owner, first_at);
 CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
 CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;

@@ -199,3 +199,6 @@ fn percent(count: u64, all: u64) -> String {
         all => format!("{} %", (count * 100 + all / 2) / all),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,8 @@ fn weeks(trends: &Trends) -> Table {
         "success_high",
         "first_try",
         "first_try_percent",
+        "first_try_low",
+        "first_try_high",
         "lead_p50_s",
         "lead_p90_s",
         "incidents",
@@ -90,7 +92,10 @@ fn weeks(trends: &Trends) -> Table {
         "messages_per_incident",
         "runs",
         "runs_passed_percent",
+        "bad_runs",
         "infra_percent",
+        "infra_low",
+        "infra_high",
     ];
     let mut table = Table::new("trends", &trends.data, columns);
     for week in &trends.weeks {
@@ -106,6 +111,8 @@ fn weeks(trends: &Trends) -> Table {
             json!(figures.success.high),
             json!(figures.first_try.count),
             json!(figures.first_try.percent),
+            json!(figures.first_try.low),
+            json!(figures.first_try.high),
             json!(figures.lead_p50_s),
             json!(figures.lead_p90_s),
             json!(figures.incidents),
@@ -121,7 +128,10 @@ fn weeks(trends: &Trends) -> Table {
             json!(figures.messages_per_incident),
             json!(figures.runs_passed.n),
             json!(figures.runs_passed.percent),
+            json!(figures.infra.n),
             json!(figures.infra.percent),
+            json!(figures.infra.low),
+            json!(figures.infra.high),
         ]);
     }
     table

@@ -29,23 +29,32 @@
     seconds: words,
     count: (value) => value == null ? "–" : `${Math.round(value * 10) / 10}`,
   };
+  const steps = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 432000, 864000];
   const axes = (form) => {
     const look = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-    return [look, { ...look, size: 64, values: (_, ticks) => ticks.map((tick) => tick == null ? "" : forms[form](tick)) }];
+    return [look, { ...look, size: 64, ...(form === "seconds" && { incrs: steps }), values: (_, ticks) => ticks.map((tick) => tick == null ? "" : forms[form](tick)) }];
   };
   const base = (figure) => ({
-    width: Math.max(figure.clientWidth, 200), height: 190, axes: axes(figure.dataset.form),
+    width: Math.max(figure.clientWidth, 200), height: 190, padding: [8, 12, 0, 0], axes: axes(figure.dataset.form),
     tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
   });
   const lines = (figure, rows) => {
     const y = figure.dataset.y;
     const value = forms[figure.dataset.form];
     const range = figure.dataset.form === "percent" ? [0, 100] : (_, low, high) => [0, high > 0 ? high * 1.1 : 1];
+    const end = (name) => rows.map((row) => row[figure.dataset.n] > 0 && row[figure.dataset.n] < 20 ? row[name] : null);
+    const hint = (label) => ({ label, stroke: colour("--soft"), dash: [3, 4], points: { show: true, size: 4 }, value: (_, v) => value(v) });
     const options = { ...base(figure), scales: { y: { range } }, series: [
       { label: "Week from", value: (_, at) => at == null ? "–" : new Date(at * 1e3).toISOString().slice(0, 10) },
-      { label: figure.dataset.label, stroke: colour("--busy"), width: 2, points: { size: 6 }, value: (_, v) => value(v) },
+      { label: figure.dataset.label, stroke: colour("--busy"), width: 2, points: { show: true, size: 6 }, value: (_, v) => value(v) },
+      { label: "n", show: true, scale: "n", stroke: "transparent", points: { show: false }, value: (_, v) => v ?? "–" },
     ] };
-    return [options, [rows.map((row) => row.from_s), rows.map((row) => row[y])]];
+    const data = [rows.map((row) => row.from_s), rows.map((row) => row[y]), rows.map((row) => row[figure.dataset.n])];
+    if (figure.dataset.form === "percent") {
+      options.series.push(hint("at least"), hint("at most"));
+      data.push(end(y.replace("percent", "low")), end(y.replace("percent", "high")));
+    }
+    return [options, data];
   };
   const points = (figure, rows) => {
     const one = (label, name) => ({
