@@ -2,8 +2,12 @@
 //! data that serializes. Knows neither HTTP nor HTML.
 
 pub mod age;
+pub mod error;
 pub mod glyph;
+pub mod job;
 pub mod now;
+pub mod run;
 pub mod services;
+pub mod trends;
 
 pub use crate::store::StoreError;

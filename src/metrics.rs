@@ -1,5 +1,7 @@
 //! Every metric, once. Names and labels follow Prometheus' conventions; all labels have few values.
 
+pub mod figures;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
@@ -113,6 +115,8 @@ pub struct Metrics {
     pub artifact_endpoints_failing: Gauge,
     /// Times the store could not be used, by reason.
     pub store_failures: Family<ReasonLabel, Counter>,
+    /// Figures of releases and incidents.
+    pub figures: figures::Figures,
 }
 
 impl Metrics {
@@ -154,6 +158,7 @@ impl Metrics {
             signatures_overflowed: Counter::default(),
             artifact_endpoints_failing: Gauge::default(),
             store_failures: Family::default(),
+            figures: figures::Figures::default(),
         };
         let m = &metrics;
         registry.register(
@@ -271,6 +276,7 @@ impl Metrics {
             "Places of logs that cannot be read now",
             m.artifact_endpoints_failing.clone(),
         );
+        m.figures.register(&mut registry);
         metrics.registry = registry;
         metrics
     }

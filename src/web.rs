@@ -60,6 +60,8 @@ pub struct Web {
     /// signatures still hold. After a restart a repeated report is found by its run.
     reports: Mutex<LruCache<String, ()>>,
     inbound: DefaultKeyedRateLimiter<IpAddr>,
+    /// When the figures in `/metrics` were last worked out.
+    figured_at: tokio::sync::Mutex<Option<jiff::Timestamp>>,
     /// Set when the process is about to stop.
     stopping: CancellationToken,
 }
@@ -76,6 +78,7 @@ impl Web {
             deliveries: Mutex::new(LruCache::new(DELIVERIES)),
             reports: Mutex::new(LruCache::new(DELIVERIES)),
             inbound: RateLimiter::keyed(quota),
+            figured_at: tokio::sync::Mutex::default(),
             stopping,
         }
     }

@@ -42,6 +42,8 @@ pub struct Settings {
     pub types: Vec<JobType>,
     /// See [`SETTINGS`].
     pub max_age: Duration,
+    /// See [`SETTINGS`].
+    pub release_sla: Duration,
     /// When Prow or a source is in trouble.
     pub pulse: Limits,
     /// See [`SETTINGS`].
@@ -179,6 +181,7 @@ impl Settings {
             deck,
             types,
             max_age: reader.duration("watch.max_age"),
+            release_sla: reader.duration("board.release_sla"),
             pulse: Limits {
                 polls: reader.number("watch.deck_failures"),
                 pile_up: reader.number("watch.pile_up"),

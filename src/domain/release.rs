@@ -57,6 +57,9 @@ pub struct Release {
     /// When the last of its required stages had done its work.
     #[serde(default)]
     pub done_at: Option<Timestamp>,
+    /// Whether a stage ran though the one that alone starts it was never seen: a person did its work.
+    #[serde(default)]
+    pub hand_made: bool,
     /// Its earliest run by start, for routing; without labels and annotations.
     pub origin: Box<Observation>,
 }
@@ -77,6 +80,18 @@ pub struct StageSeen {
     /// All its runs and how they ended, at most [`ATTEMPTS`].
     #[serde(default)]
     pub attempts: BTreeMap<RunName, Verdict>,
+    /// What they took, as many of them.
+    #[serde(default)]
+    pub spent: BTreeMap<RunName, Spent>,
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Spent {
+    /// When it started.
+    pub began_at: Timestamp,
+    /// Seconds from there to its end; 0 while it runs.
+    pub seconds: u32,
 }
 
 /// See [`StageSeen::attempts`].
@@ -120,6 +135,32 @@ impl Release {
         runs.map(|runs| runs.saturating_sub(1)).sum()
     }
 
+    /// Seconds that its runs took, and how many of these went into runs beyond the first of each stage.
+    pub fn spent_s(&self) -> (u64, u64) {
+        let (mut all, mut first) = (0, 0);
+        for seen in self.stages.values() {
+            all += seen
+                .spent
+                .values()
+                .map(|one| u64::from(one.seconds))
+                .sum::<u64>();
+            let earliest = seen
+                .spent
+                .iter()
+                .min_by_key(|(run, one)| (one.began_at, *run));
+            first += earliest.map_or(0, |(_, one)| u64::from(one.seconds));
+        }
+        (all, all - first)
+    }
+
+    /// Whether a stage was seen, and one that starts it was not.
+    fn is_hand_made(&self, pipeline: &Pipeline) -> bool {
+        self.stages.keys().any(|stage| {
+            let starters = pipeline.proven_by(stage);
+            starters.iter().any(|name| !self.stages.contains_key(*name))
+        })
+    }
+
     /// How many of its runs ended so.
     pub fn count(&self, verdict: Verdict) -> usize {
         let attempts = self.stages.values().flat_map(|seen| seen.attempts.values());
@@ -149,7 +190,18 @@ impl Release {
                 latest_at: started,
                 verdict: case.judged.verdict,
                 attempts: BTreeMap::new(),
+                spent: BTreeMap::new(),
             });
+        if seen.spent.len() < ATTEMPTS || seen.spent.contains_key(&run.run) {
+            let seconds = run
+                .completed_at
+                .map_or(0, |end| end.duration_since(started).as_secs().max(0));
+            let spent = Spent {
+                began_at: started,
+                seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+            };
+            seen.spent.insert(run.run.clone(), spent);
+        }
         if seen.attempts.len() < ATTEMPTS || seen.attempts.contains_key(&run.run) {
             seen.attempts.insert(run.run.clone(), case.judged.verdict);
         }
@@ -278,6 +330,7 @@ impl State {
             late: None,
             restarted_at: None,
             done_at: None,
+            hand_made: false,
             origin: Box::new(bare(case.run)),
         });
         let started = case.run.began_at();
@@ -298,6 +351,7 @@ impl State {
             release.restarted_at = Some(case.run.began_at());
         }
         release.done_at = release.finished_at(spot.pipeline);
+        release.hand_made = release.is_hand_made(spot.pipeline);
         release.reckon(spot.pipeline, &self.gaps);
         if !policy.keeps_deadlines || is_old(policy, release, case.now) {
             release.due.clear();

@@ -362,12 +362,14 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
 }
 
 fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqlite::Result<()> {
+    let (run_s, retry_s) = release.spent_s();
     conn.prepare_cached(
-        "INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+        "INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed, \
+         hand_made, run_s, retry_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (key) DO UPDATE SET began_at = excluded.began_at, due_at = excluded.due_at, \
          body = excluded.body, done_at = excluded.done_at, reruns = excluded.reruns, stopped = excluded.stopped, \
-         soft_failed = excluded.soft_failed",
+         soft_failed = excluded.soft_failed, hand_made = excluded.hand_made, run_s = excluded.run_s, \
+         retry_s = excluded.retry_s",
     )?
     .execute(params![
         key.0,
@@ -380,6 +382,9 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
         release.reruns(),
         release.count(Verdict::AbortedByHuman),
         release.count(Verdict::SoftFail),
+        release.hand_made,
+        run_s,
+        retry_s,
     ])
     .map(drop)
 }

@@ -91,8 +91,9 @@ impl Store {
                 };
                 match trail {
                     Some(trail) => Ok(Some(trail)),
-                    None => Ok(Some(of_run(conn, None, &asked)?)
-                        .filter(|trail| !trail.decisions.is_empty())),
+                    None => Ok(Some(of_run(conn, None, &asked)?).filter(|trail| {
+                        !trail.decisions.is_empty() || !trail.incidents.is_empty()
+                    })),
                 }
             })
             .await
@@ -121,11 +122,14 @@ fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>>
 fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Result<Trail> {
     let name = &run.as_ref().map_or(asked, |run| &run.name).clone();
     let decisions = decisions(conn, name)?;
-    let touched: BTreeSet<IncidentId> = run
+    let mut touched: BTreeSet<IncidentId> = run
         .iter()
         .filter_map(|run| run.incident)
         .chain(decisions.iter().filter_map(|decision| decision.incident))
         .collect();
+    if run.is_none() && decisions.is_empty() {
+        touched.extend(without_run(conn, name)?);
+    }
     let mut incidents = Vec::new();
     let mut said = BTreeSet::new();
     for id in touched {
@@ -150,6 +154,16 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
         stops: stops::about(conn, name)?,
         notifications,
     })
+}
+
+/// The latest incident about something that did not happen: it has no run, and its own key takes the run's place.
+fn without_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<IncidentId>> {
+    conn.prepare_cached(
+        "SELECT incidents.id FROM jobs JOIN incidents ON incidents.job_id = jobs.id WHERE jobs.key = $1 \
+         ORDER BY first_at DESC LIMIT 1",
+    )?
+    .query_row([&asked.0], |row| row.get(0).map(IncidentId))
+    .optional()
 }
 
 fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option<Trail>> {

@@ -11,7 +11,14 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::Web;
-use crate::{artifacts::breaker, domain::fold::to_signed};
+use crate::{
+    artifacts::breaker,
+    board::trends::{Conservation, fleet},
+    domain::fold::to_signed,
+};
+
+/// Figures are worked out anew after so long.
+const FIGURES_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 
 /// `GET /healthz`: the process answers.
 pub async fn healthz() -> &'static str {
@@ -108,4 +115,19 @@ async fn refresh(web: &Web) {
     metrics.inbox_depth.set(number(counts.inbox));
     metrics.outbox_pending.set(number(counts.outbox_pending));
     metrics.open_incidents.set(number(counts.incidents_open));
+    let conservation = Conservation::of(&counts);
+    fleet::set_conservation(metrics, &conservation);
+    refresh_figures(web).await;
+}
+
+/// They change slowly and cost more than the rest, so a scrape finds them as they were up to a minute before.
+async fn refresh_figures(web: &Web) {
+    let mut figured_at = web.figured_at.lock().await;
+    let now = web.shared.clock.now();
+    if figured_at.is_some_and(|at| now.duration_since(at) < FIGURES_KEPT) {
+        return;
+    }
+    if fleet::refresh(&web.shared).await.is_ok() {
+        *figured_at = Some(now);
+    }
 }

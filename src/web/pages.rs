@@ -2,36 +2,129 @@
 //! where anything comes from.
 
 pub mod assets;
+mod charts;
+mod details;
 pub mod events;
 mod render;
+pub(in crate::web) mod table;
+mod trends;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use serde_json::json;
 
-use self::render::{failed, page};
+use self::{
+    render::failed,
+    table::{Format, Table, page_or_table},
+};
 use super::Web;
-use crate::board::{now, services};
+use crate::board::{
+    now::{self, Now},
+    services::{self, Services},
+};
 
 /// All pages.
 pub fn router() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(now))
         .route("/services", get(services))
+        .route("/j/{job}", get(details::job))
+        .route("/r/{run}", get(details::run))
+        .route("/e/{signature}", get(details::error))
+        .route("/trends", get(trends::trends))
         .route("/events", get(events::events))
         .route("/assets/{version}/{name}", get(assets::asset))
 }
 
-async fn now(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+async fn now(State(web): State<Arc<Web>>, format: Format, headers: HeaderMap) -> Response {
     match now::load(&web.shared).await {
-        Ok(now) => page("now.html", &now, &headers),
+        Ok(now) => page_or_table(format, "now.html", &now, open_incidents, &headers),
         Err(error) => failed(&error),
     }
 }
 
-async fn services(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+fn open_incidents(now: &Now) -> Table {
+    let columns = &[
+        "incident",
+        "state",
+        "service",
+        "version",
+        "stage",
+        "since",
+        "age_s",
+        "what",
+        "reason",
+        "signature",
+        "failures",
+        "run",
+        "told",
+        "ask",
+        "blocks",
+        "root",
+        "last_good",
+    ];
+    let mut table = Table::new("open-incidents", &now.data, columns);
+    for one in &now.open {
+        table.row([
+            json!(one.id),
+            json!(one.state),
+            json!(one.service),
+            json!(one.version),
+            json!(one.stage),
+            json!(one.since),
+            json!(one.age_s),
+            json!(one.what),
+            json!(one.reason),
+            json!(one.signature),
+            json!(one.failures),
+            json!(one.run),
+            json!(one.told.join(" ")),
+            json!(one.ask),
+            json!(one.blocks.join(" ")),
+            json!(one.root),
+            json!(one.last_good),
+        ]);
+    }
+    table
+}
+
+async fn services(State(web): State<Arc<Web>>, format: Format, headers: HeaderMap) -> Response {
     match services::load(&web.shared).await {
-        Ok(services) => page("services.html", &services, &headers),
+        Ok(services) => page_or_table(format, "services.html", &services, all_services, &headers),
         Err(error) => failed(&error),
     }
+}
+
+fn all_services(services: &Services) -> Table {
+    let columns = &[
+        "service",
+        "state",
+        "since",
+        "current",
+        "last_good_at",
+        "last_good_age_s",
+        "target",
+        "stages",
+        "releases",
+        "first_try",
+    ];
+    let mut table = Table::new("services", &services.data, columns);
+    for one in &services.services {
+        let stages = one.stages.iter();
+        let stages = stages.map(|stage| format!("{}={}", stage.name, stage.state.as_str()));
+        table.row([
+            json!(one.name),
+            json!(one.state),
+            json!(one.since),
+            json!(one.current),
+            json!(one.last_good_at),
+            json!(one.last_good_age_s),
+            json!(one.target),
+            json!(stages.collect::<Vec<_>>().join(" ")),
+            json!(one.releases),
+            json!(one.first_try),
+        ]);
+    }
+    table
 }

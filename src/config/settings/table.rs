@@ -107,6 +107,12 @@ settings![
         "How long one answer of deck may take as a whole."
     ),
     (
+        "board.release_sla",
+        Duration,
+        Some("24h"),
+        "A release that is not through so long after its first stage began counts as failed in figures."
+    ),
+    (
         "watch.types",
         List,
         Some("postsubmit,periodic"),

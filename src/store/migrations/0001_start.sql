@@ -54,13 +54,15 @@ CREATE TABLE runs (
 );
 -- The timeline of a job; the verdict is there for the strips of pages.
 CREATE INDEX runs_timeline ON runs (job_id, finished_at, name, verdict) WHERE counts = 1;
+-- Few: what is not over.
+CREATE INDEX runs_under_way ON runs (job_id) WHERE finished_at IS NULL;
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_incident ON runs (incident) WHERE incident IS NOT NULL;
 -- Finds aliases too, which end in the build id: smaller than an index of whole aliases, and nearly in order.
 CREATE INDEX runs_build ON runs (build_id) WHERE build_id IS NOT NULL;
 CREATE INDEX runs_release ON runs (release) WHERE release IS NOT NULL;
 -- Few, and what most pages are about.
-CREATE INDEX runs_bad ON runs (finished_at, job_id) WHERE verdict IN ('fail', 'infra', 'soft-fail');
+CREATE INDEX runs_bad ON runs (finished_at, job_id, verdict) WHERE verdict IN ('fail', 'infra', 'soft-fail');
 -- Few: what only a GitHub status told of.
 CREATE INDEX runs_inferred ON runs (alias) WHERE inferred = 1;
 
@@ -101,7 +103,9 @@ CREATE TABLE incidents (
     seen_at     bigint,
     notified_at bigint
 );
+-- Serves figures without the bodies.
 CREATE INDEX incidents_figures ON incidents (first_at, closed_at, notified_at, seen_at, owner, stage, kind, severity);
+CREATE INDEX incidents_job ON incidents (job_id, first_at);
 CREATE INDEX incidents_owner ON incidents (owner, first_at);
 CREATE INDEX incidents_open ON incidents (first_at) WHERE open = 1;
 CREATE INDEX incidents_closed ON incidents (closed_at) WHERE closed_at IS NOT NULL;
@@ -160,9 +164,14 @@ CREATE TABLE releases (
     done_at     bigint,
     reruns      bigint NOT NULL,
     stopped     bigint NOT NULL,
-    soft_failed bigint NOT NULL
+    soft_failed bigint NOT NULL,
+    -- Whether a person did what a stage should have; seconds that its runs took, and those of runs beyond the first.
+    hand_made   bigint NOT NULL,
+    run_s       bigint NOT NULL,
+    retry_s     bigint NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX releases_figures ON releases (began_at, service, version, done_at, reruns, stopped, soft_failed);
+CREATE INDEX releases_figures ON releases (began_at, service, version, done_at, reruns, stopped, soft_failed, hand_made,
+    run_s, retry_s);
 CREATE INDEX releases_done ON releases (service, done_at) WHERE done_at IS NOT NULL;
 CREATE INDEX releases_due ON releases (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX releases_service ON releases (service, began_at);
@@ -198,6 +207,7 @@ CREATE TABLE notifications (
     at       bigint NOT NULL,
     body     text NOT NULL
 );
+CREATE INDEX notifications_at ON notifications (at);
 CREATE INDEX notifications_shown ON notifications (shown_id);
 CREATE TABLE notification_incidents (
     notification_id bigint NOT NULL,

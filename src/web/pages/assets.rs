@@ -10,7 +10,7 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 
 /// Name, content type and content.
-const ASSETS: [(&str, &str, &str); 3] = [
+const ASSETS: &[(&str, &str, &str)] = &[
     (
         "board.css",
         "text/css; charset=utf-8",
@@ -20,6 +20,26 @@ const ASSETS: [(&str, &str, &str); 3] = [
         "board.js",
         "text/javascript; charset=utf-8",
         include_str!("assets/board.js"),
+    ),
+    (
+        "charts.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/charts.js"),
+    ),
+    (
+        "uPlot.iife.min.js",
+        "text/javascript; charset=utf-8",
+        include_str!("assets/uplot/uPlot.iife.min.js"),
+    ),
+    (
+        "uPlot.min.css",
+        "text/css; charset=utf-8",
+        include_str!("assets/uplot/uPlot.min.css"),
+    ),
+    (
+        "uPlot.LICENSE.txt",
+        "text/plain; charset=utf-8",
+        include_str!("assets/uplot/LICENSE"),
     ),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];

@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tracing::error;
 
-use super::assets;
+use super::{assets, charts};
 use crate::{board::glyph::State, store::StoreError};
 
 /// Nothing but our own files; no inline script or style, no frame, no form to elsewhere.
@@ -41,8 +41,11 @@ fn environment() -> Environment<'static> {
         .build();
     environment.set_syntax(syntax.expect("the markers are the usual ones"));
     templates!(environment: "layout.html", "parts.html", "now.html", "services.html", "error.html");
+    templates!(environment: "figures.html", "trends.html", "job.html", "run.html", "signature.html");
+    charts::register(&mut environment);
     environment.add_filter("ago", ago);
     environment.add_filter("utc", utc);
+    environment.add_filter("date", date);
     environment.add_filter("ms_utc", ms_utc);
     environment.add_filter("duration", duration);
     environment.add_filter("glyph", glyph);
@@ -151,6 +154,12 @@ fn utc(at: &str) -> Result<String, minijinja::Error> {
         .to_string())
 }
 
+/// A day, in UTC.
+fn date(at: &str) -> Result<String, minijinja::Error> {
+    let at = moment(at)?.to_zoned(TimeZone::UTC);
+    Ok(at.strftime("%-d %b %Y").to_string())
+}
+
 fn ms_utc(at: i64) -> Result<String, minijinja::Error> {
     let at = Timestamp::from_millisecond(at).map_err(invalid)?;
     utc(&at.to_string())
@@ -190,3 +199,6 @@ fn percent(count: u64, all: u64) -> String {
         all => format!("{} %", (count * 100 + all / 2) / all),
     }
 }
+
+#[cfg(test)]
+mod tests;
