@@ -2,8 +2,13 @@
 //! data that serializes. Knows neither HTTP nor HTML.
 
 pub mod age;
+pub mod fanout;
 pub mod glyph;
+pub mod graph;
 pub mod now;
+pub mod release;
+pub mod service;
 pub mod services;
+pub mod wall;
 
 pub use crate::store::StoreError;

@@ -3,6 +3,7 @@
 
 pub mod assets;
 pub mod events;
+mod releases;
 mod render;
 pub(in crate::web) mod table;
 
@@ -26,6 +27,10 @@ pub fn router() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(now))
         .route("/services", get(services))
+        .route("/s/{service}", get(releases::service))
+        .route("/s/{service}/{version}", get(releases::release))
+        .route("/g/{pipeline}/{asked}", get(releases::fan_out))
+        .route("/wall", get(releases::wall))
         .route("/events", get(events::events))
         .route("/assets/{version}/{name}", get(assets::asset))
 }

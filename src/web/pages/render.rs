@@ -41,6 +41,7 @@ fn environment() -> Environment<'static> {
         .build();
     environment.set_syntax(syntax.expect("the markers are the usual ones"));
     templates!(environment: "layout.html", "parts.html", "now.html", "services.html", "error.html");
+    templates!(environment: "picture.html", "service.html", "release.html", "fanout.html", "wall.html");
     environment.add_filter("ago", ago);
     environment.add_filter("utc", utc);
     environment.add_filter("ms_utc", ms_utc);
