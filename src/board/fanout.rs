@@ -11,7 +11,7 @@ use super::{
     age::DataAge,
     glyph::State,
     graph::{self, Content, Edge, Graph},
-    release::stages::{kind_of, standing},
+    release::stages::{kind_of, standing, whole},
     service::Cell,
 };
 use crate::{
@@ -92,7 +92,7 @@ pub struct Member {
     pub service: String,
     /// The version.
     pub version: String,
-    /// The most urgent state of its stages; good once all required ones are done.
+    /// How it stands as a whole.
     pub state: State,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
@@ -135,7 +135,8 @@ pub async fn load(
                 .iter()
                 .filter(|incident| incident.owner() == release.service)
                 .collect();
-            member(release, &standing(release, pipelines, &own, &healed))
+            let standing = standing(release, pipelines, &own, &healed);
+            member(release, &standing, whole(release, pipelines, &standing))
         })
         .collect();
     members
@@ -158,7 +159,7 @@ pub async fn load(
     }))
 }
 
-fn member(release: &Release, stages: &[super::services::Stage]) -> Member {
+fn member(release: &Release, stages: &[super::services::Stage], state: State) -> Member {
     let cells: Vec<Cell> = stages
         .iter()
         .map(|stage| Cell {
@@ -171,19 +172,10 @@ fn member(release: &Release, stages: &[super::services::Stage]) -> Member {
                 .map_or(0, |seen| seen.attempts.len()),
         })
         .collect();
-    let states = cells.iter().map(|cell| cell.state);
-    let telling = |state: &State| !matches!(state, State::Planned | State::Healthy);
-    let is_bad = |state: &State| *state < State::Running;
-    let worst = states.clone().filter(telling).min();
     Member {
         service: release.service.clone(),
         version: release.version.clone(),
-        state: match (worst, release.done_at) {
-            (Some(worst), _) if is_bad(&worst) => worst,
-            (_, Some(_)) => State::Healthy,
-            (Some(worst), None) => worst,
-            (None, None) => State::Planned,
-        },
+        state,
         began_at: release.began_at(),
         cells,
     }

@@ -119,6 +119,7 @@ pub async fn load(
     let healed = shared.store.healed().await?;
     let open: Vec<&Incident> = parts.incidents.iter().filter(|one| one.is_open()).collect();
     let standing = stages::standing(&release, pipelines, &open, &healed);
+    let whole = stages::whole(&release, pipelines, &standing);
     let stages = pipeline.map_or_else(Vec::new, |pipeline: &Pipeline| {
         let scene = Scene {
             release: &release,
@@ -129,10 +130,15 @@ pub async fn load(
         };
         scene.stages(&standing)
     });
-    Ok(Some(page(data, &release, stages, &parts)))
+    Ok(Some(page(data, &release, (whole, stages), &parts)))
 }
 
-fn page(data: DataAge, release: &Release, stages: Vec<StageView>, parts: &Parts) -> ReleasePage {
+fn page(
+    data: DataAge,
+    release: &Release,
+    (whole, stages): (State, Vec<StageView>),
+    parts: &Parts,
+) -> ReleasePage {
     let (began_at, now) = (release.began_at(), data.now);
     let (open, ended): (Vec<&Incident>, Vec<&Incident>) = parts
         .incidents
@@ -140,7 +146,12 @@ fn page(data: DataAge, release: &Release, stages: Vec<StageView>, parts: &Parts)
         .partition(|incident| incident.is_open());
     let mut open: Vec<Open> = open.into_iter().map(|one| Open::of(one, now)).collect();
     open.sort_by_key(|one| (one.state, one.since, one.id));
-    let state = state(release, &stages, &open);
+    // What is open weighs more than what is done.
+    let state = open.first().map_or(whole, |one| one.state);
+    let required = || stages.iter().filter(|stage| stage.required);
+    let last = required().filter_map(|stage| stage.done_at).max();
+    let is_through = whole == State::Healthy;
+    let done_at = release.done_at.or(last.filter(|_| is_through));
     ReleasePage {
         service: release.service.clone(),
         version: release.version.clone(),
@@ -148,9 +159,8 @@ fn page(data: DataAge, release: &Release, stages: Vec<StageView>, parts: &Parts)
         sentence: sentence(state, &stages, &open),
         state,
         began_at,
-        done_at: release.done_at,
-        took_s: release
-            .done_at
+        done_at,
+        took_s: done_at
             .unwrap_or(now)
             .duration_since(began_at)
             .as_secs()
@@ -172,29 +182,13 @@ fn page(data: DataAge, release: &Release, stages: Vec<StageView>, parts: &Parts)
     }
 }
 
-/// What is open weighs more than what is done, and that more than what is on its way.
-fn state(release: &Release, stages: &[StageView], open: &[Open]) -> State {
-    let worst = open.iter().map(|one| one.state).min();
-    let under_way = || {
-        let states = stages.iter().map(|stage| stage.state);
-        states
-            .filter(|state| !matches!(state, State::Healthy | State::Planned))
-            .min()
-    };
-    let done = release.done_at.map(|_| State::Healthy);
-    worst
-        .or(done)
-        .or_else(under_way)
-        .unwrap_or(if stages.is_empty() {
-            State::Unknown
-        } else {
-            State::Planned
-        })
-}
-
 fn sentence(state: State, stages: &[StageView], open: &[Open]) -> String {
     if let Some(first) = open.first() {
-        return format!("{}: {}", first.stage, first.what);
+        return if first.what.starts_with(&first.stage) {
+            format!("{}.", first.what)
+        } else {
+            format!("{}: {}", first.stage, first.what)
+        };
     }
     if state == State::Healthy {
         return "All required stages have done their work.".to_owned();

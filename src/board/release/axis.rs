@@ -75,6 +75,15 @@ pub struct Tick {
     pub label: String,
 }
 
+/// Minutes and seconds as long as these tell marks apart.
+fn label(span: i64, since: i64) -> String {
+    if span < 3600 {
+        format!("+{}:{:02} min", since / 60, since % 60)
+    } else {
+        format!("+{}", words(since))
+    }
+}
+
 /// Draws runs; `None` without any.
 pub fn draw(release: &Release, runs: &[Run], now: Timestamp) -> Option<Axis> {
     let start = |run: &Run| run.started_at.or(run.pending_at).or(run.finished_at);
@@ -124,7 +133,7 @@ pub fn draw(release: &Release, runs: &[Run], now: Timestamp) -> Option<Axis> {
         label: if step == 0 {
             "start".to_owned()
         } else {
-            format!("+{}", words(span * step / TICKS))
+            label(span, span * step / TICKS)
         },
     });
     Some(Axis {

@@ -49,6 +49,8 @@ pub struct StageView {
     pub needs: Vec<NeedView>,
     /// Whether one success is everybody's.
     pub shared: bool,
+    /// Whether a release is not through without it.
+    pub required: bool,
     /// Whether the release waits for it, as far as can be foreseen.
     pub critical_path: bool,
     /// How long it took or may take, in few words.
@@ -90,11 +92,44 @@ pub fn standing(
         let by_all = healed_at(release, stage, healed).zip(ready_at);
         if by_all.is_some_and(|(healed, ready)| healed >= ready) {
             standing.state = State::Healthy;
+        } else if !release.due.contains_key(&stage.name) && is_passed(release, pipeline, stage) {
+            standing.state = State::Unknown;
         } else if stage.needs.iter().any(is_gate) && ready_at.is_some() {
             standing.state = State::Waiting;
         }
     }
     stages
+}
+
+/// Whether something behind it was seen, so that it is not to come any more.
+fn is_passed(release: &Release, pipeline: &Pipeline, stage: &Stage) -> bool {
+    let behind = pipeline.downstream(&stage.name);
+    behind
+        .iter()
+        .any(|stage| release.stages.contains_key(*stage))
+}
+
+/// How a release stands by its stages: trouble, else whether all that it needs is done, else what is under way.
+pub fn whole(release: &Release, pipelines: &[Pipeline], standing: &[Standing]) -> State {
+    let states = || standing.iter().map(|stage| stage.state);
+    if let Some(trouble) = states().filter(|state| *state < State::Running).min() {
+        return trouble;
+    }
+    let Some(pipeline) = pipelines.iter().find(|one| one.name == release.pipeline) else {
+        return release.done_at.map_or(State::Unknown, |_| State::Healthy);
+    };
+    let is_done = |stage: &Stage| {
+        let own = standing.iter().find(|one| one.name == stage.name);
+        own.is_some_and(|one| one.state == State::Healthy)
+    };
+    if release.done_at.is_some() || pipeline.required().all(is_done) {
+        return State::Healthy;
+    }
+    let under_way = [State::Running, State::Waiting, State::Aborted];
+    let first = under_way
+        .into_iter()
+        .find(|way| states().any(|state| state == *way));
+    first.unwrap_or(State::Planned)
 }
 
 /// Whether a person stands between two stages.
@@ -177,13 +212,16 @@ impl Scene<'_> {
             elapsed_s: seen.and_then(|seen| self.elapsed(seen, run)),
             usual_s: usual.map(seconds),
             due_by: self.due_by(stage, seen),
-            done_at: seen.and_then(|seen| seen.done_at),
+            done_at: self
+                .done_at(stage, seen)
+                .filter(|_| standing.state == State::Healthy),
             needs: stage
                 .needs
                 .iter()
                 .map(|need| self.need(need, stage))
                 .collect(),
             shared: stage.shared,
+            required: self.pipeline.required().any(|one| one.name == stage.name),
             critical_path: false,
             note: String::new(),
             detail: String::new(),
@@ -220,6 +258,18 @@ impl Scene<'_> {
         Some(spent.as_secs().max(0))
     }
 
+    /// Where its own run failed and another one did its work for all, the end of the incident.
+    fn done_at(&self, stage: &Stage, seen: Option<&StageSeen>) -> Option<Timestamp> {
+        let ended = || {
+            let incidents = self.parts.incidents.iter();
+            let own = incidents
+                .filter(|incident| incident.latest.class.stage.as_ref() == Some(&stage.name));
+            own.filter_map(|incident| Some(incident.closed_by.as_ref()?.at))
+                .max()
+        };
+        seen.and_then(|seen| seen.done_at).or_else(ended)
+    }
+
     /// Of what was told to be late, the incident still knows when it should have started.
     fn due_by(&self, stage: &Stage, seen: Option<&StageSeen>) -> Option<Timestamp> {
         if seen.is_some() {
@@ -247,8 +297,14 @@ impl Scene<'_> {
     ) -> (String, String) {
         let usual = view.usual_s.map(words);
         let spent = view.elapsed_s.map_or_else(|| "a while".to_owned(), words);
-        if seen.is_some() {
+        if let Some(seen) = seen {
             return match (view.state, usual) {
+                (State::Healthy, _) if seen.done_at.is_none() && seen.verdict.is_bad() => (
+                    "done for all by another".to_owned(),
+                    format!(
+                        "its own run failed after {spent}; another one did it for all services"
+                    ),
+                ),
                 (State::Running, _) if queued => (
                     format!("queued for {spent}"),
                     format!("waits for its turn since {spent}"),
@@ -262,6 +318,7 @@ impl Scene<'_> {
                     format!("{spent}, usually {usual}"),
                     format!("took {spent}; 19 of 20 good runs ended within {usual}"),
                 ),
+                (State::Healthy, None) => (format!("took {spent}"), format!("took {spent}")),
                 _ => (format!("after {spent}"), format!("ended after {spent}")),
             };
         }
@@ -272,7 +329,7 @@ impl Scene<'_> {
         if view.state == State::Healthy {
             let since = healed_at(self.release, stage, self.healed);
             let ago = since.map_or(0, |at| self.now.duration_since(at).as_secs());
-            let told = format!("done for all services, {} ago", words(ago));
+            let told = format!("done for all services, last {} ago", words(ago));
             return ("done for all".to_owned(), told);
         }
         if let Some(by) = view.due_by {
@@ -289,6 +346,10 @@ impl Scene<'_> {
                 )
             };
         }
+        if view.state == State::Unknown {
+            let told = "was not seen, though something behind it has started";
+            return ("not seen".to_owned(), told.to_owned());
+        }
         let needs: Vec<&str> = view.needs.iter().map(|need| need.stage.as_str()).collect();
         if view.state == State::Waiting {
             let told = format!("a person starts it after {}", needs.join(" and "));
@@ -298,7 +359,7 @@ impl Scene<'_> {
             [] => ("begins a release".to_owned(), "begins a release".to_owned()),
             needs => {
                 let told = format!("comes after {}", needs.join(" and "));
-                (format!("after {}", needs.join(", ")), told)
+                (String::new(), told)
             }
         }
     }
@@ -323,7 +384,11 @@ impl Scene<'_> {
                         .unwrap_or(1),
                 );
                 let end = view.done_at.unwrap_or_else(|| {
-                    let from = if view.attempts > 0 { self.now } else { from };
+                    // What is good without a time of its own was good before we looked.
+                    if matches!(view.state, State::Healthy | State::Unknown) {
+                        return from;
+                    }
+                    let from = from.max(self.now);
                     from.checked_add(usual).unwrap_or(from)
                 });
                 ends.insert(&view.name, end);

@@ -147,3 +147,6 @@ pub(super) async fn wall(State(web): State<Arc<Web>>, headers: HeaderMap) -> Res
         Err(error) => failed(&error),
     }
 }
+
+#[cfg(test)]
+mod tests;
