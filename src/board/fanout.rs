@@ -265,14 +265,12 @@ fn which(asked: &str, now: Timestamp) -> (Which, String) {
         Some((from, to)) => begin(from).zip(end(to)),
         None => day(asked).and(begin(asked).zip(end(asked))),
     };
-    match range {
-        Some((from, to)) => (Which::Began { from, to }, asked.replace("..", " to ")),
-        None => {
-            let version = asked.strip_prefix('v').unwrap_or(asked).to_owned();
-            let title = format!("version {version}");
-            (Which::Version(version), title)
-        }
+    if let Some((from, to)) = range {
+        return (Which::Began { from, to }, asked.replace("..", " to "));
     }
+    let version = asked.strip_prefix('v').unwrap_or(asked).to_owned();
+    let title = format!("version {version}");
+    (Which::Version(version), title)
 }
 
 fn ago(text: &str, now: Timestamp) -> Option<Timestamp> {

@@ -18,12 +18,14 @@ use super::glyph::State;
 pub const MOST_BOXES: usize = 30;
 /// Fewer that stand for the same place are drawn one by one.
 const FEWEST_TO_JOIN: usize = 3;
-/// Pixels that a character takes at most, on average.
-const CHARACTER: i64 = 8;
+/// Tenths of a pixel that a character of the name, of the state, and of the note takes, in a wide font.
+const CHARACTER: [i64; 3] = [85, 75, 70];
+/// Narrower looks torn.
+const NARROWEST: i64 = 140;
 /// Characters of a line; what is longer is cut and stands whole in the list.
 const LINE: usize = 28;
 /// Left and right of the text.
-const PADDING: i64 = 26;
+const PADDING: i64 = 24;
 /// Enough for three lines.
 const HEIGHT: i64 = 74;
 
@@ -214,15 +216,17 @@ fn path(points: &[Point]) -> String {
 
 fn width(contents: &[(Content, usize)]) -> i64 {
     let lines = contents.iter().flat_map(|(content, _)| {
-        let state = content.state.glyph().word.chars().count() + 2;
-        [
-            content.name.chars().count(),
+        // Icon and space.
+        let state = 2 + content.state.glyph().word.chars().count();
+        let lengths = [
+            content.name.chars().count().min(LINE),
             state + content.beside.chars().count(),
-            content.note.chars().count(),
-        ]
+            content.note.chars().count().min(LINE),
+        ];
+        let pixels = |(length, each): (usize, i64)| i64::try_from(length).unwrap_or(0) * each / 10;
+        lengths.into_iter().zip(CHARACTER).map(pixels)
     });
-    let longest = lines.max().unwrap_or(0).clamp(14, LINE);
-    i64::try_from(longest).unwrap_or(i64::MAX) * CHARACTER + PADDING
+    lines.max().unwrap_or(0).max(NARROWEST) + PADDING
 }
 
 fn cut(text: &str) -> String {

@@ -27,6 +27,7 @@ mod preview;
 mod program;
 mod reasons;
 mod redaction;
+mod release_pages;
 mod reload;
 mod roots;
 mod shipped_configs;

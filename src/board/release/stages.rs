@@ -68,6 +68,8 @@ pub struct NeedView {
     pub kind: EdgeKind,
     /// Seconds that may pass before it counts as late, learned ones included.
     pub within_s: Option<i64>,
+    /// Whether it is part of the way that takes longest.
+    pub critical: bool,
 }
 
 /// The stages of a release in the order of its pipeline, by its runs and what is open; what a person is to start and
@@ -195,7 +197,12 @@ impl Scene<'_> {
             .collect();
         let way = self.critical_path(&views);
         for view in &mut views {
-            view.critical_path = way.contains(&view.name);
+            let place = way.iter().position(|name| *name == view.name);
+            view.critical_path = place.is_some();
+            let before = place.and_then(|place| way.get(place + 1));
+            for need in &mut view.needs {
+                need.critical = before == Some(&need.stage);
+            }
         }
         views
     }
@@ -244,6 +251,7 @@ impl Scene<'_> {
             stage: need.stage.clone(),
             kind: kind_of(need),
             within_s: allowed(need, gaps).map(seconds),
+            critical: false,
         }
     }
 
@@ -364,7 +372,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Stages of the way that takes longest, by when each ended or may end.
+    /// Stages of the way that takes longest, from its end on, by when each ended or may end.
     fn critical_path(&self, views: &[StageView]) -> Vec<String> {
         let mut ends: BTreeMap<&str, Timestamp> = BTreeMap::new();
         // Stages may stand in any order, but a way is never longer than there are stages.
@@ -434,8 +442,7 @@ pub fn picture(stages: &[StageView]) -> Graph {
                     from,
                     to,
                     kind: need.kind,
-                    critical: stage.critical_path
-                        && stages.get(from).is_some_and(|from| from.critical_path),
+                    critical: need.critical,
                 })
             })
         })

@@ -225,7 +225,7 @@ fn the_longest_way_is_bold_from_its_start_to_its_end() {
     assert_eq!(way, ["pr", "tag", "publish", "chart"]);
     let drawn = stages::picture(&views);
     assert_eq!(drawn.boxes.len(), 5);
-    assert_eq!(drawn.edges.iter().filter(|edge| edge.critical).count(), 4);
+    assert_eq!(drawn.edges.iter().filter(|edge| edge.critical).count(), 3);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     domain::{
+        incident::Incident,
         pipeline::{Pipeline, Stage},
         release::ReleaseKey,
     },
@@ -81,7 +82,7 @@ async fn a_release_is_found_with_its_runs_incidents_and_messages() {
     let parts = store.parts_of(&release, Vec::new()).await.unwrap();
     let names: Vec<&str> = parts.runs.iter().map(|run| run.name.0.as_str()).collect();
     assert_eq!(names, ["s3-1.0.1-5"]);
-    let owners: Vec<&str> = parts.incidents.iter().map(|one| one.owner()).collect();
+    let owners: Vec<&str> = parts.incidents.iter().map(Incident::owner).collect();
     assert_eq!(owners, ["s3"]);
     let said: Vec<(&str, &str)> = parts
         .said
