@@ -25,7 +25,7 @@ const NARROWEST: i64 = 140;
 /// Characters of a line; what is longer is cut and stands whole in the list.
 const LINE: usize = 28;
 /// Left and right of the text.
-const PADDING: i64 = 24;
+const PADDING: i64 = 20;
 /// Enough for three lines.
 const HEIGHT: i64 = 74;
 

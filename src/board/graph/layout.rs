@@ -36,7 +36,7 @@ pub(super) struct Layout {
 }
 
 /// Between layers.
-const GAP_X: i64 = 38;
+const GAP_X: i64 = 36;
 /// Between the boxes of a layer.
 const GAP_Y: i64 = 22;
 /// What a lane takes.
