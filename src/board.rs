@@ -9,5 +9,10 @@ pub mod now;
 pub mod run;
 pub mod services;
 pub mod trends;
+pub mod fanout;
+pub mod graph;
+pub mod release;
+pub mod service;
+pub mod wall;
 
 pub use crate::store::StoreError;

@@ -5,4 +5,5 @@ pub mod errors;
 pub mod failing;
 pub mod figures;
 pub mod jobs;
+pub mod releases;
 pub mod standing;

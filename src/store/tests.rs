@@ -3,6 +3,7 @@
 mod durability;
 mod history;
 mod intake;
+mod releases;
 mod sending;
 mod slices;
 

@@ -5,6 +5,7 @@ pub mod assets;
 mod charts;
 mod details;
 pub mod events;
+mod releases;
 mod render;
 pub(in crate::web) mod table;
 mod trends;
@@ -33,6 +34,10 @@ pub fn router() -> Router<Arc<Web>> {
         .route("/r/{run}", get(details::run))
         .route("/e/{signature}", get(details::error))
         .route("/trends", get(trends::trends))
+        .route("/s/{service}", get(releases::service))
+        .route("/s/{service}/{version}", get(releases::release))
+        .route("/g/{pipeline}/{asked}", get(releases::fan_out))
+        .route("/wall", get(releases::wall))
         .route("/events", get(events::events))
         .route("/assets/{version}/{name}", get(assets::asset))
 }

@@ -34,6 +34,7 @@ mod program;
 mod pulse;
 mod reasons;
 mod redaction;
+mod release_pages;
 mod reload;
 mod roots;
 mod shipped_configs;

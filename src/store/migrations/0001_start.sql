@@ -176,6 +176,7 @@ CREATE INDEX releases_done ON releases (service, done_at) WHERE done_at IS NOT N
 CREATE INDEX releases_due ON releases (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX releases_service ON releases (service, began_at);
 CREATE INDEX releases_began ON releases (began_at);
+CREATE INDEX releases_version ON releases (version, began_at);
 
 -- The latest success of each stage that services share.
 CREATE TABLE healed (

@@ -43,6 +43,7 @@ fn environment() -> Environment<'static> {
     templates!(environment: "layout.html", "parts.html", "now.html", "services.html", "error.html");
     templates!(environment: "figures.html", "trends.html", "job.html", "run.html", "signature.html");
     charts::register(&mut environment);
+    templates!(environment: "picture.html", "service.html", "release.html", "fanout.html", "wall.html");
     environment.add_filter("ago", ago);
     environment.add_filter("utc", utc);
     environment.add_filter("date", date);

@@ -35,6 +35,10 @@
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of document.querySelectorAll("[data-live][id]")) {
       const next = fresh.getElementById(part.id);
+      // What was opened stays open.
+      for (const open of part.querySelectorAll("details[open][id]")) {
+        next?.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+      }
       if (!next || next.outerHTML === part.outerHTML) continue;
       if (part.contains(document.activeElement)) announce(part, next); else part.replaceWith(next);
     }
