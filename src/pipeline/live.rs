@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     config::{
         Config,
+        access::AccessTokens,
         error::{ConfigError, Problem},
         snapshot::Snapshot,
     },
@@ -25,6 +26,8 @@ pub struct Live {
     pub endpoints: BTreeMap<String, Endpoint>,
     /// Tokens of webhooks; `None` refuses all of them.
     pub tokens: Option<TokenFile>,
+    /// Tokens of people and programs.
+    pub access: AccessTokens,
     /// Where deck is.
     pub deck: Option<DeckUrl>,
 }
@@ -68,17 +71,33 @@ impl Live {
                 None
             }
         };
+        let access = access(&snapshot.config).unwrap_or_else(|problem| {
+            problems.push(problem);
+            AccessTokens::default()
+        });
         if problems.is_empty() {
             Ok(Self {
                 snapshot,
                 endpoints,
                 tokens,
+                access,
                 deck,
             })
         } else {
             Err(ConfigError(problems))
         }
     }
+}
+
+fn access(config: &Config) -> Result<AccessTokens, Problem> {
+    let Some(file) = &config.settings.access.tokens_file else {
+        return Ok(AccessTokens::default());
+    };
+    AccessTokens::read(file).map_err(|what| {
+        let hint = "write a line `name: token` for everybody who may act";
+        let layers = &config.layers;
+        layers.problem("server.access.tokens_file", &what, hint)
+    })
 }
 
 fn tokens(config: &Config) -> Result<Option<TokenFile>, Problem> {

@@ -199,7 +199,9 @@ impl Sender {
                     .await?;
                 continue;
             };
-            if let Some(reason) = self.known_dead(receiver, now) {
+            let known_dead = self.known_dead(receiver, now);
+            // Who replays a message wants to know whether the receiver takes it by now.
+            if let Some(reason) = known_dead.filter(|_| !delivery.is_replayed()) {
                 self.record(&live, receiver, &delivery, &Answer::Dead { reason })
                     .await?;
                 continue;

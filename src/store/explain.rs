@@ -52,7 +52,7 @@ pub struct DeliveryTrail {
     pub id: i64,
     /// Concrete receiver.
     pub receiver: String,
-    /// `pending`, `sent` or `dead`.
+    /// `pending`, `sent`, `dead`, or `diverted` when another receiver got a copy instead.
     pub state: String,
     /// When it is or was to be sent.
     pub due_at: Timestamp,
@@ -193,7 +193,7 @@ fn decisions(conn: &Connection, name: &RunName) -> rusqlite::Result<Vec<Decision
     .collect()
 }
 
-fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
+pub(super) fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
     Ok(DecisionRow {
         run: name.clone(),
         source: word(row, 0)?,
@@ -242,7 +242,7 @@ fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<Notificat
     }))
 }
 
-fn attempts(conn: &Connection, delivery: i64) -> rusqlite::Result<Vec<Attempt>> {
+pub(super) fn attempts(conn: &Connection, delivery: i64) -> rusqlite::Result<Vec<Attempt>> {
     conn.prepare_cached(
         "SELECT at, outcome, detail FROM attempts WHERE delivery_id = $1 ORDER BY id",
     )?
