@@ -2,7 +2,10 @@
 //! data that serializes. Knows neither HTTP nor HTML.
 
 pub mod age;
+pub mod config;
+pub mod deliveries;
 pub mod glyph;
+pub mod lists;
 pub mod now;
 pub mod services;
 

@@ -9,6 +9,7 @@ pub mod redact;
 pub mod rules;
 pub mod schema;
 pub mod settings;
+pub mod shown;
 pub mod snapshot;
 pub mod units;
 pub mod yaml;

@@ -1,4 +1,6 @@
 //! What pages and the API ask for. Every question goes through an index or a rollup, so that its cost does not
 //! grow with history, and is answered by a connection that decides nothing.
 
+pub mod deliveries;
+pub mod lists;
 pub mod standing;

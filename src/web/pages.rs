@@ -2,13 +2,21 @@
 //! where anything comes from.
 
 pub mod assets;
+mod config;
+mod deliveries;
 pub mod events;
-mod render;
+pub(in crate::web) mod render;
 pub(in crate::web) mod table;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::HeaderMap,
+    response::Response,
+    routing::{get, post},
+};
 use serde_json::json;
 
 use self::{
@@ -21,13 +29,21 @@ use crate::board::{
     services::{self, Services},
 };
 
-/// All pages.
+/// All pages, and what is done on them.
 pub fn router() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(now))
         .route("/services", get(services))
+        .route("/deliveries", get(deliveries::deliveries))
+        .route("/deliveries/replay", post(deliveries::replay_all))
+        .route("/deliveries/{id}/replay", post(deliveries::replay))
+        .route("/config", get(config::config))
         .route("/events", get(events::events))
-        .route("/assets/{version}/{name}", get(assets::asset))
+}
+
+/// What pages look like and do. Nothing in it is about anybody.
+pub fn assets() -> Router<Arc<Web>> {
+    Router::new().route("/assets/{version}/{name}", get(assets::asset))
 }
 
 async fn now(State(web): State<Arc<Web>>, format: Format, headers: HeaderMap) -> Response {

@@ -1,0 +1,169 @@
+//! `/deliveries`: the page, and sending dead letters again. That is a form, so it works without script, and a link
+//! that somebody's browser looks at beforehand does nothing.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Form,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    render::{failed, not_found, told},
+    table::{Format, Table, page_or_table},
+};
+use crate::{
+    board::{
+        deliveries::{self, Deliveries, Filter},
+        lists::{ListError, Page},
+    },
+    store::StoreError,
+    web::{Web, access::Person, api::ask::Ask},
+};
+
+/// Rows of a page.
+const ROWS: usize = 50;
+
+/// What the page is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    state: Option<String>,
+    receiver: Option<String>,
+    after: Option<String>,
+}
+
+pub(super) async fn deliveries(
+    State(web): State<Arc<Web>>,
+    format: Format,
+    Ask(asked): Ask<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let filter = Filter {
+        state: asked.state.filter(|state| !state.is_empty()),
+        receiver: asked.receiver.filter(|receiver| !receiver.is_empty()),
+    };
+    let page = Page {
+        after: asked.after,
+        limit: ROWS,
+    };
+    match deliveries::load(&web.shared, &page, filter).await {
+        Ok(all) => page_or_table(format, "deliveries.html", &all, table, &headers),
+        Err(ListError::After) => not_found("There is no such page of deliveries"),
+        Err(ListError::Store(error)) => failed(&error),
+    }
+}
+
+fn table(all: &Deliveries) -> Table {
+    let columns = &[
+        "delivery",
+        "state",
+        "receiver",
+        "message",
+        "event",
+        "severity",
+        "about",
+        "run",
+        "created_at",
+        "due_at",
+        "instead_of",
+        "attempts",
+        "last_outcome",
+        "last_detail",
+    ];
+    let mut table = Table::new("deliveries", &all.data, columns);
+    for one in &all.recent {
+        let last = one.attempts.last();
+        table.row([
+            json!(one.id),
+            json!(one.state),
+            json!(one.receiver),
+            json!(one.message),
+            json!(one.event),
+            json!(one.severity),
+            json!(one.about),
+            json!(one.run),
+            json!(one.created_at),
+            json!(one.due_at),
+            json!(one.instead_of),
+            json!(one.attempts.len()),
+            json!(last.map(|last| &last.outcome)),
+            json!(last.map(|last| &last.detail)),
+        ]);
+    }
+    table
+}
+
+/// `POST /deliveries/{id}/replay`.
+pub(super) async fn replay(
+    State(web): State<Arc<Web>>,
+    Extension(person): Extension<Person>,
+    Path(id): Path<String>,
+) -> Response {
+    let Ok(id) = id.parse() else {
+        return not_found("There is no such dead letter");
+    };
+    match web.replay(id, &person).await {
+        Ok(true) => Redirect::to("/deliveries").into_response(),
+        Ok(false) => told(
+            StatusCode::NOT_FOUND,
+            "There is no such dead letter",
+            "Somebody may have sent it again already.",
+        ),
+        Err(error) => failed(&error),
+    }
+}
+
+/// The form that sends all of a receiver.
+#[derive(Debug, Deserialize)]
+pub(super) struct All {
+    receiver: String,
+}
+
+/// `POST /deliveries/replay`.
+pub(super) async fn replay_all(
+    State(web): State<Arc<Web>>,
+    Extension(person): Extension<Person>,
+    Form(All { receiver }): Form<All>,
+) -> Response {
+    match web.replay_all(&receiver, &person).await {
+        Ok(_) => Redirect::to("/deliveries").into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+impl Web {
+    /// Sends a dead letter again. Returns whether there was one.
+    pub(in crate::web) async fn replay(
+        &self,
+        id: i64,
+        person: &Person,
+    ) -> Result<bool, StoreError> {
+        let replayed = self.shared.store.replay(id, &person.actor()).await?;
+        if replayed {
+            tracing::info!(delivery = id, person = %person.name, "Sending delivery {id} again");
+            self.shared.outbox_bell.notify_one();
+            self.shared.changed();
+        }
+        Ok(replayed)
+    }
+
+    /// Sends all dead letters of a receiver again. Returns how many there were.
+    pub(in crate::web) async fn replay_all(
+        &self,
+        receiver: &str,
+        person: &Person,
+    ) -> Result<u64, StoreError> {
+        let store = &self.shared.store;
+        let replayed = store.replay_all(receiver, &person.actor()).await?;
+        if replayed > 0 {
+            tracing::info!(receiver, person = %person.name, replayed, "Sending the dead letters of {receiver} again");
+            self.shared.outbox_bell.notify_one();
+            self.shared.changed();
+        }
+        Ok(replayed)
+    }
+}
