@@ -1,7 +1,7 @@
 //! What was sent, what waits, what was refused: receivers, their queues, and every attempt with its answer.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -80,7 +80,7 @@ pub struct ReceiverItem {
 }
 
 /// A delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryItem {
     /// Its number.
     pub id: i64,
@@ -193,7 +193,8 @@ impl ReceiverItem {
 }
 
 impl DeliveryItem {
-    fn of(row: DeliveryRow) -> Self {
+    /// Of a row of the store.
+    pub fn of(row: DeliveryRow) -> Self {
         let said = row.notification;
         Self {
             id: row.id,
