@@ -305,7 +305,7 @@ fn refuse(refusal: &Refusal, live: &Live, request: &Request) -> Response {
     let asked = request.uri().path_and_query();
     let asked = asked.map_or("/", |asked| asked.as_str());
     let (status, title, advice) = match refusal {
-        Refusal::Bounce => return render::bounce(asked),
+        Refusal::Bounce => return render::bounce(session::ours(Some(asked))),
         Refusal::Unknown if page && may_log_in => {
             // What a form was sent to is no page; its folder is.
             let to = if is_read(request.method()) {

@@ -19,7 +19,7 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 async fn refused(tokens: &Tokens) -> Surface {
     let mut surface = Surface::new(tokens, "reads: open").await;
     for _ in 0..2 {
-        let answer = Forced::answer(403, "team_access_not_granted");
+        let answer = Forced::answer(302, "moved");
         surface.inside.slack.force("team", answer);
     }
     let now = surface.inside.now();
@@ -71,7 +71,10 @@ async fn the_page_sends_all_of_a_receiver_again_for_who_is_logged_in() {
     let (status, _, html) = surface.ask(page, "192.0.2.7", "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(html.contains("Send all 2 of team again"), "{html}");
-    assert!(html.contains("team_access_not_granted"), "{html}");
+    assert!(
+        html.contains("redirect (status 302), not followed"),
+        "{html}"
+    );
     let form = || {
         Request::post("/deliveries/replay")
             .header(header::HOST, "board.example.org")
@@ -104,7 +107,10 @@ async fn the_command_line_lists_and_sends_again_from_the_store() {
             .env("USER", "bob")
     };
     let listed = run(&["list", "--dead"]).run().ok();
-    assert_snapshot!(listed, @"");
+    assert_snapshot!(listed, @r"
+    2  dead      2026-08-20T10:00:00Z  team  opened id:8d3409a5  sqs v1.2.3 publish  refused: redirect (status 302), not followed
+    1  dead      2026-08-20T10:00:00Z  team  opened id:7f5afe2a  s3 v1.2.3 publish  refused: redirect (status 302), not followed
+    ");
     let json = run(&["list", "--dead", "--receiver", "team", "--format", "json"])
         .run()
         .ok();
@@ -153,4 +159,51 @@ async fn a_table_comes_as_csv_and_json() {
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["rows"].as_array().unwrap().len(), 2);
     assert!(json["data"]["stale"].is_boolean());
+}
+
+#[tokio::test]
+async fn the_page_of_the_configuration_says_what_is_in_force_and_no_secret() {
+    let tokens = Tokens::new();
+    let mut surface = Surface::new(&tokens, "reads: open").await;
+    let secrets = ["CANARY-PASSWORD", "CANARY-WEBHOOK", TOKEN];
+    let path = surface.inside.home().join("config/30-more.yaml");
+    let good = "sources: { deck: { url: \"http://ann:CANARY-PASSWORD@prow.example.com\" } }\n";
+    std::fs::write(&path, good).unwrap();
+    surface.reload();
+    let page = || Request::get("/config").header("accept", "text/html");
+    let (_, _, html) = surface.ask(page(), "192.0.2.7", "").await;
+    assert!(
+        html.contains("http:&#x2f;&#x2f;***@prow.example.com"),
+        "{html}"
+    );
+    assert!(html.contains("30-more.yaml:1:"), "{html}");
+    assert!(
+        html.contains("X-Forwarded-User") && html.contains("casual"),
+        "{html}"
+    );
+    assert!(!html.contains("were refused"), "{html}");
+    let bad = format!(
+        "{good}receivers:\n  - name: more\n    slack: {{ webhook_url: \"https://hooks.slack.com/services/T0/B0/CANARY-WEBHOOK\" }}\n"
+    );
+    std::fs::write(&path, bad).unwrap();
+    surface.inside.reload();
+    let (_, _, refused) = surface.ask(page(), "192.0.2.7", "").await;
+    assert!(refused.contains("were refused"), "{refused}");
+    assert!(refused.contains("webhook_url"), "{refused}");
+    let mut shown = vec![html, refused];
+    for format in ["csv", "json"] {
+        let request = Request::get(format!("/config?format={format}"));
+        shown.push(surface.ask(request, "192.0.2.7", "").await.2);
+    }
+    let (_, document) = surface.api("GET", "/openapi.json").await;
+    shown.push(document.to_string());
+    for text in shown {
+        for secret in secrets {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    std::fs::write(&path, good).unwrap();
+    surface.inside.reload();
+    let (_, _, html) = surface.ask(page(), "192.0.2.7", "").await;
+    assert!(!html.contains("were refused"), "{html}");
 }

@@ -135,7 +135,7 @@ pub(super) fn log_in_address(asked: &str) -> String {
 }
 
 /// A place of ours to go on to; anything else is the first page.
-fn ours(next: Option<&str>) -> &str {
+pub(super) fn ours(next: Option<&str>) -> &str {
     next.filter(|next| {
         let rest = next.strip_prefix('/');
         let plain = !next.contains(|c: char| c.is_control() || c == '\\');
@@ -269,5 +269,22 @@ mod tests {
             "x=y; prow_notifier_session=61.1.00; z".parse().unwrap(),
         );
         assert_eq!(cookie(&headers), Some("61.1.00"));
+    }
+
+    #[tokio::test]
+    async fn the_form_renders_in_every_state() {
+        use http_body_util::BodyExt as _;
+        for (may, problem, says) in [
+            (true, None, "type=\"password\""),
+            (true, Some("<b>no</b>"), "&lt;b&gt;no"),
+            (false, None, "There are no tokens"),
+        ] {
+            let page = render::log_in(StatusCode::OK, "/\"x", may, problem);
+            assert_eq!(page.status(), StatusCode::OK);
+            let bytes = page.into_body().collect().await.unwrap().to_bytes();
+            let html = String::from_utf8_lossy(&bytes).into_owned();
+            assert!(html.contains(says), "{html}");
+            assert!(!html.contains("<b>") && !html.contains("/\"x"), "{html}");
+        }
     }
 }

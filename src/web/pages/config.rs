@@ -33,3 +33,73 @@ fn settings(config: &Configuration) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        board::{
+            age::DataAge,
+            config::{Overridden, RefusedReload, Section, SettingItem},
+        },
+        web::pages::render::render,
+    };
+
+    fn config(refused: Option<&str>, full: bool) -> Configuration {
+        let now: jiff::Timestamp = "2026-05-19T20:36:00Z".parse().unwrap();
+        let text = |text: &str| text.to_owned();
+        Configuration {
+            data: DataAge {
+                now,
+                as_of: None,
+                data_age_s: None,
+                stale: true,
+            },
+            loaded_at: full.then_some(now),
+            refused: refused.map(|why| RefusedReload {
+                at: now,
+                why: text(why),
+            }),
+            files: vec![text("a.yaml"), text("b.yaml")],
+            settings: vec![SettingItem {
+                key: text("dedup.window"),
+                value: full.then(|| text("<b>2h</b>")),
+                origin: full.then(|| text("b.yaml:1:2")),
+                doc: text("How long."),
+                overrode: vec![Overridden {
+                    value: text("1h"),
+                    origin: text("default"),
+                }],
+            }],
+            sections: vec![Section {
+                name: text("routes"),
+                lines: if full {
+                    vec![text("<i>x</i> → team")]
+                } else {
+                    Vec::new()
+                },
+            }],
+        }
+    }
+
+    #[test]
+    fn the_page_renders_in_every_state() {
+        for (page, says) in [
+            (config(None, true), "over 1h (default)"),
+            (config(None, false), "not set"),
+            (config(Some("a.yaml:1:1: <u>bad</u>"), true), "were refused"),
+        ] {
+            let html = render("config.html", &page).unwrap();
+            assert!(html.contains(says), "{html}");
+            for raw in ["<b>", "<i>", "<u>", " style=", "<script>"] {
+                assert!(!html.contains(raw), "{raw} in {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn its_table_has_a_row_for_each_setting() {
+        let json = settings(&config(None, true)).json();
+        assert_eq!(json["rows"][0]["origin"], "b.yaml:1:2");
+    }
+}

@@ -167,3 +167,130 @@ impl Web {
         Ok(replayed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        board::{
+            age::DataAge,
+            deliveries::{DeliveryItem, ReceiverItem},
+            glyph::State as Look,
+        },
+        store::Attempt,
+        web::pages::render::render,
+    };
+
+    const NASTY: &str = "<script>alert(1)</script>\" onload=x style=y";
+
+    fn data(stale: bool) -> DataAge {
+        let now = "2026-05-19T20:36:00Z".parse().unwrap();
+        DataAge {
+            now,
+            as_of: Some(now),
+            data_age_s: Some(7200),
+            stale,
+        }
+    }
+
+    fn delivery(id: i64, state: &str, attempts: usize) -> DeliveryItem {
+        let at = "2026-05-19T20:30:00Z".parse().unwrap();
+        let attempt = Attempt {
+            at,
+            outcome: "refused".to_owned(),
+            detail: NASTY.to_owned(),
+        };
+        DeliveryItem {
+            id,
+            receiver: "by-service/s3".to_owned(),
+            state: state.to_owned(),
+            message: "7f5afe2a".to_owned(),
+            event: "opened".to_owned(),
+            severity: "critical".to_owned(),
+            about: NASTY.to_owned(),
+            run: Some("a/b".to_owned()),
+            created_at: at,
+            due_at: "2026-05-19T20:40:00Z".parse().unwrap(),
+            instead_of: (state == "sent").then(|| "team".to_owned()),
+            attempts: vec![attempt; attempts],
+        }
+    }
+
+    fn receiver(name: &str, dead: Option<&str>, blocked: bool) -> ReceiverItem {
+        let at: jiff::Timestamp = "2026-05-19T20:40:00Z".parse().unwrap();
+        ReceiverItem {
+            name: name.to_owned(),
+            standing: "waits".to_owned(),
+            state: Look::Stalled,
+            dead: dead.map(str::to_owned),
+            failures: 3,
+            blocked_until: blocked.then_some(at),
+            pending: 2,
+            oldest_at: blocked.then_some(at),
+            dead_letters: 1,
+            diverted: 0,
+        }
+    }
+
+    fn full(stale: bool) -> Deliveries {
+        Deliveries {
+            data: data(stale),
+            receivers: vec![
+                receiver("platform", Some(NASTY), false),
+                receiver("by-service/s3", None, true),
+            ],
+            dead: vec![delivery(4, "dead", 2)],
+            dead_total: 60,
+            recent: ["pending", "sent", "dead", "diverted"]
+                .into_iter()
+                .zip(0..)
+                .map(|(state, count)| delivery(i64::from(count), state, count as usize))
+                .collect(),
+            next: Some("3".to_owned()),
+            filter: Filter {
+                state: Some("dead".to_owned()),
+                receiver: Some("by-service/s3".to_owned()),
+            },
+        }
+    }
+
+    fn empty() -> Deliveries {
+        Deliveries {
+            data: data(false),
+            receivers: Vec::new(),
+            dead: Vec::new(),
+            dead_total: 0,
+            recent: Vec::new(),
+            next: None,
+            filter: Filter::default(),
+        }
+    }
+
+    #[test]
+    fn the_page_renders_in_every_state() {
+        for (page, says) in [
+            (full(false), "Send all 1 of platform again"),
+            (full(true), "Stale: nothing was heard"),
+            (empty(), "Nothing was ever to be sent."),
+        ] {
+            let html = render("deliveries.html", &page).unwrap();
+            assert!(html.contains(says), "{html}");
+            assert!(
+                !html.contains("<script>") && !html.contains(" style="),
+                "{html}"
+            );
+            assert!(!html.contains(" onload="), "{html}");
+            // What acts is a form that posts.
+            assert_eq!(
+                html.matches("<form").count(),
+                html.matches("<form method=\"post\"").count()
+            );
+        }
+    }
+
+    #[test]
+    fn its_table_has_a_row_for_each_delivery() {
+        let csv = table(&full(false)).csv();
+        assert_eq!(csv.matches("by-service/s3").count(), 4, "{csv}");
+    }
+}

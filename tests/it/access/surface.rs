@@ -95,7 +95,7 @@ impl Surface {
         let shown = format!("{:?}", self.router);
         let mut paths: Vec<String> = shown
             .split('"')
-            .filter(|part| part.starts_with('/'))
+            .filter(|part| part.starts_with('/') && !part.contains("__private"))
             .map(str::to_owned)
             .collect();
         paths.sort_unstable();
