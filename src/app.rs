@@ -73,7 +73,7 @@ impl App {
             .inc_by(waiting);
         let (sender, receiver) = watch::channel(Arc::new(live));
         let shared = Shared {
-            clock,
+            clock: clock.clone(),
             store,
             http: Http::new()?,
             metrics: Arc::clone(&metrics),
@@ -91,7 +91,7 @@ impl App {
             shared,
             address,
             listener,
-            reloader: Reloader::new(origin, sender, metrics),
+            reloader: Reloader::new(origin, sender, metrics).by(clock),
         })
     }
 

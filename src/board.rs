@@ -2,17 +2,20 @@
 //! data that serializes. Knows neither HTTP nor HTML.
 
 pub mod age;
+pub mod config;
+pub mod deliveries;
 pub mod error;
+pub mod fanout;
 pub mod glyph;
+pub mod graph;
 pub mod job;
+pub mod lists;
 pub mod now;
+pub mod release;
 pub mod run;
+pub mod service;
 pub mod services;
 pub mod trends;
-pub mod fanout;
-pub mod graph;
-pub mod release;
-pub mod service;
 pub mod wall;
 
 pub use crate::store::StoreError;

@@ -3,12 +3,14 @@
 pub mod backtest;
 pub mod check;
 pub mod config;
+pub mod deliveries;
 pub mod demo;
 pub mod exec;
 pub mod explain;
 pub mod init;
 pub mod out;
 pub mod preview;
+pub mod remote;
 pub mod send_test;
 pub mod serve;
 
@@ -51,6 +53,9 @@ pub enum Command {
     Demo(demo::Args),
     /// Show what became of one run or one notification, and why
     Explain(explain::Args),
+    /// See what was sent and what was given up, and send that again
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
     /// Run a command inside a job and report its failure at once, before Prow knows of it
     Exec(exec::Args),
     /// Send one clearly marked test message
@@ -109,6 +114,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve => serve::run(cli.config, environment),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args, &cli.config, &environment),
+        Command::Deliveries(command) => deliveries::run(&command, &cli.config, &environment),
         Command::Exec(args) => exec::run(&args, &environment),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
     };

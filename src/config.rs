@@ -1,6 +1,7 @@
 //! Configuration: files and environment to one immutable value. *Settings* come in layers, *rules* are
 //! lists joined over the files in order; both may stand in one file.
 
+pub mod access;
 pub mod artifacts;
 pub mod error;
 pub mod pipelines;
@@ -8,6 +9,7 @@ pub mod redact;
 pub mod rules;
 pub mod schema;
 pub mod settings;
+pub mod shown;
 pub mod snapshot;
 pub mod units;
 pub mod yaml;

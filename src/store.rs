@@ -5,6 +5,7 @@
 //! is answered once it is on the disk) and one that reads from a second connection. A [`Store`] is a handle
 //! to them. A third connection reads for pages. Nothing outside knows the database: methods name an intent, and no type of its driver is public.
 
+mod actions;
 mod commit;
 mod counts;
 mod error;
@@ -17,6 +18,7 @@ mod keyed;
 mod mark;
 mod outbox;
 pub mod pages;
+mod replay;
 mod retention;
 mod rollup;
 mod rows;
@@ -32,6 +34,7 @@ use std::{path::Path, sync::Arc};
 use crate::clock::Clock;
 
 pub use self::{
+    actions::{ActionRow, Actor},
     commit::{Changed, DecisionRow, Work},
     counts::Counts,
     error::{Cause, Obstacle, StoreError},

@@ -1,5 +1,7 @@
 //! The HTTP server: a router, and connections that cannot be held open by slow clients.
 
+mod access;
+mod api;
 pub mod body;
 pub mod hooks;
 pub mod ops;
@@ -59,6 +61,7 @@ pub struct Web {
     /// Ids of signed reports that were accepted. Apart, so that GitHub's many do not drive them out while their
     /// signatures still hold. After a restart a repeated report is found by its run.
     reports: Mutex<LruCache<String, ()>>,
+    sessions: access::Sessions,
     inbound: DefaultKeyedRateLimiter<IpAddr>,
     /// When the figures in `/metrics` were last worked out.
     figured_at: tokio::sync::Mutex<Option<jiff::Timestamp>>,
@@ -77,6 +80,7 @@ impl Web {
             shared,
             deliveries: Mutex::new(LruCache::new(DELIVERIES)),
             reports: Mutex::new(LruCache::new(DELIVERIES)),
+            sessions: access::Sessions::default(),
             inbound: RateLimiter::keyed(quota),
             figured_at: tokio::sync::Mutex::default(),
             stopping,
@@ -92,13 +96,31 @@ impl Web {
             .route("/hooks/github", post(hooks::github))
             .route("/hooks/stage", post(hooks::stage))
             .layer(middleware::from_fn_with_state(Arc::clone(&web), limit_rate));
-        Router::new()
-            .merge(hooks)
-            .route("/healthz", get(ops::healthz))
+        let metrics = Router::new()
             .route("/readyz", get(ops::readyz))
             .route("/metrics", get(ops::metrics))
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&web),
+                access::guard_metrics,
+            ));
+        // Whatever reads or acts for people belongs in here.
+        let guarded = Router::new()
             .route("/runs/{run}", get(runs::run))
-            .merge(pages::router().layer(CompressionLayer::new()))
+            .merge(pages::router())
+            .merge(api::router())
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&web),
+                access::guard,
+            ));
+        let open = Router::new()
+            .merge(pages::assets())
+            .route("/login", get(access::log_in_page).post(access::log_in))
+            .route("/logout", post(access::log_out));
+        Router::new()
+            .merge(hooks)
+            .merge(metrics)
+            .route("/healthz", get(ops::healthz))
+            .merge(guarded.merge(open).layer(CompressionLayer::new()))
             .layer(middleware::from_fn(harden))
             .with_state(web)
     }

@@ -11,16 +11,10 @@ use serde_json::{Map, Value, json};
 use super::{Format, Outcome, out};
 use crate::config::{
     Config,
-    rules::{Receiver, SecretSource},
     schema::schema,
-    settings::{Form, SETTINGS, without_credentials},
-    units,
+    settings::{Form, SETTINGS},
+    shown,
 };
-use crate::domain::{
-    classify::{Rule, Template},
-    route::Route,
-};
-use crate::evidence::rules::LogRule;
 
 /// What to show.
 #[derive(Debug, Subcommand)]
@@ -75,7 +69,7 @@ fn show(config: &Config) {
     for setting in SETTINGS {
         let (value, origin) = config.layers.effective(setting.key).map_or_else(
             || ("(not set)".to_owned(), String::new()),
-            |(texts, origin)| (masked(&texts), origin),
+            |(texts, origin)| (shown::value(&texts), origin),
         );
         let line = format!(
             "{:width$}  {value}  {}",
@@ -84,15 +78,15 @@ fn show(config: &Config) {
         );
         out::line(line.trim_end());
     }
-    section("classify", config.rules.classify.iter().map(rule_line));
+    section("classify", config.rules.classify.iter().map(shown::rule));
     section(
         "receivers",
-        config.rules.receivers.iter().map(receiver_line),
+        config.rules.receivers.iter().map(shown::receiver),
     );
-    section("routes", config.rules.routes.iter().map(route_line));
+    section("routes", config.rules.routes.iter().map(shown::route));
     let log_rules = &config.rules.log_rules;
     if !log_rules.is_empty() {
-        section("log_rules", log_rules.iter().map(log_rule_line));
+        section("log_rules", log_rules.iter().map(shown::log_rule));
     }
     let own = &config.rules.redact;
     if !own.is_empty() {
@@ -109,16 +103,6 @@ fn show(config: &Config) {
     );
 }
 
-fn log_rule_line(rule: &LogRule) -> String {
-    let LogRule {
-        name,
-        pattern,
-        weight,
-        class,
-    } = rule;
-    format!("{name}: {pattern} -> {class}, weight {weight}")
-}
-
 fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
     out::line("");
     out::line(&out::styled(
@@ -130,80 +114,6 @@ fn section(title: &str, lines: impl ExactSizeIterator<Item = String>) {
     }
 }
 
-fn matchers(list: &[crate::domain::matcher::Matcher]) -> String {
-    if list.is_empty() {
-        "everything".to_owned()
-    } else {
-        list.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-}
-
-fn rule_line(rule: &Rule) -> String {
-    let set = &rule.set;
-    let severity = set.severity.map(|severity| severity.to_string());
-    let sets: Vec<String> = [
-        ("service", text(set.service.as_ref())),
-        ("controller", text(set.controller.as_ref())),
-        ("component", text(set.component.as_ref())),
-        ("stage", text(set.stage.as_ref())),
-        ("severity", severity),
-        ("runbook", text(set.runbook.as_ref())),
-    ]
-    .into_iter()
-    .filter_map(|(key, value)| value.map(|value| format!("{key} {value}")))
-    .collect();
-    let line = format!("{}: {}", rule.name, matchers(&rule.matchers));
-    if sets.is_empty() {
-        line
-    } else {
-        format!("{line} → {}", sets.join(", "))
-    }
-}
-
-fn text(template: Option<&Template>) -> Option<String> {
-    template.map(ToString::to_string)
-}
-
-fn receiver_line(receiver: &Receiver) -> String {
-    let mention = receiver.mention_on_critical.as_ref();
-    let mention = mention.map_or_else(String::new, |mention| format!(", mentions {mention}"));
-    let from = secret(&receiver.secret);
-    format!("{}: slack, {from}{mention}", receiver.name)
-}
-
-/// Where a secret comes from, never the secret.
-fn secret(source: &SecretSource) -> String {
-    match source {
-        SecretSource::File(path) => format!("URL in file {}", path.display()),
-        SecretSource::Dir(path) => format!("one URL file per service in {}", path.display()),
-        SecretSource::Env(name) => format!("URL in environment variable {name}"),
-    }
-}
-
-fn route_line(route: &Route) -> String {
-    let digest = route
-        .digest
-        .map(|period| format!(", digest {}", units::show(period)))
-        .unwrap_or_default();
-    let goes_on = if route.continues { ", continue" } else { "" };
-    format!(
-        "{} → {}{digest}{goes_on}",
-        matchers(&route.matchers),
-        route.receiver
-    )
-}
-
-fn masked(texts: &[String]) -> String {
-    texts
-        .iter()
-        .map(|text| without_credentials(text))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 fn as_json(config: &Config) -> Value {
     let mut settings = Map::new();
     for setting in SETTINGS {
@@ -211,7 +121,7 @@ fn as_json(config: &Config) -> Value {
             let value = if setting.form == Form::List {
                 json!(texts)
             } else {
-                json!(masked(&texts))
+                json!(shown::value(&texts))
             };
             settings.insert(
                 setting.key.to_owned(),
@@ -221,10 +131,10 @@ fn as_json(config: &Config) -> Value {
     }
     json!({
         "settings": settings,
-        "classify": config.rules.classify.iter().map(rule_line).collect::<Vec<_>>(),
-        "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
-        "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
-        "log_rules": config.rules.log_rules.iter().map(log_rule_line).collect::<Vec<_>>(),
+        "classify": config.rules.classify.iter().map(shown::rule).collect::<Vec<_>>(),
+        "receivers": config.rules.receivers.iter().map(shown::receiver).collect::<Vec<_>>(),
+        "routes": config.rules.routes.iter().map(shown::route).collect::<Vec<_>>(),
+        "log_rules": config.rules.log_rules.iter().map(shown::log_rule).collect::<Vec<_>>(),
         "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
         "artifacts.defaults": config.artifacts.defaults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "artifacts.endpoints": config.artifacts.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),

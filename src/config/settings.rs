@@ -6,6 +6,7 @@ mod table;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
+    access::{self, AccessSettings, Reads},
     error::{ConfigError, Problem},
     units,
 };
@@ -34,6 +35,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Requests a second and burst per address.
     pub inbound: Pace,
+    /// Who may read and act.
+    pub access: AccessSettings,
     /// See [`SETTINGS`].
     pub hmac_file: Option<PathBuf>,
     /// See [`SETTINGS`].
@@ -166,7 +169,9 @@ impl Settings {
         });
         let types = reader.types().map_err(|problem| problems.push(problem));
         let stops = reader.stops().map_err(|problem| problems.push(problem));
-        let (Ok(store_path), Ok(listen), Ok(types), Ok(stops)) = (store_path, listen, types, stops)
+        let access = reader.access().map_err(|problem| problems.push(problem));
+        let (Ok(store_path), Ok(listen), Ok(types), Ok(stops), Ok(access)) =
+            (store_path, listen, types, stops, access)
         else {
             return Err(ConfigError(problems));
         };
@@ -177,6 +182,7 @@ impl Settings {
             listen,
             max_body_bytes: reader.size("server.max_body"),
             inbound: reader.pace("server"),
+            access,
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
             types,
@@ -334,6 +340,43 @@ impl Reader<'_> {
                 &format!("`{text}` is not an address and port"),
                 "write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
             )
+        })
+    }
+
+    fn access(&self) -> Result<AccessSettings, Problem> {
+        let layers = self.layers;
+        let word = self.text("server.access.reads").unwrap_or_default();
+        let reads = Reads::parse(&word).ok_or_else(|| {
+            let hint = nearest::hint(&word, Reads::WORDS.into_iter());
+            let what = format!("`{word}` says not who may read{hint}");
+            layers.problem("server.access.reads", &what, "write open, token or proxy")
+        })?;
+        let mut proxy_from = Vec::new();
+        for text in self.list("server.access.proxy.from") {
+            let network = access::network(&text).ok_or_else(|| {
+                let what = format!("`{text}` is no address and no range of addresses");
+                let hint = "write 10.0.0.0/8 or 127.0.0.1";
+                layers.problem("server.access.proxy.from", &what, hint)
+            })?;
+            proxy_from.push(network);
+        }
+        let tokens_file = self.text("server.access.tokens_file").map(PathBuf::from);
+        let missing = match reads {
+            Reads::Token if tokens_file.is_none() => Some("server.access.tokens_file"),
+            Reads::Proxy if proxy_from.is_empty() => Some("server.access.proxy.from"),
+            Reads::Open | Reads::Token | Reads::Proxy => None,
+        };
+        if let Some(key) = missing {
+            let what = format!("`{word}` lets nobody read while {key} is not set");
+            return Err(layers.problem("server.access.reads", &what, &format!("set {key}")));
+        }
+        let proxy_header = self.text("server.access.proxy.header").unwrap_or_default();
+        Ok(AccessSettings {
+            reads,
+            tokens_file,
+            proxy_header,
+            proxy_from,
+            metrics: self.text("server.access.metrics").as_deref() == Some("true"),
         })
     }
 

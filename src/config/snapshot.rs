@@ -140,7 +140,10 @@ impl Config {
             hash.update(path.to_string_lossy().as_bytes());
             hash.update(fs::read(path).map_or([0; 32], |bytes| Sha256::digest(&bytes).into()));
         };
-        self.settings.hmac_file.iter().for_each(|file| add(file));
+        let settings = &self.settings;
+        settings.hmac_file.iter().for_each(|file| add(file));
+        let tokens = &settings.access.tokens_file;
+        tokens.iter().for_each(|file| add(file));
         for endpoint in &self.artifacts.endpoints {
             let files = [&endpoint.credentials_file, &endpoint.ca_file];
             files.into_iter().flatten().for_each(|file| add(file));

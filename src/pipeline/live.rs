@@ -1,6 +1,10 @@
 //! A configuration turned into what the running process uses: checked webhooks, tokens, addresses.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -9,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     config::{
         Config,
+        access::AccessTokens,
         error::{ConfigError, Problem},
         snapshot::Snapshot,
     },
@@ -25,8 +30,13 @@ pub struct Live {
     pub endpoints: BTreeMap<String, Endpoint>,
     /// Tokens of webhooks; `None` refuses all of them.
     pub tokens: Option<TokenFile>,
+    /// Tokens of people and programs.
+    pub access: AccessTokens,
     /// Where deck is.
     pub deck: Option<DeckUrl>,
+    loaded_at: OnceLock<Timestamp>,
+    /// When a newer one was refused, and why.
+    refused: Mutex<Option<(Timestamp, String)>>,
 }
 
 /// A concrete receiver, ready to be posted to.
@@ -68,17 +78,58 @@ impl Live {
                 None
             }
         };
+        let access = access(&snapshot.config).unwrap_or_else(|problem| {
+            problems.push(problem);
+            AccessTokens::default()
+        });
         if problems.is_empty() {
             Ok(Self {
                 snapshot,
                 endpoints,
                 tokens,
+                access,
                 deck,
+                loaded_at: OnceLock::new(),
+                refused: Mutex::default(),
             })
         } else {
             Err(ConfigError(problems))
         }
     }
+}
+
+impl Live {
+    /// Notes when it came into force; the first word counts.
+    pub fn note_loaded(&self, at: Timestamp) {
+        self.loaded_at.get_or_init(|| at);
+    }
+
+    /// When it came into force; `None` outside a running daemon.
+    pub fn loaded_at(&self) -> Option<Timestamp> {
+        self.loaded_at.get().copied()
+    }
+
+    /// Notes that a newer one was refused, or with `None` that the files on disk are this one again.
+    pub fn note_refused(&self, refused: Option<(Timestamp, String)>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// When a newer one was refused, and why.
+    pub fn refused(&self) -> Option<(Timestamp, String)> {
+        let refused = self.refused.lock();
+        refused.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn access(config: &Config) -> Result<AccessTokens, Problem> {
+    let Some(file) = &config.settings.access.tokens_file else {
+        return Ok(AccessTokens::default());
+    };
+    AccessTokens::read(file).map_err(|what| {
+        let hint = "write a line `name: token` for everybody who may act";
+        let layers = &config.layers;
+        layers.problem("server.access.tokens_file", &what, hint)
+    })
 }
 
 fn tokens(config: &Config) -> Result<Option<TokenFile>, Problem> {

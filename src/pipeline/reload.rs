@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{Origin, live::Live};
-use crate::metrics::{Metrics, ResultLabel};
+use crate::{
+    clock::Clock,
+    metrics::{Metrics, ResultLabel},
+};
 
 /// How often files are looked at. Their content is compared, because Kubernetes swaps symlinks under a
 /// mounted ConfigMap and tells nobody.
@@ -23,6 +26,7 @@ pub struct Reloader {
     origin: Origin,
     live: watch::Sender<Arc<Live>>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     /// The refusal that was reported last; the same one is not reported again.
     refused: Option<String>,
 }
@@ -46,8 +50,17 @@ impl Reloader {
             origin,
             live,
             metrics,
+            clock: Clock::System,
             refused: None,
         }
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self.live.borrow().note_loaded(self.clock.now());
+        self
     }
 
     /// Looks at the files now and then, and at once on SIGHUP, until told to stop.
@@ -79,12 +92,14 @@ impl Reloader {
             Ok(new) if new.snapshot.hash == old.snapshot.hash => {
                 if self.refused.take().is_some() {
                     info!("The configuration on disk is the one in force again");
+                    old.note_refused(None);
                     self.metrics.config_last_reload_successful.set(1);
                 }
                 Reload::Unchanged
             }
             Ok(new) => {
                 warn_of_fixed(&old, &new);
+                new.note_loaded(self.clock.now());
                 self.live.send_replace(Arc::new(new));
                 self.refused = None;
                 self.count("success");
@@ -95,6 +110,7 @@ impl Reloader {
                 let text = problems.to_string();
                 if self.refused.as_ref() != Some(&text) {
                     self.count("failure");
+                    old.note_refused(Some((self.clock.now(), text.clone())));
                     error!(reason = %text, "Refused a bad configuration, the old one stays in force");
                     self.refused = Some(text);
                 }

@@ -32,6 +32,8 @@ use crate::{
 const DEAD_FOR: Duration = Duration::from_secs(3600);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Somebody may have put a dead letter back from outside this process, which rings no bell.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock, NoOpMiddleware<Duration>>;
 
@@ -98,7 +100,7 @@ impl Sender {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.shared.outbox_bell.notified() => {}
-                () = sleep(wait) => {}
+                () = sleep(Some(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN))) => {}
                 Some(done) = running.join_next() => self.note_end(done, &mut busy, &mut paused),
             }
         }
@@ -199,7 +201,9 @@ impl Sender {
                     .await?;
                 continue;
             };
-            if let Some(reason) = self.known_dead(receiver, now) {
+            let known_dead = self.known_dead(receiver, now);
+            // Who replays a message wants to know whether the receiver takes it by now.
+            if let Some(reason) = known_dead.filter(|_| !delivery.is_replayed()) {
                 self.record(&live, receiver, &delivery, &Answer::Dead { reason })
                     .await?;
                 continue;

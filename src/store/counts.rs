@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError, mark};
 use crate::domain::decision::Decision;
 
 /// Totals. Of the observations ever accepted each is in the inbox, poisoned, or decided once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
     /// Runs that are stored.
     pub runs: u64,
@@ -26,6 +27,7 @@ pub struct Counts {
     /// Deliveries that were given up.
     pub outbox_dead: u64,
     /// Decisions ever made; all words, 0 included.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub decisions: BTreeMap<Decision, u64>,
 }
 

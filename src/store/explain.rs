@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     DecisionRow, Store, StoreError,
@@ -23,16 +24,20 @@ use crate::domain::{
 };
 
 /// What was made of a run, and what was said of it to whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Trail {
     /// The run; `None` when it is not kept, or when a notification was asked for.
+    #[schema(value_type = Option<Object>)]
     pub run: Option<Run>,
     /// The decisions on it, or on the runs that the notification shows, in order.
+    #[schema(value_type = Vec<Object>)]
     pub decisions: Vec<DecisionRow>,
     /// The incident that it opened, prolonged or closed, or all that the notification speaks of.
+    #[schema(value_type = Vec<Object>)]
     pub incidents: Vec<Incident>,
     /// Why it broke, as far as that was read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub evidence: Option<EvidenceTrail>,
     /// What was suggested to be stopped because of the run, or that it was itself, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -42,35 +47,39 @@ pub struct Trail {
 }
 
 /// A notification and where it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NotificationTrail {
     /// What was said.
+    #[schema(value_type = Object)]
     pub notification: Notification,
     /// To whom; diverted copies have deliveries of their own.
     pub deliveries: Vec<DeliveryTrail>,
 }
 
 /// A delivery and its attempts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeliveryTrail {
     /// Its number.
     pub id: i64,
     /// Concrete receiver.
     pub receiver: String,
-    /// `pending`, `sent` or `dead`.
+    /// `pending`, `sent`, `dead`, or `diverted` when another receiver got a copy instead.
     pub state: String,
     /// When it is or was to be sent.
+    #[schema(value_type = String, format = DateTime)]
     pub due_at: Timestamp,
     /// Why it goes to this receiver instead of its own.
+    #[schema(value_type = Option<Object>)]
     pub diverted: Option<Diverted>,
     /// In order.
     pub attempts: Vec<Attempt>,
 }
 
 /// One attempt to deliver.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     /// When.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// One word.
     pub outcome: String,
@@ -215,7 +224,7 @@ fn decisions(conn: &Connection, name: &RunName) -> rusqlite::Result<Vec<Decision
     .collect()
 }
 
-fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
+pub(super) fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
     Ok(DecisionRow {
         run: name.clone(),
         source: word(row, 0)?,
@@ -264,7 +273,7 @@ fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<Notificat
     }))
 }
 
-fn attempts(conn: &Connection, delivery: i64) -> rusqlite::Result<Vec<Attempt>> {
+pub(super) fn attempts(conn: &Connection, delivery: i64) -> rusqlite::Result<Vec<Attempt>> {
     conn.prepare_cached(
         "SELECT at, outcome, detail FROM attempts WHERE delivery_id = $1 ORDER BY id",
     )?

@@ -33,6 +33,14 @@ pub struct Delivery {
     pub due_at: Timestamp,
 }
 
+impl Delivery {
+    /// Whether somebody has it sent anew and it was not tried since.
+    pub fn is_replayed(&self) -> bool {
+        let is_copy = self.notification.diverted.is_some();
+        self.attempts == 0 && !is_copy && self.created_at > self.notification.at
+    }
+}
+
 /// What an attempt came to.
 #[derive(Debug, Clone)]
 pub struct Recorded {
@@ -99,7 +107,7 @@ pub struct ReceiverState {
     pub health: Health,
     /// Deliveries that wait.
     pub pending: u64,
-    /// Deliveries that were given up.
+    /// Deliveries that were given up, without those that went to another receiver instead.
     pub dead_letters: u64,
 }
 
@@ -225,22 +233,6 @@ impl Store {
                 .collect()
             })
             .await
-    }
-
-    /// Sends a dead letter anew, as if it had just been written. Returns whether there was one.
-    pub async fn replay(&self, id: i64) -> Result<bool, StoreError> {
-        let now = millis(self.clock.now());
-        self.main.write(move |session| {
-            let replayed = session
-                .conn
-                .prepare_cached(
-                    "UPDATE outbox SET state = 'pending', attempts = 0, plain = 0, created_at = $1, due_at = $2 \
-                     WHERE id = $3 AND state = 'dead'",
-                )?
-                .execute(params![now, now, id])?;
-            Ok(replayed > 0)
-        })
-        .await
     }
 }
 
@@ -400,6 +392,8 @@ fn settle(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<Option<(i64
     let (state, due_at, plain) = match outcome.then {
         Then::Sent => ("sent", None, None),
         Then::Again { due_at, plain } => ("pending", Some(millis(due_at)), Some(plain)),
+        // Its copy for another receiver says it all, so nobody needs to look after the original.
+        Then::Dead if outcome.divert.is_some() => ("diverted", None, None),
         Then::Dead => ("dead", None, None),
     };
     conn.prepare_cached(

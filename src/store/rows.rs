@@ -20,7 +20,7 @@ macro_rules! run_query {
         concat!(
             "SELECT runs.name, jobs.key, runs.state, runs.verdict, runs.started_at, runs.finished_at, \
              runs.incident, runs.base_ref, runs.base_sha, runs.url, runs.alias, runs.inferred, runs.facts, \
-             runs.provisional, runs.release, runs.pending_at \
+             runs.provisional, runs.release, runs.pending_at, runs.id \
              FROM runs JOIN jobs ON jobs.id = runs.job_id ",
             $rest
         )

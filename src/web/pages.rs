@@ -3,16 +3,24 @@
 
 pub mod assets;
 mod charts;
+mod config;
+mod deliveries;
 mod details;
 pub mod events;
 mod releases;
-mod render;
+pub(in crate::web) mod render;
 pub(in crate::web) mod table;
 mod trends;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::HeaderMap,
+    response::Response,
+    routing::{get, post},
+};
 use serde_json::json;
 
 use self::{
@@ -25,7 +33,7 @@ use crate::board::{
     services::{self, Services},
 };
 
-/// All pages.
+/// All pages, and what is done on them.
 pub fn router() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(now))
@@ -38,8 +46,16 @@ pub fn router() -> Router<Arc<Web>> {
         .route("/s/{service}/{version}", get(releases::release))
         .route("/g/{pipeline}/{asked}", get(releases::fan_out))
         .route("/wall", get(releases::wall))
+        .route("/deliveries", get(deliveries::deliveries))
+        .route("/deliveries/replay", post(deliveries::replay_all))
+        .route("/deliveries/{id}/replay", post(deliveries::replay))
+        .route("/config", get(config::config))
         .route("/events", get(events::events))
-        .route("/assets/{version}/{name}", get(assets::asset))
+}
+
+/// What pages look like and do. Nothing in it is about anybody.
+pub fn assets() -> Router<Arc<Web>> {
+    Router::new().route("/assets/{version}/{name}", get(assets::asset))
 }
 
 async fn now(State(web): State<Arc<Web>>, format: Format, headers: HeaderMap) -> Response {

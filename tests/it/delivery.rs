@@ -303,7 +303,8 @@ async fn goes_to_the_fallback(status: u16, word: &'static str) {
             (1, 0)
         );
         let trail = trail(ctx, &job.name(), "by-service/s3");
-        assert_eq!(trail[0], ("dead".to_owned(), vec![format!("dead: {word}")]));
+        let refused = vec![format!("dead: {word}")];
+        assert_eq!(trail[0], ("diverted".to_owned(), refused));
     })
     .await;
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod access;
+mod api;
 mod architecture;
 mod artifacts;
 mod backtest;
@@ -14,6 +16,7 @@ mod context;
 mod core_laws;
 mod corpus;
 mod crash;
+mod dead_letters;
 mod deck_polling;
 mod delivery;
 mod demo;

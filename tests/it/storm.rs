@@ -11,6 +11,7 @@ use prow_notifier::{
         prow::Job,
         slack::{Forced, Message},
     },
+    store::Actor,
 };
 
 use crate::inside::{EACH_JOB_A_STAGE, Inside, failed, passed, start};
@@ -324,7 +325,11 @@ async fn a_message_that_cannot_be_sent_for_a_day_is_a_dead_letter() {
     // It can be sent anew.
     inside.slack.set_down(false);
     let first = letters.last().unwrap().delivery.id;
-    assert!(inside.shared().store.replay(first).await.unwrap());
+    let actor = Actor {
+        who: "ann".to_owned(),
+        by: "token".to_owned(),
+    };
+    assert!(inside.shared().store.replay(first, &actor).await.unwrap());
     inside.pass(MINUTE).await;
     assert_eq!(stages(&inside.messages("team")), ["stage-00"]);
     assert_eq!(inside.messages("platform").len(), 0);
@@ -357,6 +362,27 @@ async fn what_an_archived_channel_refuses_goes_to_the_fallback_with_the_reason()
     inside.pass(MINUTE).await;
     assert_eq!(stages(&inside.messages("team")), ["stage-later"]);
     assert_eq!(inside.messages("platform").len(), 3);
+}
+
+#[tokio::test]
+async fn a_replay_asks_a_dead_receiver_at_once() {
+    let mut inside = Inside::new(&to_team()).await;
+    inside
+        .slack
+        .force("team", Forced::answer(410, "channel_is_archived"));
+    inside.accept(&causes(2, inside.now())).await;
+    inside.pass(MINUTE).await;
+    let counts = inside.counts().await;
+    assert_eq!((counts.outbox_pending, counts.outbox_dead), (0, 0));
+    let actor = Actor {
+        who: "ann".to_owned(),
+        by: "token".to_owned(),
+    };
+    assert!(inside.shared().store.replay(1, &actor).await.unwrap());
+    inside.pass(MINUTE).await;
+    assert_eq!(stages(&inside.messages("team")), ["stage-00"]);
+    // The copies stay what they were.
+    assert_eq!(inside.messages("platform").len(), 2);
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::masked;
 use crate::{
     cli::{Format, UsageError, out},
     config::{
         Config,
         settings::{SETTINGS, Setting, Standing},
+        shown,
     },
     domain::nearest,
 };
@@ -54,7 +54,7 @@ fn asked(key: Option<&str>) -> Result<Vec<&'static Setting>> {
 fn as_text(config: &Config, setting: &Setting) {
     let standing = config.layers.standing(setting.key);
     let (value, overrode) = match standing.split_last() {
-        Some((last, before)) => (masked(&last.texts), before),
+        Some((last, before)) => (shown::value(&last.texts), before),
         None => ("(not set)".to_owned(), &[][..]),
     };
     let key = out::styled(out::BOLD, setting.key);
@@ -64,14 +64,18 @@ fn as_text(config: &Config, setting: &Setting) {
         out::line(&out::printable(&format!("  set by    {}", last.origin)));
     }
     for before in overrode.iter().rev() {
-        let line = format!("  overrode  {}  {}", masked(&before.texts), before.origin);
+        let line = format!(
+            "  overrode  {}  {}",
+            shown::value(&before.texts),
+            before.origin
+        );
         out::line(&out::printable(&line));
     }
 }
 
 fn as_json(config: &Config, setting: &Setting) -> Value {
     let standing = config.layers.standing(setting.key);
-    let one = |standing: &Standing| json!({ "value": masked(&standing.texts), "origin": standing.origin });
+    let one = |standing: &Standing| json!({ "value": shown::value(&standing.texts), "origin": standing.origin });
     let (last, before) = match standing.split_last() {
         Some((last, before)) => (Some(last), before),
         None => (None, &[][..]),
@@ -79,7 +83,7 @@ fn as_json(config: &Config, setting: &Setting) -> Value {
     json!({
         "key": setting.key,
         "doc": setting.doc,
-        "value": last.map(|last| masked(&last.texts)),
+        "value": last.map(|last| shown::value(&last.texts)),
         "origin": last.map(|last| &last.origin),
         "overrode": before.iter().rev().map(one).collect::<Vec<_>>(),
     })

@@ -83,6 +83,36 @@ settings![
         "Requests that one address may send at once."
     ),
     (
+        "server.access.reads",
+        Text,
+        Some("open"),
+        "Who may read pages and the API: open (everybody), token (who has a token), proxy (whom a trusted proxy names, or who has a token). To act one must always be known."
+    ),
+    (
+        "server.access.tokens_file",
+        Text,
+        None,
+        "File of tokens, each with the name of who has it: `name: token` a line. Without it nobody can log in."
+    ),
+    (
+        "server.access.proxy.header",
+        Text,
+        Some("X-Forwarded-User"),
+        "Header in which a trusted proxy names the person."
+    ),
+    (
+        "server.access.proxy.from",
+        List,
+        None,
+        "Addresses or ranges of proxies that are trusted, such as 10.0.0.0/8; the header counts from nowhere else."
+    ),
+    (
+        "server.access.metrics",
+        Flag,
+        Some("false"),
+        "Whether /metrics and /readyz ask for the same as server.access.reads; Prometheus and the kubelet must then show a token."
+    ),
+    (
         "sources.webhook.hmac_file",
         Text,
         None,

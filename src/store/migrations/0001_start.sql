@@ -217,7 +217,8 @@ CREATE TABLE notification_incidents (
 ) WITHOUT ROWID;
 CREATE INDEX notification_incidents_incident ON notification_incidents (incident_id);
 
--- Deliveries. `state` is pending, sent or dead; `diverted` tells a copy for another receiver from the original.
+-- Deliveries. `state` is pending, sent, dead (given up), or diverted (given up, and another receiver got a copy);
+-- the column `diverted` tells such a copy from the original.
 CREATE TABLE outbox (
     id              integer PRIMARY KEY,
     notification_id bigint NOT NULL,
@@ -232,6 +233,8 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_pending ON outbox (receiver, critical DESC, id) WHERE state = 'pending';
 CREATE INDEX outbox_dead ON outbox (receiver) WHERE state = 'dead';
+CREATE INDEX outbox_diverted ON outbox (receiver) WHERE state = 'diverted';
+CREATE INDEX outbox_receiver ON outbox (receiver);
 CREATE INDEX outbox_notification ON outbox (notification_id);
 CREATE TABLE attempts (
     id          integer PRIMARY KEY,
@@ -276,3 +279,15 @@ CREATE TABLE stops (
 );
 CREATE INDEX stops_at ON stops (at);
 CREATE INDEX stops_because ON stops (because);
+
+-- What people did. Append only, kept for ever; `before` and `after` are JSON.
+CREATE TABLE actions (
+    id      integer PRIMARY KEY,
+    at      bigint NOT NULL,
+    who     text NOT NULL,
+    by      text NOT NULL,
+    action  text NOT NULL,
+    subject text NOT NULL,
+    before  text,
+    after   text
+);

@@ -44,6 +44,8 @@ fn environment() -> Environment<'static> {
     templates!(environment: "figures.html", "trends.html", "job.html", "run.html", "signature.html");
     charts::register(&mut environment);
     templates!(environment: "picture.html", "service.html", "release.html", "fanout.html", "wall.html");
+    templates!(environment: "layout.html", "parts.html", "now.html", "services.html", "error.html",
+        "login.html", "bounce.html", "deliveries.html", "config.html");
     environment.add_filter("ago", ago);
     environment.add_filter("utc", utc);
     environment.add_filter("date", date);
@@ -86,7 +88,7 @@ pub(super) fn page(template: &str, data: &impl Serialize, headers: &HeaderMap) -
 }
 
 /// A page that says what cannot be shown now.
-pub(super) fn failed(error: &StoreError) -> Response {
+pub(in crate::web) fn failed(error: &StoreError) -> Response {
     tracing::warn!(
         error = error as &dyn std::error::Error,
         "Cannot read what a page shows"
@@ -105,6 +107,42 @@ pub(super) fn not_found(what: &str) -> Response {
     let mut response = problem(what, "It was never seen, or it was deleted with age.");
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
+}
+
+/// A page that says why something cannot be had or done.
+pub(in crate::web) fn told(status: StatusCode, title: &str, advice: &str) -> Response {
+    let mut response = problem(title, advice);
+    *response.status_mut() = status;
+    response
+}
+
+/// A page that at once leads to this address of ours. Then the browser comes from here, and brings its cookie.
+pub(in crate::web) fn bounce(to: &str) -> Response {
+    filled("bounce.html", context! { to }, StatusCode::OK)
+}
+
+/// The form to log in with, with what went wrong before.
+pub(in crate::web) fn log_in(
+    status: StatusCode,
+    next: &str,
+    may: bool,
+    problem: Option<&str>,
+) -> Response {
+    filled("login.html", context! { next, may, problem }, status)
+}
+
+fn filled(template: &str, context: Value, status: StatusCode) -> Response {
+    let rendered = TEMPLATES
+        .get_template(template)
+        .and_then(|template| template.render(context));
+    match rendered {
+        Ok(html) => (status, guard(Html(html).into_response())).into_response(),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            error!(template, error, "Cannot render a page");
+            status.into_response()
+        }
+    }
 }
 
 fn problem(title: &str, advice: &str) -> Response {
@@ -127,7 +165,10 @@ fn guard(mut response: Response) -> Response {
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),
     );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
     response
 }
 
@@ -181,7 +222,7 @@ fn glyph(state: &str) -> Value {
 }
 
 /// One part of a path, encoded.
-fn path(part: Cow<'_, str>) -> String {
+pub(in crate::web) fn path(part: Cow<'_, str>) -> String {
     let mut encoded = String::with_capacity(part.len());
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
