@@ -20,6 +20,7 @@ mod retention;
 mod rollup;
 mod rows;
 mod setup;
+mod silences;
 mod slice;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use self::{
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
     rollup::Cell,
+    silences::Mark,
     slice::{KnownRun, Sighting, Wanted},
 };
 use self::{

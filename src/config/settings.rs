@@ -36,6 +36,8 @@ pub struct Settings {
     pub hmac_file: Option<PathBuf>,
     /// See [`SETTINGS`].
     pub deck: Option<DeckSettings>,
+    /// How long a silence may last.
+    pub longest_silence: Duration,
     /// See [`SETTINGS`].
     pub types: Vec<JobType>,
     /// See [`SETTINGS`].
@@ -166,6 +168,7 @@ impl Settings {
             inbound: reader.pace("server"),
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
+            longest_silence: reader.duration("silences.max"),
             types,
             max_age: reader.duration("watch.max_age"),
             pulse: Limits {

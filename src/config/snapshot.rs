@@ -85,6 +85,7 @@ impl Config {
                 receivers,
                 default_receiver: self.settings.default_receiver.clone(),
             },
+            mutes: self.rules.mute.clone(),
             first_start,
         }
     }

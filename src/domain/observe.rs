@@ -150,7 +150,8 @@ impl State {
         let outcome = self.apply(policy, &case, spot);
         let mut ended = spot.map_or_else(Vec::new, |spot| self.note_release(policy, &case, spot));
         ended.extend(self.note_watches(policy, &case, spot));
-        self.with_ended(outcome, &ended)
+        let outcome = self.with_ended(outcome, &ended);
+        self.hushed(policy, outcome, case.now)
     }
 
     /// A run that is no news of its own, but came or ended after all where it was missed, is told as a recovery.

@@ -52,8 +52,10 @@ pub struct Need {
     pub within: Option<Duration>,
     /// `within` is the least: what runs took so far may ask for more.
     pub learned: bool,
-    /// A person starts it, so it is never late.
+    /// A person starts it, so it waits and is not late.
     pub gate: bool,
+    /// How long a person may take; told as stalled after that. `None`: as long as it takes.
+    pub patience: Option<Duration>,
 }
 
 /// Patterns that are looked for in the logs of green runs, line by line. A group `version` names the release.

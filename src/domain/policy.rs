@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{classify::Rule, pipeline::Pipeline, prowjob::JobType, route::Routing};
+use super::{
+    classify::Rule, mute::Window, pipeline::Pipeline, prowjob::JobType, route::Routing,
+};
 
 /// What the domain obeys. Built from the configuration, swapped whole.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Policy {
     pub pipelines: Vec<Pipeline>,
     /// Routes and receivers.
     pub routing: Routing,
+    /// Times in which some things are not told.
+    pub mutes: Vec<Window>,
     /// When the daemon first started; `None` where there is no such moment (preview, backtest).
     pub first_start: Option<Timestamp>,
 }
@@ -57,6 +61,7 @@ impl Default for Policy {
             keeps_deadlines: true,
             pipelines: Vec::new(),
             routing: Routing::default(),
+            mutes: Vec::new(),
             first_start: None,
         }
     }

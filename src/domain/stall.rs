@@ -23,7 +23,7 @@ impl State {
     /// Opens incidents about stages that did not start in time.
     pub(super) fn end_deadlines(&mut self, policy: &Policy, now: Timestamp, more_to_come: bool) {
         // What is late may stand further back in the inbox.
-        if more_to_come {
+        if more_to_come || now < self.deadlines_from {
             return;
         }
         let due: Vec<ReleaseKey> = self
@@ -58,6 +58,10 @@ impl State {
                         .is_some_and(|due| due.by <= now)
                 })
                 .collect();
+            // What a person has not started and what did not start by itself are told apart.
+            let is_person = |stage: &&&Stage| release.due.get(&stage.name).is_some_and(|due| due.person);
+            let (by_person, by_itself): (Vec<&Stage>, Vec<&Stage>) = missing.iter().partition(|stage| is_person(stage));
+            let missing = if by_itself.is_empty() { by_person } else { by_itself };
             if let Some(stalled) = stalled(policy, pipeline, &release, &missing) {
                 let stage = stalled.first.class.stage.clone().unwrap_or_default();
                 let incident = self.open_and_tell(policy, stalled, now);
@@ -123,6 +127,14 @@ fn what_is_missing(release: &Release, missing: &[&Stage], due: &Due) -> String {
     let names: Vec<&str> = missing.iter().map(|stage| stage.name.as_str()).collect();
     let seen = release.stages.get(&due.after);
     let is_done = seen.is_some_and(|seen| seen.done_at.is_some());
+    if due.person {
+        return format!(
+            "nobody has approved {} for {}: it waits for a person since {}",
+            listed(&names),
+            words(due.by.duration_since(due.since).as_secs()),
+            due.after,
+        ) + if is_done { " did its work" } else { " must have done its work" };
+    }
     format!(
         "{} did not start within {} after {} {}",
         listed(&names),

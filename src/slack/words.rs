@@ -90,6 +90,9 @@ fn headline_of_many(notification: &Notification) -> String {
             let jobs = counted(notification.total, "job", "jobs");
             format!("Failing since before the first start: {jobs}")
         }
+        Event::Digest if is_hushed(notification) => {
+            format!("While it was quiet: {}", failing_and_recovered(notification))
+        }
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
         Event::Recovered if all_stalled(notification) => {
             format!("{step} started after all in {listed}")
@@ -138,6 +141,12 @@ pub(super) fn single(notification: &Notification) -> Option<&Item> {
 pub(super) fn is_first_start(notification: &Notification) -> bool {
     use crate::domain::notification::DigestKind;
     notification.digest == Some(DigestKind::FirstStart)
+}
+
+/// Whether it sums up what a silence or a mute window hid.
+fn is_hushed(notification: &Notification) -> bool {
+    use crate::domain::notification::DigestKind;
+    matches!(notification.digest, Some(DigestKind::Hushed { .. }))
 }
 
 fn mark(notification: &Notification) -> &'static str {

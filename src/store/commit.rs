@@ -24,6 +24,7 @@ use crate::domain::{
     flush::Told,
     fold::CauseKey,
     gaps::EdgeKey,
+    hush::HiddenKey,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     observation::{Observation, RunName, Source},
@@ -89,6 +90,7 @@ impl Work {
             healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
+            hidden: bodies(changes.hidden, |key| state.hidden.get(key).map(body)),
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
             next_incident: state.next_incident,
         };
@@ -123,6 +125,7 @@ pub struct Changed {
     troubles: Vec<(String, Option<String>)>,
     watches: Vec<(WatchKey, Option<String>)>,
     gaps: Vec<(EdgeKey, Option<String>)>,
+    hidden: Vec<(HiddenKey, Option<String>)>,
     next_incident: u64,
 }
 
@@ -138,6 +141,7 @@ impl Changed {
             && self.troubles.is_empty()
             && self.watches.is_empty()
             && self.gaps.is_empty()
+            && self.hidden.is_empty()
     }
 }
 
@@ -395,6 +399,9 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.gaps {
         put_body(conn, &GAPS, &[&key.0], body.as_ref())?;
     }
+    for ((key, receiver), body) in &state.hidden {
+        put_body(conn, &HIDDEN, &[&key.0, receiver], body.as_ref())?;
+    }
     for (key, body) in &state.watches {
         put_body(conn, &WATCH, &[&key.0], body.as_ref())?;
     }
@@ -435,6 +442,11 @@ const FOLD: Keyed = Keyed {
     put: "INSERT INTO folds (cause, receiver, body) VALUES ($1, $2, $3) \
           ON CONFLICT (cause, receiver) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM folds WHERE cause = $1 AND receiver = $2",
+};
+const HIDDEN: Keyed = Keyed {
+    put: "INSERT INTO hidden (key, receiver, body) VALUES ($1, $2, $3) \
+          ON CONFLICT (key, receiver) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM hidden WHERE key = $1 AND receiver = $2",
 };
 const DIGEST: Keyed = Keyed {
     put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \

@@ -107,6 +107,12 @@ settings![
         "How long one answer of deck may take as a whole."
     ),
     (
+        "silences.max",
+        Duration,
+        Some("7d"),
+        "How long a silence may last."
+    ),
+    (
         "watch.types",
         List,
         Some("postsubmit,periodic"),
