@@ -35,7 +35,7 @@ pub use self::{
     counts::Counts,
     error::{Cause, Obstacle, StoreError},
     evidence::{DueRead, EvidenceTrail, Learned},
-    explain::{Attempt, DeliveryTrail, NotificationTrail, Trail},
+    explain::{Attempt, DeliveryTrail, NotificationTrail, Trail, Wait},
     inbox::{Claim, InboxRow},
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
