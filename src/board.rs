@@ -5,5 +5,6 @@ pub mod age;
 pub mod glyph;
 pub mod now;
 pub mod services;
+pub mod silences;
 
 pub use crate::store::StoreError;

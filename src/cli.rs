@@ -11,6 +11,7 @@ pub mod out;
 pub mod preview;
 pub mod send_test;
 pub mod serve;
+pub mod silence;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
@@ -53,6 +54,9 @@ pub enum Command {
     Explain(explain::Args),
     /// Run a command inside a job and report its failure at once, before Prow knows of it
     Exec(exec::Args),
+    /// Make, list and end silences: times in which some things are not told
+    #[command(subcommand)]
+    Silence(silence::Command),
     /// Send one clearly marked test message
     SendTest(send_test::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
@@ -110,6 +114,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args, &cli.config, &environment),
         Command::Exec(args) => exec::run(&args, &environment),
+        Command::Silence(command) => silence::run(&command, &cli.config, &environment),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
     };
     match ended {

@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::domain::{
     classify::{Rule, Template},
+    mute::Window,
     route::Route,
 };
 use crate::evidence::rules::LogRule;
@@ -90,6 +91,9 @@ fn show(config: &Config) {
         config.rules.receivers.iter().map(receiver_line),
     );
     section("routes", config.rules.routes.iter().map(route_line));
+    if !config.rules.mute.is_empty() {
+        section("mute", config.rules.mute.iter().map(window_line));
+    }
     let log_rules = &config.rules.log_rules;
     if !log_rules.is_empty() {
         section("log_rules", log_rules.iter().map(log_rule_line));
@@ -188,12 +192,27 @@ fn route_line(route: &Route) -> String {
         .digest
         .map(|period| format!(", digest {}", units::show(period)))
         .unwrap_or_default();
+    let muted = if route.mute.is_empty() {
+        String::new()
+    } else {
+        format!(", muted by {}", route.mute.join(", "))
+    };
     let goes_on = if route.continues { ", continue" } else { "" };
     format!(
-        "{} → {}{digest}{goes_on}",
+        "{} → {}{digest}{muted}{goes_on}",
         matchers(&route.matchers),
         route.receiver
     )
+}
+
+fn window_line(window: &Window) -> String {
+    let critical = if window.critical {
+        ", critical too"
+    } else {
+        ""
+    };
+    let what = matchers(&window.matchers);
+    format!("{}: {what}, {}{critical}", window.name, window.words())
 }
 
 fn masked(texts: &[String]) -> String {
@@ -224,6 +243,7 @@ fn as_json(config: &Config) -> Value {
         "classify": config.rules.classify.iter().map(rule_line).collect::<Vec<_>>(),
         "receivers": config.rules.receivers.iter().map(receiver_line).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(route_line).collect::<Vec<_>>(),
+        "mute": config.rules.mute.iter().map(window_line).collect::<Vec<_>>(),
         "log_rules": config.rules.log_rules.iter().map(log_rule_line).collect::<Vec<_>>(),
         "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
         "artifacts.defaults": config.artifacts.defaults.iter().map(ToString::to_string).collect::<Vec<_>>(),

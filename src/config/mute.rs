@@ -63,8 +63,10 @@ pub(super) fn read(node: &Node, known: &[Window]) -> Result<Window, Problem> {
     }
     let unkept = window.matchers.iter();
     if let Some(matcher) = unkept.clone().find(|matcher| !is_kept(&matcher.label)) {
-        let what = format!("mute window `{name}` matches on `{matcher}`, which incidents do not keep");
-        let hint = "match on type, org, repo, job, ref, cluster, service, component, stage or severity";
+        let what =
+            format!("mute window `{name}` matches on `{matcher}`, which incidents do not keep");
+        let hint =
+            "match on type, org, repo, job, ref, cluster, service, component, stage or severity";
         return problem(what, hint);
     }
     let Some(zone) = zone else {
@@ -121,7 +123,11 @@ fn position(key: &str, node: &Node, names: &[&str]) -> Result<i8, Problem> {
     found.and_then(|at| i8::try_from(at).ok()).ok_or_else(|| {
         let hint = nearest::hint(text, names.iter().copied());
         let what = format!("`{text}` is none of the {key}{hint}");
-        Problem::at(node.place.clone(), what, format!("write {}", names.join(", ")))
+        Problem::at(
+            node.place.clone(),
+            what,
+            format!("write {}", names.join(", ")),
+        )
     })
 }
 

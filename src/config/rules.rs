@@ -14,8 +14,8 @@ use crate::{
     domain::{
         classify::{Assignments, Rule, Severity, Template, VARIABLES},
         matcher::Matcher,
-        nearest,
         mute::Window,
+        nearest,
         pipeline::Pipeline,
         route::Route,
     },

@@ -170,7 +170,10 @@ impl State {
             let Some(fold) = self.folds.get_mut(key) else {
                 continue;
             };
-            let hushes = fold.waiting.iter_mut().filter_map(|owed| owed.hush.as_mut());
+            let hushes = fold
+                .waiting
+                .iter_mut()
+                .filter_map(|owed| owed.hush.as_mut());
             for hush in hushes.filter(|hush| is_silence(&hush.key)) {
                 let until = end_of(&hush.key);
                 if hush.until > until {
@@ -329,7 +332,7 @@ impl State {
         }
     }
 
-    /// Sums up what silences and windows hid that are over. What waits to be told by itself is only counted.
+    /// Sums up what silences and windows hid that are over. What was just told by itself is only counted.
     pub(super) fn end_hushes(&mut self, policy: &Policy, now: Timestamp, told: &mut Vec<Told>) {
         let over: Vec<HiddenKey> = self
             .hidden
@@ -346,9 +349,10 @@ impl State {
             let all = self.in_order(hidden.incidents.iter().copied());
             // Another one may have taken over.
             let all = self.hush_open(policy, receiver, all, now);
-            let (told_alone, summed): (Vec<_>, Vec<_>) = all
+            let (told_apart, summed): (Vec<_>, Vec<_>) = all
                 .into_iter()
-                .partition(|id| self.is_told_alone(*id, receiver, now, told));
+                .filter(|id| !self.is_hidden(*id, receiver))
+                .partition(|id| self.is_told_apart(*id, receiver, now, told));
             let items: Vec<Item> = summed
                 .iter()
                 .filter_map(|id| self.spoken_of(*id, News::Opened))
@@ -365,7 +369,7 @@ impl State {
             summary.notification.digest = Some(DigestKind::Hushed {
                 by: hidden.by,
                 since: hidden.since,
-                told_apart: told_alone.len(),
+                told_apart: told_apart.len(),
             });
             told.push(summary);
         }
@@ -388,15 +392,15 @@ impl State {
         self.in_order(left.into_iter())
     }
 
-    /// Whether a receiver hears of an open incident in a message of its own: it is owed, or was just told.
-    fn is_told_alone(&self, id: IncidentId, receiver: &str, now: Timestamp, told: &[Told]) -> bool {
+    /// Whether a receiver hears of an open incident in another message at the same time.
+    fn is_told_apart(&self, id: IncidentId, receiver: &str, now: Timestamp, told: &[Told]) -> bool {
         let just_told = |told: &&Told| {
             told.notification.receiver == receiver
                 && told.notification.at == now
                 && told.incidents.contains(&id)
         };
         let is_open = self.incidents.get(&id).is_some_and(Incident::is_open);
-        is_open && (self.is_waiting_at(id, receiver) || told.iter().any(|one| just_told(&one)))
+        is_open && told.iter().any(|one| just_told(&one))
     }
 
     fn is_waiting_at(&self, id: IncidentId, receiver: &str) -> bool {
@@ -442,14 +446,20 @@ impl Fold {
         let of = |news: News| {
             move |owed: &super::fold::Owed| owed.incident == incident && owed.news == news
         };
-        if hush.is_some() {
-            if self.waiting.iter().any(of(News::Recovered)) {
-                self.waiting.retain(|owed| owed.incident != incident);
-            } else if self.waiting.iter().any(of(News::Opened)) {
-                self.waiting.retain(|owed| !of(News::Still)(owed));
-            }
+        let was_hushed =
+            |owed: &super::fold::Owed| owed.incident == incident && owed.hush.is_some();
+        if hush.is_some() && self.waiting.iter().any(of(News::Recovered)) {
+            self.waiting.retain(|owed| owed.incident != incident);
+        } else if (hush.is_some() || self.waiting.iter().any(was_hushed))
+            && self.waiting.iter().any(of(News::Opened))
+        {
+            self.waiting.retain(|owed| !of(News::Still)(owed));
         }
-        for owed in self.waiting.iter_mut().filter(|owed| owed.incident == incident) {
+        for owed in self
+            .waiting
+            .iter_mut()
+            .filter(|owed| owed.incident == incident)
+        {
             owed.hush = hush.cloned();
         }
         before != self.waiting

@@ -65,6 +65,35 @@ impl Window {
         Some(end)
     }
 
+    /// When it is open, in words: `22:00 to 06:00, mon, tue, in dec, Europe/Berlin`.
+    pub fn words(&self) -> String {
+        let clock = |time: Time| time.strftime("%H:%M").to_string();
+        let span = |span: &Span| format!("{} to {}", clock(span.from), clock(span.to));
+        let times: Vec<String> = self.times.iter().map(span).collect();
+        let days: Vec<String> = self.days.iter().map(|day| day_name(*day)).collect();
+        let months = self.months.iter().filter_map(|month| {
+            let first = Date::new(2000, *month, 1).ok()?;
+            Some(first.strftime("%b").to_string())
+        });
+        let months: Vec<String> = months.collect();
+        let parts = [
+            if times.is_empty() {
+                "all day".to_owned()
+            } else {
+                times.join(" and ")
+            },
+            days.join(", "),
+            if months.is_empty() {
+                String::new()
+            } else {
+                format!("in {}", months.join(", "))
+            },
+            self.zone.iana_name().unwrap_or("UTC").to_owned(),
+        ];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(", ")
+    }
+
     /// The latest end of those that have begun and not ended.
     fn end_of_open(&self, now: Timestamp) -> Option<Timestamp> {
         let today = now.to_zoned(self.zone.clone()).date();
@@ -122,6 +151,14 @@ impl Window {
     }
 }
 
+fn day_name(day: Weekday) -> String {
+    // The first Monday of a year that begins with one.
+    let day = i32::from(day.to_monday_zero_offset());
+    let monday = Date::constant(2001, 1, 1);
+    let date = monday.checked_add(jiff::Span::new().days(day));
+    date.map_or_else(|_| String::new(), |date| date.strftime("%a").to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::time;
@@ -177,7 +214,11 @@ mod tests {
         assert_eq!(until(&weekend, "2026-07-13T03:59:59Z"), end);
         assert_eq!(until(&weekend, "2026-07-13T04:00:00Z"), None);
         let always = window("Europe/Berlin", &[]);
-        assert!(always.until("2026-07-11T04:00:00Z".parse().unwrap()).is_some());
+        assert!(
+            always
+                .until("2026-07-11T04:00:00Z".parse().unwrap())
+                .is_some()
+        );
     }
 
     #[test]
@@ -220,5 +261,12 @@ mod tests {
         assert_eq!(until(&december, "2026-11-30T23:59:59Z"), None);
         let end = Some("2027-01-01T00:00:00Z".to_owned());
         assert_eq!(until(&december, "2026-12-24T18:00:00Z"), end);
+        let words = Window {
+            days: vec![Weekday::Monday, Weekday::Sunday],
+            months: vec![1, 12],
+            ..window("Europe/Berlin", &[(22, 0, 6, 30)])
+        };
+        let said = "22:00 to 06:30, Mon, Sun, in Jan, Dec, Europe/Berlin";
+        assert_eq!(words.words(), said);
     }
 }

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{
-    classify::Rule, mute::Window, pipeline::Pipeline, prowjob::JobType, route::Routing,
-};
+use super::{classify::Rule, mute::Window, pipeline::Pipeline, prowjob::JobType, route::Routing};
 
 /// What the domain obeys. Built from the configuration, swapped whole.
 #[derive(Debug, Clone)]

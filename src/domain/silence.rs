@@ -286,10 +286,22 @@ mod tests {
             (&[][..], "jane", "move", 200, "at least one matcher"),
             (&["  "], "jane", "move", 200, "at least one matcher"),
             (&["service=s3"], "jane", "move", 200, "double quotes"),
-            (&[r#"label:a="b""#], "jane", "move", 200, "cannot be silenced on"),
+            (
+                &[r#"label:a="b""#],
+                "jane",
+                "move",
+                200,
+                "cannot be silenced on",
+            ),
             (&[s3], " ", "move", 200, "needs an author"),
             (&[s3], "jane", "", 200, "needs a reason"),
-            (&[s3], "jane", "move", 100, "must be after 1970-01-01T00:01:40Z"),
+            (
+                &[s3],
+                "jane",
+                "move",
+                100,
+                "must be after 1970-01-01T00:01:40Z",
+            ),
             (&[s3], "jane", "move", 3_701, "1 h at most"),
         ] {
             let error = read(matchers, author, reason, ends_at).unwrap_err();

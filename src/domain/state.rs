@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::{
     fold::{Cause, CauseKey, Digest, Fold},
     gaps::{EdgeKey, Gaps},
-    hush::{Hidden, HiddenKey},
     history::History,
+    hush::{Hidden, HiddenKey},
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
     observation::RunName,

@@ -237,11 +237,13 @@ impl State {
                 .folds
                 .get(&(incident.cause.clone(), target.receiver.clone()));
             let collected = self.digests.get(&(target.receiver.clone(), false));
-            self.is_hidden(id, &target.receiver) || folded.is_some_and(|fold| {
-                fold.waiting
-                    .iter()
-                    .any(|owed| owed.incident == id && owed.news == news)
-            }) || collected.is_some_and(|digest| digest.incidents.contains(&id))
+            self.is_hidden(id, &target.receiver)
+                || folded.is_some_and(|fold| {
+                    fold.waiting
+                        .iter()
+                        .any(|owed| owed.incident == id && owed.news == news)
+                })
+                || collected.is_some_and(|digest| digest.incidents.contains(&id))
         })
     }
 

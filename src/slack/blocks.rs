@@ -214,7 +214,14 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String>
         (Event::Digest, Some(DigestKind::Period { since })) => {
             vec![format!("Collected since {}.", date(*since))]
         }
-        (Event::Digest, Some(DigestKind::Hushed { by, since, told_apart })) => {
+        (
+            Event::Digest,
+            Some(DigestKind::Hushed {
+                by,
+                since,
+                told_apart,
+            }),
+        ) => {
             vec![hushed(by, *since, *told_apart, room)]
         }
         (Event::Digest, None) | (Event::Recovered, _) => Vec::new(),
@@ -253,7 +260,10 @@ fn hushed(by: &str, since: jiff::Timestamp, told_apart: usize, room: &Room) -> S
         1 => " One more is still broken and told by itself.".to_owned(),
         more => format!(" {more} more are still broken and told by themselves."),
     };
-    format!("Hidden since {} by {by}, which has ended.{apart}", date(since))
+    format!(
+        "Hidden since {} by {by}, which has ended.{apart}",
+        date(since)
+    )
 }
 
 fn broke_alike(items: &[Item]) -> bool {

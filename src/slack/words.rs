@@ -91,7 +91,10 @@ fn headline_of_many(notification: &Notification) -> String {
             format!("Failing since before the first start: {jobs}")
         }
         Event::Digest if is_hushed(notification) => {
-            format!("While it was quiet: {}", failing_and_recovered(notification))
+            format!(
+                "While it was quiet: {}",
+                failing_and_recovered(notification)
+            )
         }
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
         Event::Recovered if all_stalled(notification) => {

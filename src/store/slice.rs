@@ -14,8 +14,8 @@ use super::{
 use crate::domain::{
     fold::CauseKey,
     gaps::EdgeKey,
-    hush::HushKey,
     history::History,
+    hush::HushKey,
     incident::{Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::{Observation, RunName},

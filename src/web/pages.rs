@@ -4,10 +4,17 @@
 pub mod assets;
 pub mod events;
 mod render;
+mod silences;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::HeaderMap,
+    response::Response,
+    routing::{get, post},
+};
 
 use self::render::{failed, page};
 use super::Web;
@@ -18,6 +25,11 @@ pub fn router() -> Router<Arc<Web>> {
     Router::new()
         .route("/", get(now))
         .route("/services", get(services))
+        .route(
+            "/silences",
+            get(silences::silences).post(silences::post_silence),
+        )
+        .route("/silences/{id}/expire", post(silences::post_expire))
         .route("/events", get(events::events))
         .route("/assets/{version}/{name}", get(assets::asset))
 }
