@@ -107,6 +107,8 @@ pub struct Metrics {
     pub config_reloads: Family<ResultLabel, Counter>,
     /// Attempts to read why a run broke, by result.
     pub artifact_reads: Family<ReadLabel, Counter>,
+    /// Reasons whose signature is shared because their class had too many new ones that day.
+    pub signatures_overflowed: Counter,
     /// Places of logs that cannot be read now.
     pub artifact_endpoints_failing: Gauge,
     /// Times the store could not be used, by reason.
@@ -149,6 +151,7 @@ impl Metrics {
             config_last_reload_successful: Gauge::default(),
             config_reloads: Family::default(),
             artifact_reads: Family::default(),
+            signatures_overflowed: Counter::default(),
             artifact_endpoints_failing: Gauge::default(),
             store_failures: Family::default(),
         };
@@ -257,6 +260,11 @@ impl Metrics {
             "artifact_reads",
             "Attempts to read a log, by result",
             m.artifact_reads.clone(),
+        );
+        registry.register(
+            "signatures_overflowed",
+            "Reasons that share a signature because their class had too many new ones that day",
+            m.signatures_overflowed.clone(),
         );
         registry.register(
             "artifact_endpoints_failing",

@@ -3,7 +3,9 @@
 pub mod blocks;
 mod chain;
 pub mod client;
+mod doomed;
 mod fields;
+mod headline;
 pub mod hosts;
 pub mod limits;
 pub mod preview;

@@ -13,6 +13,7 @@ mod explain;
 mod file;
 mod inbox;
 mod jobs;
+mod keyed;
 mod mark;
 mod outbox;
 pub mod pages;
@@ -22,6 +23,7 @@ mod rows;
 mod setup;
 mod silences;
 mod slice;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod threads;

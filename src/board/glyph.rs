@@ -132,6 +132,7 @@ impl State {
     pub fn of_incident(kind: Kind, critical: bool) -> Self {
         match (kind, critical) {
             (Kind::Stalled | Kind::Overdue | Kind::Silent, _) => Self::Stalled,
+            (Kind::Mass, _) => Self::Infra,
             (Kind::Failing | Kind::Trouble, true) => Self::Blocked,
             (Kind::Failing | Kind::Trouble, false) => Self::Failing,
         }

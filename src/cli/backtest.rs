@@ -129,7 +129,7 @@ impl Replay {
             .take(1 + usize::from(both))
             .map(|paths| {
                 Ok(Side {
-                    drive: Drive::new(Config::load(paths, environment)?),
+                    drive: Drive::new(Config::load(paths, environment)?, both || streams),
                     heard: Heard {
                         tally: Tally::default(),
                         marker: truth.clone().map(Marker::new),
@@ -164,7 +164,7 @@ impl Replay {
             progress.at(done);
             sides
                 .iter_mut()
-                .try_for_each(|side| side.see(&sighting, log.as_ref()))
+                .try_for_each(|side| side.see(sighting, log.as_ref()))
         })?;
         sides.iter_mut().try_for_each(|side| {
             let heard = &mut side.heard;

@@ -115,7 +115,7 @@ async fn play(args: &Args) -> Result<()> {
 fn introduce(address: std::net::SocketAddr) {
     out::line(&out::styled(
         out::BOLD,
-        "prow-notifier demo: the fleet release of 52 ACK controllers, 19 and 20 May 2026",
+        "prow-notifier demo: the fleet release of 53 ACK controllers, 19 and 20 May 2026",
     ));
     out::line(
         "Prow, its bucket of logs and Slack are local stand-ins; all else is the real daemon with the rules for ACK.",
@@ -345,6 +345,50 @@ impl Stage {
         )
     }
 
+    /// The first lines of what a channel was told.
+    fn headlines(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let messages = self.slack.messages().into_iter();
+        messages
+            .filter(|message| is_wanted(&message.hook))
+            .filter_map(|message| {
+                let text = preview_text(&message.payload);
+                let first = text.lines().next()?.trim_start_matches("┌ ");
+                Some(out::printable(first))
+            })
+            .collect()
+    }
+
+    /// What was found of a version that nothing publishes.
+    fn stalled_release(&self) -> String {
+        let told = self.headlines(|hook| hook == "platform");
+        let found = told
+            .into_iter()
+            .find(|line| line.contains("publish did not start"));
+        found.map_or_else(
+            || "not found".to_owned(),
+            |line| format!("found without a red run: {line}"),
+        )
+    }
+
+    /// What was said of a failure and of those that it knocked over.
+    fn root_cause(&self) -> String {
+        let messages = self.slack.messages();
+        let root = format!("Knocked over by: publish of {}", storyline::ROOT);
+        let behind = |to_platform: bool| {
+            let told = messages.iter().filter(|message| {
+                (message.hook == "platform") == to_platform
+                    && preview_text(&message.payload).contains(&root)
+            });
+            told.count()
+        };
+        format!(
+            "publish of {} knocked over the chart of {} services: each told in its own channel, #platform {} times",
+            storyline::ROOT,
+            behind(false),
+            behind(true)
+        )
+    }
+
     async fn conclude(&self, steps: &[Step]) -> Result<()> {
         let counts = self.shared.store.counts().await?;
         let messages = self.slack.messages();
@@ -393,6 +437,8 @@ impl Stage {
                     self.told(Event::Stalled)
                 ),
             ),
+            ("stalled release", self.stalled_release()),
+            ("root cause", self.root_cause()),
             (
                 "reasons read",
                 format!("{} logs of the bucket", self.reasons()),

@@ -156,3 +156,83 @@ pub(super) fn check(
         problems.push(Problem::at(place.clone(), what, ""));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::yaml;
+
+    fn windows(text: &str) -> Result<Vec<Window>, String> {
+        let root = yaml::parse(Path::new("c.yaml"), text.to_owned()).unwrap();
+        let mut windows = Vec::new();
+        for item in root.items("mute").unwrap() {
+            let window = read(item, &windows).map_err(|problem| problem.to_string())?;
+            windows.push(window);
+        }
+        Ok(windows)
+    }
+
+    #[test]
+    fn a_window_is_read_as_people_write_it() {
+        let read = windows(
+            "- name: nights\n  match: ['severity=\"non-critical\"']\n  times: ['22:00-06:00', '12:00-24:00']\n  \
+             days: [mon, sun]\n  months: [jan, dec]\n  timezone: Europe/Berlin\n- {name: b, timezone: UTC, critical: true}",
+        )
+        .unwrap();
+        let said = "22:00 to 06:00 and 12:00 to 00:00, Mon, Sun, in Jan, Dec, Europe/Berlin";
+        assert_eq!(read[0].words(), said);
+        assert_eq!(read[1].words(), "all day, UTC");
+        assert!(read[1].critical && !read[0].critical);
+    }
+
+    #[test]
+    fn mistakes_say_what_to_write() {
+        for (text, told) in [
+            ("- {timezone: UTC}", "needs a name"),
+            ("- {name: a}", "whose clocks"),
+            ("- {name: a, timezone: Mars/Phobos}", "not a time zone"),
+            (
+                "- {name: a, timezone: UTC, days: [monday]}",
+                "did you mean `mon`",
+            ),
+            (
+                "- {name: a, timezone: UTC, months: [13]}",
+                "is none of the months",
+            ),
+            (
+                "- {name: a, timezone: UTC, times: ['25:00-26:00']}",
+                "no time of the day",
+            ),
+            (
+                "- {name: a, timezone: UTC, match: 'label:x=\"y\"'}",
+                "do not keep",
+            ),
+            (
+                "- {name: a, timezone: UTC}\n- {name: a, timezone: UTC}",
+                "a second mute window",
+            ),
+        ] {
+            let error = windows(text).map(drop).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_route_names_windows_that_exist() {
+        let place = windows("- {name: nights, timezone: UTC}").map(|mut windows| {
+            let named = |name: &str| {
+                let root = yaml::parse(Path::new("c.yaml"), name.to_owned()).unwrap();
+                [(name.to_owned(), root.place)]
+            };
+            let mut problems = Vec::new();
+            check(&mut windows, &named("nights"), &mut problems);
+            assert!(problems.is_empty() && windows[0].on_routes);
+            check(&mut windows, &named("night"), &mut problems);
+            problems[0].to_string()
+        });
+        let told = place.unwrap();
+        assert!(told.contains("did you mean `nights`"), "{told}");
+    }
+}

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::domain::{
     classify::Severity,
+    doom::AbortDownstream,
     gaps, nearest,
     overdue::Overdue,
     pipeline::{Need, Pipeline, Signs, Stage},
@@ -25,7 +26,7 @@ pub const PIPELINE_KEYS: [&str; 3] = ["name", "match", "stages"];
 /// Keys of a stage.
 pub const STAGE_KEYS: [&str; 6] = ["name", "needs", "shared", "severity", "overdue", "log"];
 /// Keys of an edge.
-pub const NEED_KEYS: [&str; 3] = ["stage", "within", "gate"];
+pub const NEED_KEYS: [&str; 4] = ["stage", "within", "gate", "abort_downstream"];
 /// Keys of an edge's learned `within`.
 pub const LEARNED_KEYS: [&str; 1] = ["floor"];
 /// Keys of a stage's `log`.
@@ -125,6 +126,7 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
             learned: false,
             gate: false,
             patience: None,
+            abort_downstream: AbortDownstream::default(),
         };
         let mut place = item.place.clone();
         if let Kind::Text(_) = item.kind {
@@ -136,6 +138,8 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
                     place = value.place.clone();
                 } else if key == "gate" {
                     (need.gate, need.patience) = read_gate(value)?;
+                } else if key == "abort_downstream" {
+                    need.abort_downstream = read_abort(value)?;
                 } else {
                     read_within(value, &mut need)?;
                 }
@@ -165,6 +169,24 @@ fn read_gate(node: &Node) -> Result<(bool, Option<Duration>), Problem> {
                 "write true, or how long a person may take, such as 7d",
             )),
         },
+    }
+}
+
+fn read_abort(node: &Node) -> Result<AbortDownstream, Problem> {
+    let text = node.text("abort_downstream")?;
+    let problem = |what: String, hint: &str| Err(Problem::at(node.place.clone(), what, hint));
+    match text {
+        "off" => Ok(AbortDownstream::Off),
+        "suggest" => Ok(AbortDownstream::Suggest),
+        "on" => problem(
+            "`abort_downstream: on` is not possible yet: it comes with the Kubernetes watch"
+                .to_owned(),
+            "write suggest, which names the runs with the command that stops them, or off",
+        ),
+        _ => problem(
+            format!("unknown `abort_downstream: {text}`"),
+            "write suggest or off",
+        ),
     }
 }
 

@@ -202,6 +202,8 @@ fn pipeline() -> Value {
                             "stage": text("The earlier stage."),
                             "within": within(),
                             "gate": gate(),
+                            "abort_downstream": { "enum": ["suggest", "off"], "default": "suggest",
+                                "description": "Whether runs of this stage are named with the command that stops them when the earlier one fails." },
                         } },
                     ] }), "Earlier stages."),
                     "shared": { "type": "boolean", "default": false,

@@ -10,6 +10,8 @@ use super::{
     units,
 };
 use crate::domain::{
+    doom::{StopPolicy, is_object_name},
+    mass::MassPolicy,
     nearest,
     prowjob::{JOB_TYPES, JobType},
 };
@@ -48,6 +50,10 @@ pub struct Settings {
     pub window: Duration,
     /// See [`SETTINGS`].
     pub group_wait: Duration,
+    /// From when on failures of many kinds have one cause.
+    pub mass: MassPolicy,
+    /// Stopping of runs that cannot succeed any more.
+    pub stops: StopPolicy,
     /// See [`SETTINGS`].
     pub allowed_hosts: Vec<String>,
     /// Messages a second and burst per webhook.
@@ -137,6 +143,9 @@ pub struct Retry {
     pub max_age: Duration,
 }
 
+/// No longer `mass.window` is of use: the store remembers how jobs ended for so long.
+const LONGEST_MASS: Duration = Duration::from_secs(6 * 3600);
+
 impl Settings {
     /// Reads the merged layers.
     pub fn read(layers: &Layers) -> Result<Self, ConfigError> {
@@ -156,7 +165,9 @@ impl Settings {
                 .max(Duration::from_secs(1)),
         });
         let types = reader.types().map_err(|problem| problems.push(problem));
-        let (Ok(store_path), Ok(listen), Ok(types)) = (store_path, listen, types) else {
+        let stops = reader.stops().map_err(|problem| problems.push(problem));
+        let (Ok(store_path), Ok(listen), Ok(types), Ok(stops)) = (store_path, listen, types, stops)
+        else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
@@ -179,6 +190,8 @@ impl Settings {
             },
             window: reader.duration("dedup.window"),
             group_wait: reader.duration("dedup.group_wait"),
+            mass: reader.mass(),
+            stops,
             allowed_hosts: reader.list("delivery.allowed_hosts"),
             outbound: reader.pace("delivery"),
             retry: reader.retry("delivery.retry"),
@@ -286,6 +299,30 @@ impl Reader<'_> {
                 &format!("`{url}` is not a store this version knows"),
                 "write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db",
             )
+        })
+    }
+
+    fn mass(&self) -> MassPolicy {
+        MassPolicy {
+            share: self.number("mass.share"),
+            jobs: self.number("mass.jobs"),
+            services: self.number("mass.services"),
+            window: self.duration("mass.window").min(LONGEST_MASS),
+        }
+    }
+
+    fn stops(&self) -> Result<StopPolicy, Problem> {
+        let namespace = self.text("abort.namespace");
+        if let Some(name) = namespace.as_deref().filter(|name| !is_object_name(name)) {
+            return Err(self.layers.problem(
+                "abort.namespace",
+                &format!("`{name}` is no name of a namespace"),
+                "write lower case letters, digits and dashes, such as prow",
+            ));
+        }
+        Ok(StopPolicy {
+            per_hour: self.number("abort.per_hour"),
+            namespace,
         })
     }
 

@@ -80,6 +80,8 @@ impl Config {
             rules: self.rules.classify.clone(),
             keeps_deadlines: true,
             pipelines: self.rules.pipelines.clone(),
+            mass: self.settings.mass,
+            stops: self.settings.stops.clone(),
             routing: Routing {
                 routes: self.rules.routes.clone(),
                 receivers,

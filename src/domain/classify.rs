@@ -227,9 +227,14 @@ pub fn classify(rules: &[Rule], run: &Observation, verdict: Verdict) -> Classifi
         verdict,
         class: None,
     };
-    let rule = rules
-        .iter()
-        .find(|rule| rule.matchers.iter().all(|matcher| matcher.matches(&labels)));
+    let rule = rules.iter().find(|rule| {
+        // Most rules fail on a plain comparison, so these go first.
+        let all = |cheap| {
+            let mut some = rule.matchers.iter().filter(|one| one.is_cheap() == cheap);
+            some.all(|matcher| matcher.matches(&labels))
+        };
+        all(true) && all(false)
+    });
     let mut class = rule.map_or_else(|| unclassified(run), |rule| apply(rule, &labels));
     override_by_annotations(&mut class, run);
     if class.service.is_some() && class.controller.is_none() && !run.repo().is_empty() {

@@ -120,7 +120,7 @@ impl fmt::Display for CauseClass {
 }
 
 /// Hash of what stays the same of a cause from run to run and from service to service, with the version of
-/// the normaliser that made it: `v1:` and 20 hex digits.
+/// the normaliser that made it, such as `v2:`, and 20 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Signature(pub String);

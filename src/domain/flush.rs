@@ -11,7 +11,7 @@ use super::{
     fold::{Cause, Fold, News, Owed, to_signed},
     incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
-    policy::Policy,
+    policy::{Policy, SHARED_FROM},
     state::{DigestKey, FoldKey, State},
     telling::doubled,
 };
@@ -32,6 +32,9 @@ impl State {
         self.end_windows(now);
         self.end_deadlines(policy, now, more_to_come);
         self.end_watches(policy, now, more_to_come);
+        if !more_to_come {
+            self.weigh_masses(policy, now);
+        }
         let mut told = Vec::new();
         for key in self.owing.iter().cloned().collect::<Vec<_>>() {
             self.hush_fold(policy, &key, now);
@@ -96,8 +99,16 @@ impl State {
                 continue;
             };
             self.changed.folds.insert(key.clone());
-            let shared = self.causes.get(&key.0).is_some_and(Cause::is_shared);
+            if let (News::Opened, Some(fold)) = (news, self.folds.get_mut(key)) {
+                fold.drop_still(&owed);
+            }
+            // Failures that were told alone, days apart, may all end with one success.
+            let together = news == News::Recovered && owed.len() >= SHARED_FROM;
+            let shared = together || self.causes.get(&key.0).is_some_and(Cause::is_shared);
             let incidents = self.in_order(owed.iter().map(|owed| owed.incident));
+            for id in incidents.iter().filter(|_| news != News::Recovered) {
+                self.doom(policy, *id, now);
+            }
             if shared {
                 told.extend(self.tell_shared(key, news, &incidents, now));
             } else {
@@ -288,6 +299,7 @@ impl State {
         };
         match news {
             News::Opened if stalled() => Event::Stalled,
+            News::Opened if self.masses().any(|mass| mass == id) => Event::SharedCause,
             News::Opened => Event::Opened,
             News::Still => Event::StillFailing,
             News::Recovered => Event::Recovered,

@@ -248,19 +248,40 @@ impl Fold {
 
     /// When the next piece of waiting news may go out, hold for siblings aside; `None` when nothing waits.
     pub fn due_at(&self, cause: &Cause) -> Option<Timestamp> {
-        self.waiting
-            .iter()
-            .map(|owed| {
-                let free = self.free_at(cause, owed.news);
-                let held = self.held_until(owed.news);
-                let later = free
-                    .into_iter()
-                    .chain(held)
-                    .chain(owed.behind.as_ref().map(|behind| behind.until))
-                    .chain(owed.hush.as_ref().map(|hush| hush.until));
-                owed.since.max(later.max().unwrap_or(owed.since))
+        let of_kind = |news| self.waiting.iter().filter(move |owed| owed.news == news);
+        [News::Opened, News::Still, News::Recovered]
+            .into_iter()
+            .filter_map(|news| {
+                let due = of_kind(news)
+                    .map(|owed| self.due_alone(owed, cause))
+                    .min()?;
+                // The opening of an incident is never overtaken, and news of a kind goes out together.
+                let after = |opened: &&Owed| {
+                    news != News::Opened
+                        && of_kind(news).any(|owed| owed.incident == opened.incident)
+                };
+                let openings = of_kind(News::Opened).filter(after);
+                let latest = openings.map(|owed| self.due_alone(owed, cause)).max();
+                Some(latest.map_or(due, |latest| due.max(latest)))
             })
             .min()
+    }
+
+    /// When a piece of news may go out, other kinds of news aside.
+    fn due_alone(&self, owed: &Owed, cause: &Cause) -> Timestamp {
+        let free = self.free_at(cause, owed.news);
+        let held = self.held_until(owed.news);
+        let behind = owed.behind.as_ref().map(|behind| behind.until);
+        let hush = owed.hush.as_ref().map(|hush| hush.until);
+        let later = free.into_iter().chain(held).chain(behind).chain(hush).max();
+        later.map_or(owed.since, |later| owed.since.max(later))
+    }
+
+    /// What an opening tells counts all failures so far, so that it goes on failing is no news beside it.
+    pub fn drop_still(&mut self, opened: &[Owed]) {
+        self.waiting.retain(|owed| {
+            owed.news != News::Still || opened.iter().all(|other| other.incident != owed.incident)
+        });
     }
 }
 

@@ -68,6 +68,11 @@ impl History {
         other.0.into_iter().for_each(|past| self.note(past));
     }
 
+    /// When the latest run ended.
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.0.last().map(|past| past.at)
+    }
+
     /// By which it is judged how the job fares.
     pub fn recent(&self) -> &[Past] {
         let surplus = self.0.len().saturating_sub(JUDGED);

@@ -314,12 +314,38 @@ impl State {
             hidden.incidents.push(id);
         }
         self.changed.hidden.insert(key);
+        if self.is_unheard(id, receiver) {
+            self.unfold_behind(id, receiver);
+        }
     }
 
     /// Whether a receiver is spared an incident until something ends.
     pub(super) fn is_hidden(&self, id: IncidentId, receiver: &str) -> bool {
         let mut own = self.hidden.iter().filter(|(key, _)| key.1 == receiver);
         own.any(|(_, hidden)| hidden.incidents.contains(&id))
+    }
+
+    /// Whether a receiver was never told of an incident because that is silenced.
+    pub(super) fn is_unheard(&self, id: IncidentId, receiver: &str) -> bool {
+        let incident = self.incidents.get(&id);
+        incident.is_some_and(|incident| incident.told_failures == 0) && self.is_hidden(id, receiver)
+    }
+
+    /// Who does not hear of a root is told of what it knocks over.
+    fn unfold_behind(&mut self, root: IncidentId, receiver: &str) {
+        for key in self.owing.iter().filter(|(_, other)| other == receiver) {
+            let Some(fold) = self.folds.get_mut(key) else {
+                continue;
+            };
+            let explained = fold.waiting.iter_mut().filter(|owed| {
+                let behind = owed.behind.as_ref();
+                behind.is_some_and(|behind| behind.root == root)
+            });
+            for owed in explained {
+                owed.behind = None;
+                self.changed.folds.insert(key.clone());
+            }
+        }
     }
 
     /// What ended is not to be summed up: nobody waits for it any more.
@@ -446,13 +472,9 @@ impl Fold {
         let of = |news: News| {
             move |owed: &super::fold::Owed| owed.incident == incident && owed.news == news
         };
-        let was_hushed =
-            |owed: &super::fold::Owed| owed.incident == incident && owed.hush.is_some();
         if hush.is_some() && self.waiting.iter().any(of(News::Recovered)) {
             self.waiting.retain(|owed| owed.incident != incident);
-        } else if (hush.is_some() || self.waiting.iter().any(was_hushed))
-            && self.waiting.iter().any(of(News::Opened))
-        {
+        } else if hush.is_some() && self.waiting.iter().any(of(News::Opened)) {
             self.waiting.retain(|owed| !of(News::Still)(owed));
         }
         for owed in self

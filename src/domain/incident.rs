@@ -10,6 +10,7 @@ mod links;
 
 use super::{
     classify::Classification,
+    doom::Doom,
     evidence::Finding,
     fold::CauseKey,
     hush::Marks,
@@ -122,6 +123,9 @@ pub struct GoodRun {
     pub base_ref: String,
     /// Commit.
     pub base_sha: Option<String>,
+    /// Whose it is, of a stage that all share: it may end what is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// What kind of thing is broken.
@@ -139,6 +143,8 @@ pub enum Kind {
     Silent,
     /// Something that we need ourselves.
     Trouble,
+    /// One cause behind failures of many kinds.
+    Mass,
 }
 
 impl Kind {
@@ -150,6 +156,7 @@ impl Kind {
             Self::Overdue => "overdue",
             Self::Silent => "silent",
             Self::Trouble => "trouble",
+            Self::Mass => "mass",
         }
     }
 
@@ -157,7 +164,7 @@ impl Kind {
     pub fn is_lateness(self) -> bool {
         match self {
             Self::Stalled | Self::Overdue | Self::Silent => true,
-            Self::Failing | Self::Trouble => false,
+            Self::Failing | Self::Trouble | Self::Mass => false,
         }
     }
 }
@@ -178,6 +185,9 @@ pub struct Incident {
     /// Stages that cannot do their work while it is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<String>,
+    /// The runs behind it.
+    #[serde(default, skip_serializing_if = "Doom::is_empty")]
+    pub doom: Doom,
     /// What it may share with others.
     pub cause: CauseKey,
     /// Whether its stage is one that all services share.
@@ -247,6 +257,7 @@ impl Run {
             at: self.finished_at?,
             base_ref: self.base_ref.clone(),
             base_sha: self.base_sha.clone(),
+            owner: None,
         })
     }
 }
@@ -317,6 +328,7 @@ impl GoodRun {
             at: run.began_at(),
             base_ref: run.base_ref().to_owned(),
             base_sha: run.base_sha().map(str::to_owned),
+            owner: None,
         }
     }
 }
@@ -329,6 +341,7 @@ impl Incident {
             kind: Kind::default(),
             root: None,
             blocks: Vec::new(),
+            doom: Doom::default(),
             cause: CauseKey::of(&facts.class, &job),
             job,
             shared_stage: false,
@@ -423,19 +436,33 @@ impl Incident {
                 at: good.at,
                 base_ref: good.base_ref.clone(),
             }),
-            recovered: self.closed_by.as_ref().map(|good| Recovery {
-                at: good.at,
-                run: good.run.clone(),
-                base_ref: good.base_ref.clone(),
-                after: good.at.duration_since(self.first.at),
-            }),
+            recovered: self.closed_by.as_ref().map(|good| self.recovery(good)),
             ask: latest.ask.clone(),
             links: self.links(),
             root: self.root.clone(),
             blocks: self.blocks.clone(),
+            doom: self.doom.clone(),
             evidence,
             evidence_note,
             log_link,
+        }
+    }
+
+    fn recovery(&self, good: &GoodRun) -> Recovery {
+        let by = good.owner.clone().filter(|owner| owner != self.owner());
+        let passed = match by {
+            Some(_) => &self.latest.base_ref,
+            None => &good.base_ref,
+        };
+        let first = &self.first.base_ref;
+        let skipped = is_tag(first) && is_tag(passed) && first != passed;
+        Recovery {
+            at: good.at,
+            run: good.run.clone(),
+            base_ref: good.base_ref.clone(),
+            after: good.at.duration_since(self.first.at),
+            by,
+            skipped: skipped.then(|| first.clone()),
         }
     }
 }

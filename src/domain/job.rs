@@ -24,7 +24,11 @@ impl JobKey {
     pub fn of(run: &Observation) -> Self {
         let mut key = String::with_capacity(96);
         for part in [run.job_type.as_str(), run.org(), run.repo(), &run.job] {
-            key.extend(part.chars().map(|c| if c == '|' { '_' } else { c }));
+            if part.contains('|') {
+                key.push_str(&part.replace('|', "_"));
+            } else {
+                key.push_str(part);
+            }
             key.push('|');
         }
         match run.base_ref() {

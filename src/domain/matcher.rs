@@ -230,11 +230,20 @@ impl Matcher {
         }
     }
 
+    /// Whether it is settled by comparing two texts.
+    pub fn is_cheap(&self) -> bool {
+        matches!(self.test, Test::Equal(_) | Test::NotEqual(_))
+    }
+
     /// Adds the named groups of a `=~` matcher that matched.
     pub fn captures(&self, labels: &Labels<'_>, into: &mut BTreeMap<String, String>) {
         let Test::Matches(regex) = &self.test else {
             return;
         };
+        // Without a name there is only the whole match.
+        if regex.captures_len() == 1 {
+            return;
+        }
         let Some(found) = regex.captures(labels.get(&self.label)) else {
             return;
         };

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::{Classification, Severity},
+    doom::Doom,
     evidence::Evidence,
     incident::Kind,
     observation::RunName,
@@ -23,7 +24,7 @@ pub enum Event {
     StillFailing,
     /// A stage did not start, or did not end, in time.
     Stalled,
-    /// One stage failing in several services.
+    /// One stage failing in several services, or one cause behind failures of many kinds.
     SharedCause,
     /// It is good again.
     Recovered,
@@ -157,6 +158,9 @@ pub struct Item {
     /// Stages that cannot do their work while it is broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<String>,
+    /// Runs of these that are doomed.
+    #[serde(default, skip_serializing_if = "Doom::is_empty")]
+    pub doom: Doom,
     /// Why the run broke; `None` while nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -174,9 +178,12 @@ impl Item {
         self.verdict == Verdict::Running
     }
 
-    /// Whether it is a trouble of our own, which no job and no run has.
+    /// Whether it is about no job and no run: a trouble of our own, or a mass failure.
     pub fn is_ours(&self) -> bool {
-        self.class.component == OURSELVES && self.class.rule.is_none() && self.repository.is_empty()
+        self.kind == Kind::Mass
+            || self.class.component == OURSELVES
+                && self.class.rule.is_none()
+                && self.repository.is_empty()
     }
 }
 
@@ -200,6 +207,12 @@ pub struct Recovery {
     pub base_ref: String,
     /// From the first bad run to the good one.
     pub after: SignedDuration,
+    /// Whose run it was, when it was somebody else's: of a stage that all share one is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The version that broke first, when a later one recovered: it never passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
 }
 
 /// The deciding line as deck shows it; `None` when the address carries a signature or

@@ -148,7 +148,11 @@ impl State {
             return case.outcome(Decision::Ignored, reason);
         }
         let outcome = self.apply(policy, &case, spot);
+        self.note_ended(&run.run);
         let mut ended = spot.map_or_else(Vec::new, |spot| self.note_release(policy, &case, spot));
+        if let Some(spot) = spot {
+            self.note_pending(&case, spot);
+        }
         ended.extend(self.note_watches(policy, &case, spot));
         let outcome = self.with_ended(outcome, &ended);
         self.hushed(policy, outcome, case.now)
@@ -361,6 +365,13 @@ impl State {
                 );
             }
         }
+        if is_new
+            && outcome.decision == Decision::Notify
+            && let Some(mass) = self.fold_into_mass(policy, id, case.now)
+        {
+            outcome.decision = Decision::Folded;
+            outcome.reason = format!("part of the mass failure that incident {mass} tells of");
+        }
         outcome.incident = Some(id);
         outcome.to_read = policy.reads_evidence
             && !matches!(outcome.decision, Decision::Stale | Decision::Ignored);
@@ -381,9 +392,10 @@ impl State {
         mut outcome: Outcome,
     ) -> Outcome {
         let open: Vec<IncidentId> = self.open_at(&spot.stage.name).map(|(id, _)| id).collect();
-        let Some(good) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
+        let Some(mut good) = self.runs.get(&case.run.run).and_then(Run::as_good) else {
             return outcome;
         };
+        good.owner = Some(case.class.owner().to_owned());
         let key = healed_key(case, spot);
         if self.healed.get(&key).is_none_or(|known| known.at < at) {
             self.healed.insert(key.clone(), good.clone());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::{Classification, Severity},
+    doom::AbortDownstream,
     job::is_tag,
     matcher::{Labels, Matcher},
     observation::Observation,
@@ -56,6 +57,8 @@ pub struct Need {
     pub gate: bool,
     /// How long a person may take; told as stalled after that. `None`: as long as it takes.
     pub patience: Option<Duration>,
+    /// What becomes of its runs when the earlier stage fails.
+    pub abort_downstream: AbortDownstream,
 }
 
 /// Patterns that are looked for in the logs of green runs, line by line. A group `version` names the release.
@@ -159,6 +162,13 @@ impl Pipeline {
     /// What a stage needs without a person in between: when that is broken, this one breaks of itself.
     pub fn roots_of(&self, name: &str) -> BTreeSet<&str> {
         self.over_edges(name, |need| !need.gate)
+    }
+
+    /// What a stage cannot succeed without, over edges along which its runs are to be stopped.
+    pub fn stopped_by(&self, name: &str) -> BTreeSet<&str> {
+        self.over_edges(name, |need| {
+            !need.gate && need.abort_downstream != AbortDownstream::Off
+        })
     }
 
     fn over_edges(&self, name: &str, follow: impl Fn(&Need) -> bool) -> BTreeSet<&str> {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{classify::Rule, mute::Window, pipeline::Pipeline, prowjob::JobType, route::Routing};
+use super::{
+    classify::Rule, doom::StopPolicy, mass::MassPolicy, mute::Window, pipeline::Pipeline,
+    prowjob::JobType, route::Routing,
+};
 
 /// What the domain obeys. Built from the configuration, swapped whole.
 #[derive(Debug, Clone)]
@@ -25,6 +28,10 @@ pub struct Policy {
     pub keeps_deadlines: bool,
     /// How stages follow each other.
     pub pipelines: Vec<Pipeline>,
+    /// From when on failures of many kinds have one cause.
+    pub mass: MassPolicy,
+    /// Stopping of runs that cannot succeed any more.
+    pub stops: StopPolicy,
     /// Routes and receivers.
     pub routing: Routing,
     /// Times in which some things are not told.
@@ -58,6 +65,8 @@ impl Default for Policy {
             rules: Vec::new(),
             keeps_deadlines: true,
             pipelines: Vec::new(),
+            mass: MassPolicy::default(),
+            stops: StopPolicy::default(),
             routing: Routing::default(),
             mutes: Vec::new(),
             first_start: None,

@@ -187,6 +187,7 @@ impl Release {
             at: latest.latest_at,
             base_ref: case.run.base_ref().to_owned(),
             base_sha: None,
+            owner: None,
         })
     }
 
@@ -277,6 +278,9 @@ impl State {
         let Some(key) = case.release.clone() else {
             return ended;
         };
+        if self.settled.contains(&key) {
+            return ended;
+        }
         let (Some(service), Some(version)) = (&case.class.service, &case.version) else {
             return ended;
         };
@@ -398,12 +402,16 @@ impl State {
         run: &Observation,
         reading: &Reading,
     ) -> Vec<IncidentId> {
-        let awaited = self.expected_incidents(run);
+        let awaited = self.expected_incidents(run).chain(self.masses());
         let Some(spot) = reading.spot(policy) else {
             return awaited.collect();
         };
         let service = reading.class.service.as_deref();
-        let mut found: Vec<IncidentId> = self.proven(spot, service).chain(awaited).collect();
+        let mut found: Vec<IncidentId> = self
+            .proven(spot, service)
+            .chain(awaited)
+            .chain(self.dooming(spot, service).into_iter().map(|(_, id)| id))
+            .collect();
         if spot.stage.shared && run.is_finished() && reading.judged.verdict == Verdict::Pass {
             found.extend(self.open_at(&spot.stage.name).map(|(id, _)| id));
         }

@@ -1,6 +1,8 @@
 //! Drives the core over recorded runs with their own clock: each run is seen at the moment it ended, and
 //! everything that falls due in between happens at its own time.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{
@@ -15,9 +17,13 @@ use super::{
 /// A state with a clock of its own.
 #[derive(Debug, Clone)]
 pub struct Replay {
-    /// The whole state, never forgotten.
+    /// All of the state that anything still depends on.
     pub state: State,
     now: Timestamp,
+    /// How long what only age makes needless is kept, as a store does.
+    retention: Duration,
+    /// Sightings until something is forgotten again.
+    until_sweep: usize,
 }
 
 /// What one run led to.
@@ -41,11 +47,24 @@ impl Default for Replay {
         Self {
             state: State::default(),
             now: Timestamp::MIN,
+            retention: Duration::MAX,
+            until_sweep: SWEEP,
         }
     }
 }
 
+/// Forgetting looks at all that is held, so it is done only so often.
+const SWEEP: usize = 16_384;
+
 impl Replay {
+    /// A replay that forgets what is older than this, where nothing depends on it.
+    pub fn retaining(retention: Duration) -> Self {
+        Self {
+            retention,
+            ..Self::default()
+        }
+    }
+
     /// Sees one run. Runs are to be given by [`seen_at`]; the clock never goes back.
     pub fn see(&mut self, policy: &Policy, run: &Observation) -> Seen {
         self.see_at(policy, run, seen_at(run), None, None)
@@ -80,6 +99,15 @@ impl Replay {
             outcome,
             earlier,
             told,
+        }
+    }
+
+    /// Forgets now and then what nothing depends on any more. What was told before must have been rendered by then.
+    pub fn tidy(&mut self, policy: &Policy) {
+        self.until_sweep = self.until_sweep.saturating_sub(1);
+        if self.until_sweep == 0 {
+            self.state.forget(policy, self.now, self.retention);
+            self.until_sweep = SWEEP.max(self.state.runs.len());
         }
     }
 

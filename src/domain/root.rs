@@ -101,11 +101,15 @@ impl State {
     }
 
     /// Holds back what is owed of an incident to those who were told of its root.
-    fn fold_behind(&mut self, id: IncidentId, root: IncidentId, now: Timestamp) -> bool {
+    pub(super) fn fold_behind(&mut self, id: IncidentId, root: IncidentId, now: Timestamp) -> bool {
         let Some(root) = self.incidents.get(&root) else {
             return false;
         };
-        let known_to: BTreeSet<String> = root.receivers().into_iter().collect();
+        let known_to: BTreeSet<String> = root
+            .receivers()
+            .into_iter()
+            .filter(|receiver| !self.is_unheard(root.id, receiver))
+            .collect();
         let told = Root {
             incident: root.id,
             owner: root.owner().to_owned(),

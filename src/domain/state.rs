@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
+    doom::Stop,
     fold::{Cause, CauseKey, Digest, Fold},
+    forget::Settled,
     gaps::{EdgeKey, Gaps},
     history::History,
     hush::{Hidden, HiddenKey},
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
+    mass::Recent,
     observation::RunName,
     release::{Release, ReleaseKey},
     silence::{Silence, SilenceId},
@@ -47,6 +50,8 @@ pub struct State {
     pub digests: BTreeMap<DigestKey, Digest>,
     /// Releases by pipeline, service and version.
     pub releases: BTreeMap<ReleaseKey, Release>,
+    /// Releases that a replay has forgotten because nothing in them can be late any more; none elsewhere.
+    pub settled: Settled,
     /// When the next stage of each release is late; always complete.
     pub due_releases: BTreeMap<ReleaseKey, Timestamp>,
     /// The latest success of each shared stage, by org and stage; always complete.
@@ -65,6 +70,10 @@ pub struct State {
     pub hidden: BTreeMap<HiddenKey, Hidden>,
     /// Nothing is told to be late before: what was awaited may have come while nobody looked.
     pub deadlines_from: Timestamp,
+    /// How jobs ended lately; always complete.
+    pub recent: Recent,
+    /// Runs whose stop was suggested within the last hour; always complete.
+    pub stops: BTreeMap<RunName, Stop>,
     /// Number of the next incident.
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
@@ -96,6 +105,8 @@ pub struct Changes {
     pub watches: BTreeSet<WatchKey>,
     /// What is hidden.
     pub hidden: BTreeSet<HiddenKey>,
+    /// Runs whose stop was suggested.
+    pub stops: BTreeSet<RunName>,
 }
 
 impl State {
@@ -172,6 +183,7 @@ impl State {
             .chain(digests)
             .chain(self.forgotten_incidents(now))
             .chain(self.hidden_until(now))
+            .chain(self.masses())
             .collect();
         wanted
             .into_iter()

@@ -15,7 +15,6 @@ use super::{
     observation::{Observation, RunName},
     observe::{Case, Outcome},
     policy::{FIRST_START_GRACE, Policy, SHARED_FROM, WINDOW_CAP},
-    root,
     route::{Destination, targets},
     state::State,
     time::after,
@@ -291,14 +290,14 @@ impl State {
             return;
         };
         incident.learn(run, finding);
-        let alone =
-            matches!(finding, Finding::Found(evidence) if root::stands_alone(evidence.class));
         let is_latest = incident.latest.run == *run;
         self.changed.incidents.insert(id);
         if is_latest && !more_soon {
             self.set_hold(id, None);
         }
-        if alone {
+        self.note_ended(run);
+        let incident = self.incidents.get(&id);
+        if incident.is_some_and(|incident| self.is_apart(incident)) {
             self.unfold(id);
         }
     }

@@ -32,7 +32,7 @@ impl State {
     pub fn fares(&mut self, policy: &Policy, key: &str, trouble: Option<&Trouble>, now: Timestamp) {
         match (trouble, self.troubles.get(key).copied()) {
             (Some(trouble), None) => self.begin_trouble(policy, key, trouble, now),
-            (None, Some(id)) => self.end_trouble(key, id, now),
+            (None, Some(id)) => self.end_trouble(key, id, name(key, now), now),
             (Some(_), Some(_)) | (None, None) => {}
         }
     }
@@ -55,12 +55,14 @@ impl State {
         self.changed.troubles.insert(key.to_owned());
     }
 
-    fn end_trouble(&mut self, key: &str, id: IncidentId, now: Timestamp) {
+    /// Ends an incident that has a name of its own for the run that it has not.
+    pub(super) fn end_trouble(&mut self, key: &str, id: IncidentId, run: RunName, now: Timestamp) {
         let good = GoodRun {
-            run: name(key, now),
+            run,
             at: now,
             base_ref: String::new(),
             base_sha: None,
+            owner: None,
         };
         self.close(id, good, now);
         self.troubles.remove(key);

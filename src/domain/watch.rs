@@ -252,5 +252,6 @@ fn passed_by(watch: &Watch, now: Timestamp) -> GoodRun {
         at: now,
         base_ref: watch.origin.base_ref().to_owned(),
         base_sha: None,
+        owner: None,
     }
 }

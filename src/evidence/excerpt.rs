@@ -22,10 +22,14 @@ const ABOVE: u64 = 10;
 const BELOW: u64 = 29;
 /// Lines shown when no rule decides.
 const LAST: usize = 15;
+/// What failed in a container is told this near to the end of its log, in lines.
+const END: u64 = 10;
 /// Hits further apart than this belong to different steps, also where no step is marked.
 const GAP: u64 = 60;
 /// How far above a vague line its reason is looked for, in lines.
 const REASON_WITHIN: u64 = 100;
+/// How far above a vague line the last of several tries is looked for, in lines.
+const GAVE_UP_WITHIN: u64 = 10;
 /// A network that failed this many lines before something else did has come back.
 const RECOVERED_AFTER: u64 = 12;
 
@@ -40,6 +44,8 @@ pub struct Reading {
     pub rule: Option<String>,
     /// Weight of the rule and closeness to the end; below [`DECIDES`] when none decided.
     pub score: u32,
+    /// Whether something failed in the last few lines: of several logs, that of what failed.
+    pub ends_badly: bool,
     /// Index into [`Self::lines`] of the deciding one.
     pub deciding: usize,
     /// The deciding line without the cut that [`Self::lines`] have, for its signature: where it is cut would
@@ -183,6 +189,7 @@ impl<'a> Text<'a> {
             class: rule.map_or(CauseClass::Unclassified, |rule| rule.class),
             rule: rule.map(|rule| rule.name.to_string()),
             score: hit.weight + scan.closeness(hit),
+            ends_badly: scan.ends_badly(),
             deciding,
             whole_line: self.whole(scan.offset_of(self.bytes, hit.line)),
             lines,
@@ -245,6 +252,7 @@ impl<'a> Text<'a> {
             class: CauseClass::Unclassified,
             rule: None,
             score: 0,
+            ends_badly: scan.ends_badly(),
             deciding,
             whole_line: whole_line.unwrap_or_default(),
             lines,
@@ -253,10 +261,21 @@ impl<'a> Text<'a> {
 }
 
 impl Scan {
+    /// Whether any rule, of a cause or of a consequence, finds a line near the end.
+    fn ends_badly(&self) -> bool {
+        let mut hits = self.hits().iter().rev();
+        let near = hits.find(|hit| !hit.noise);
+        near.is_some_and(|hit| self.below(hit) <= END)
+    }
+
     /// The line that decides; `None` when no rule does.
     fn decide(&self, rules: &LogRules) -> Option<Hit> {
-        let counts = |hit: &&Hit| hit.weight >= DECIDES && !self.was_retried(hit);
-        let all: Vec<&Hit> = self.hits().iter().filter(counts).collect();
+        let counts = |hit: &&Hit| hit.weight >= DECIDES;
+        let (retried, all): (Vec<&Hit>, Vec<&Hit>) = self
+            .hits()
+            .iter()
+            .filter(counts)
+            .partition(|hit| self.was_retried(hit));
         let working: Vec<&Hit> = all.iter().filter(|hit| !hit.cleanup).copied().collect();
         if let Some(end) = all.iter().find(|hit| rules.is_final(hit.rule)) {
             return Some(**end);
@@ -273,17 +292,11 @@ impl Scan {
         if best.weight > VAGUE {
             return Some(*best);
         }
-        // A vague line is only the echo of one above it, if there is one that says more.
-        let mut index = alive.partition_point(|hit| hit.line < best.line);
-        while let Some(before) = index.checked_sub(1) {
-            let step = step_with(&alive, before);
-            let reason = best_of(step).filter(|reason| reason.weight > VAGUE);
-            if let Some(reason) = reason
-                && explains(rules, reason, best)
-            {
-                return Some(*reason);
-            }
-            index = before + 1 - step.len();
+        if let Some(reason) = reason_above(rules, &alive, best) {
+            return Some(reason);
+        }
+        if let Some(reason) = last_try_above(&retried, best) {
+            return Some(reason);
         }
         // Some error far from the end, named by its first word only, did not end anything.
         let class = rules.rule(best.rule).map(|rule| rule.class);
@@ -298,6 +311,32 @@ impl Scan {
         let next = retries.partition_point(|&line| line < hit.line);
         retries.get(next).is_some_and(|&line| line <= hit.line + 2)
     }
+}
+
+/// A vague line is only the echo of one above it, if there is one that says more.
+fn reason_above(rules: &LogRules, alive: &[&Hit], vague: &Hit) -> Option<Hit> {
+    let mut index = alive.partition_point(|hit| hit.line < vague.line);
+    while let Some(before) = index.checked_sub(1) {
+        let step = step_with(alive, before);
+        let reason = best_of(step).filter(|reason| reason.weight > VAGUE);
+        if let Some(reason) = reason
+            && explains(rules, reason, vague)
+        {
+            return Some(*reason);
+        }
+        index = before + 1 - step.len();
+    }
+    None
+}
+
+/// What was tried again and again until a vague line gave up.
+fn last_try_above(retried: &[&Hit], vague: &Hit) -> Option<Hit> {
+    let tries = retried.iter().rev();
+    let mut before = tries.filter(|hit| hit.line < vague.line && hit.weight > VAGUE);
+    before
+        .next()
+        .filter(|hit| vague.line - hit.line <= GAVE_UP_WITHIN)
+        .map(|hit| **hit)
 }
 
 /// Whether a line may be what a vague one below it speaks of.

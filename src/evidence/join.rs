@@ -61,6 +61,19 @@ fn examine_with(
     Examination { finding, notes }
 }
 
+/// The logs of the containers that failed, when that is known and they have any; else all.
+fn suspects<'l>(logs: &'l [LogText], failed: &[String]) -> Vec<&'l LogText> {
+    let is_of_failed = |log: &&LogText| {
+        let container = log.file.strip_suffix("-build-log.txt");
+        container.is_some_and(|name| failed.iter().any(|failed| failed == name))
+    };
+    let suspects: Vec<&LogText> = logs.iter().filter(is_of_failed).collect();
+    if suspects.iter().all(|log| log.bytes.is_empty()) {
+        return logs.iter().collect();
+    }
+    suspects
+}
+
 struct Join<'a> {
     redactor: &'a Redactor,
     read: &'a dyn Fn(&LogText) -> Option<Reading>,
@@ -91,7 +104,7 @@ impl Join<'_> {
         } else {
             &remains.logs
         };
-        let reading = self.surest(logs);
+        let reading = self.surest(&suspects(logs, &pod.failed));
         let explains = |reading: &&Reading| reading.class != CauseClass::Unclassified;
         let beats_junit =
             |reading: &&Reading| explains(reading) && reading.class != CauseClass::Test;
@@ -123,13 +136,14 @@ impl Join<'_> {
         }
     }
 
-    /// Of several logs the surest, among equals the first.
-    fn surest(&self, logs: &[LogText]) -> Option<Reading> {
+    /// Of several logs one that ends badly, of these the surest, among equals the first.
+    fn surest(&self, logs: &[&LogText]) -> Option<Reading> {
         let readings = logs
             .iter()
             .filter_map(|log| (self.read)(&self.redactor.log(log)));
         readings.reduce(|best, next| {
-            let rank = |reading: &Reading| (reading.rule.is_some(), reading.score);
+            let rank =
+                |reading: &Reading| (reading.rule.is_some(), reading.ends_badly, reading.score);
             if rank(&next) > rank(&best) {
                 next
             } else {

@@ -17,6 +17,8 @@ pub(super) struct Pod {
     pub(super) clue: Option<Clue>,
     /// Termination messages. Prow sets `FallbackToLogsOnError`, so they often hold the last 2 KiB of the log.
     pub(super) messages: Vec<LogText>,
+    /// Names of the containers of the job that failed.
+    pub(super) failed: Vec<String>,
 }
 
 const IMAGE: [&str; 5] = [
@@ -42,6 +44,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pod, String> {
     Ok(Pod {
         clue: view.clue(),
         messages: view.messages(),
+        failed: view.failed(),
     })
 }
 
@@ -237,6 +240,18 @@ impl<'v> View<'v> {
         let name = text(container, "name");
         let headline = format!("container {name} was killed (exit code 137)");
         Some(clue("container-killed", CauseClass::Infrastructure, &headline).weak())
+    }
+
+    fn failed(&self) -> Vec<String> {
+        let is_bad = |container: &&Value| {
+            let end = container
+                .get("state")
+                .and_then(|state| state.get("terminated"));
+            end.is_some_and(|end| exit_code(end) != 0)
+        };
+        let bad = self.main.iter().filter(is_bad);
+        bad.map(|container| text(container, "name").to_owned())
+            .collect()
     }
 
     fn messages(&self) -> Vec<LogText> {

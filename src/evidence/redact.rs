@@ -45,6 +45,8 @@ pub struct Redacted {
     lines: Vec<String>,
 }
 
+/// A line that still changes after so many rounds is taken out whole.
+const MAX_ROUNDS: usize = 16;
 /// A line without any of these has nothing for the built-in patterns.
 static TRIGGER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
@@ -115,10 +117,22 @@ impl Redactor {
             .as_ref()
             .is_none_or(|trigger| trigger.is_match(&line));
         if triggered {
-            line = keyed::redact(&shapes::redact(&line));
+            line = settle(line);
         }
         line
     }
+}
+
+/// Redacts until nothing more is found: in `--secret token: abc` the name of one secret is the value of another.
+fn settle(mut line: String) -> String {
+    for _ in 0..MAX_ROUNDS {
+        let redacted = keyed::redact(&shapes::redact(&line));
+        if redacted == line {
+            return line;
+        }
+        line = redacted;
+    }
+    MASK.to_owned()
 }
 
 impl Redacted {

@@ -84,9 +84,10 @@ fn last_line(text: &str) -> String {
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// All rules, compiled. Cheap to clone.
+/// All rules. Cheap to clone. The built-in ones alone are compiled when a log is first read: that takes memory
+/// which a daemon without a failure to explain does not need.
 #[derive(Clone)]
-pub struct LogRules(Arc<Compiled>);
+pub struct LogRules(Option<Arc<Compiled>>);
 
 struct Compiled {
     rules: Vec<LogRule>,
@@ -112,8 +113,8 @@ enum Extra {
     LastCleanup,
 }
 
-static BUILTIN_RULES: LazyLock<LogRules> = LazyLock::new(|| {
-    LogRules::compile(Vec::new()).expect("the built-in patterns, which tests compile")
+static BUILTIN_RULES: LazyLock<Compiled> = LazyLock::new(|| {
+    Compiled::new(Vec::new()).expect("the built-in patterns, which tests compile")
 });
 
 /// A part of a job, as far as its first line tells.
@@ -193,7 +194,7 @@ impl Compiled {
 impl LogRules {
     /// The built-in rules alone.
     pub fn builtin() -> Self {
-        BUILTIN_RULES.clone()
+        Self(None)
     }
 
     /// Rules of the configuration before the built-in ones.
@@ -201,33 +202,36 @@ impl LogRules {
         if user.is_empty() {
             Ok(Self::builtin())
         } else {
-            Self::compile(user)
+            Ok(Self(Some(Arc::new(Compiled::new(user)?))))
         }
     }
 
-    fn compile(user: Vec<LogRule>) -> Result<Self, PatternError> {
-        Ok(Self(Arc::new(Compiled::new(user)?)))
+    fn compiled(&self) -> &Compiled {
+        self.0.as_deref().unwrap_or_else(|| &BUILTIN_RULES)
     }
 
     /// The rule of an index; indexes come from [`Meaning`].
     pub fn rule(&self, index: usize) -> Option<&LogRule> {
-        self.0.rules.get(index)
+        self.compiled().rules.get(index)
     }
 
     /// Every rule, those of the configuration first.
     pub fn rules(&self) -> &[LogRule] {
-        &self.0.rules
+        &self.compiled().rules
     }
 
     /// In a cleaned block, the end of the next place from `from` on that may mean something.
     pub(crate) fn next(&self, block: &[u8], from: usize) -> Option<usize> {
         let input = Input::new(block).range(from..).earliest(true);
-        self.0.finder.search_half(&input).map(|half| half.offset())
+        self.compiled()
+            .finder
+            .search_half(&input)
+            .map(|half| half.offset())
     }
 
     /// What a cleaned line means. Of several rules the heaviest counts, of equal ones the first.
     pub fn meaning(&self, line: &[u8]) -> Meaning {
-        let compiled = &*self.0;
+        let compiled = self.compiled();
         let matched = compiled.set.matches(line);
         let heaviest = matched
             .iter()
@@ -244,7 +248,7 @@ impl LogRules {
 
     /// Whether a rule finds what Prow itself says of how it ended a job: then nothing else decides.
     pub(crate) fn is_final(&self, index: usize) -> bool {
-        index >= self.0.user
+        index >= self.compiled().user
             && self
                 .rule(index)
                 .is_some_and(|rule| builtin::FINAL.contains(&&*rule.name))
@@ -252,15 +256,16 @@ impl LogRules {
 
     /// Whether a cleaned line is noise: a command, a warning, a good end.
     pub fn is_noise(&self, line: &[u8]) -> bool {
-        let matched = self.0.set.matches(line);
-        let has = |extra| self.0.has(&matched, extra);
+        let compiled = self.compiled();
+        let matched = compiled.set.matches(line);
+        let has = |extra| compiled.has(&matched, extra);
         has(Extra::Noise) || has(Extra::Segment)
     }
 }
 
 impl fmt::Debug for LogRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.0.rules.iter().map(|rule| &rule.name);
+        let names = self.rules().iter().map(|rule| &rule.name);
         f.debug_list().entries(names).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Which failures are the same failure: an error line with all that changes from run to run masked, and the
 //! hash of what is left. Numbers that mean something, such as exit and HTTP statuses, stay.
 
-mod grouping;
+mod today;
 
 use std::sync::LazyLock;
 
@@ -11,14 +11,14 @@ use sha2::{Digest as _, Sha256};
 use super::clean;
 use crate::domain::evidence::{CauseClass, Signature};
 
-pub use grouping::{MAX_KNOWN, NEW_A_DAY, SEARCHES_A_DAY, Signatures};
+pub use today::{NEW_A_DAY, Today};
 
 /// Of a template, in characters.
 pub const MAX_TEMPLATE_CHARS: usize = 2_000;
 /// Of a line, in bytes: what no cause needs to be told.
 const MAX_LINE_BYTES: usize = 4 * MAX_TEMPLATE_CHARS;
 /// Version of the masks. A change of what they make of a line is a new version.
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
 /// Bytes of the hash that are kept: 20 hex digits, no collision within any store.
 const HASH_BYTES: usize = 10;
 /// Masking what others have put together ends after a few rounds; this is a bound, not a setting.
@@ -74,6 +74,11 @@ const MASKS: &[(&str, &str)] = &[
         r"\b(\w[\w./-]*\.(?:go|rs|py|sh|ya?ml|tsx?|jsx?|[cm]js|c|cc|cpp|h|hpp|java|tpl|proto|json|toml)|\w*[Dd]ockerfile|Makefile):\d+(?::\d+)?",
         "$1:<L>",
     ),
+    // Where a command ran, not what it missed.
+    (
+        r"\b(in|cd|directory|workspace) (?:/[\w.@+~-]+)*/[\w@+~-]+(:|,|;|$)",
+        "$1 <DIR>$2",
+    ),
     (r"(?:/[\w.@+~-]+){2,}/([\w.@+-]+)", "<DIR>/$1"),
     // An image of a release, in the registry's one level of names; deeper ones are what it is built from.
     (
@@ -94,6 +99,8 @@ const MASKS: &[(&str, &str)] = &[
         r"\b[a-z0-9]+(?:-[a-z0-9]+)*-(controller|chart)\b",
         "<NAME>-$1",
     ),
+    // The object of a manifest; its kind and file stay.
+    (r#"\bname: "[\w.-]+""#, "name: <NAME>"),
     (r"\((\d+),(\d+)\): error", "(<L>): error"),
     (r"\b(?:tmp|temp)[._-]?[A-Za-z0-9_]{6,}\b", "<TMP>"),
     (
@@ -126,6 +133,23 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
 /// Files, packages, modules, images; with a version, if there is one.
 static PATH: LazyLock<Regex> = LazyLock::new(|| {
     fixed(r"(?:<DIR>|\b[\w.@~+-]{2,})(?:/(?:[\w.@~+-]|<\w+>)+)+(?:[:@](?:<VER>|<TAG>|<SHA>))?")
+});
+/// A far end's own words that are about the account, whichever image was asked for and whichever tool passes
+/// them on.
+static ANSWER: LazyLock<Regex> = LazyLock::new(|| {
+    let answers = [
+        r"You have reached your (?:\w+ )?pull rate limit",
+        r"Your (?:authorization|login) token has expired\. Reauthenticate and try again",
+        r"No OpenIDConnect provider found in your account for <URL [^>]+>",
+        r"Cannot connect to the Docker daemon",
+    ];
+    fixed(&answers.join("|"))
+});
+/// The file in which a dependency was missed, and who wanted it.
+static MISSED_AT: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(
+        r"^(?:go: )?\S+:<L>: | ?\(?\b(?:imported|required|tested) by:? [^\s;)]+\)?|[;:]? to add:.*$",
+    )
 });
 static NUMBERS: LazyLock<Regex> = LazyLock::new(|| fixed(r"<N>(?:[ ,;x/.-]*<N>)+"));
 
@@ -191,10 +215,14 @@ fn capped(text: &str) -> String {
 }
 
 /// What stays of a line of a class. Where a far end, a disk or the memory gave out, the file or package at
-/// hand is only who was hit.
+/// hand is only who was hit; a missing dependency is the same wherever it is first missed.
 pub fn template(class: CauseClass, line: &str) -> String {
     let template = normalise(line);
+    if let Some(answer) = ANSWER.find(&template) {
+        return answer.as_str().to_owned();
+    }
     match class {
+        CauseClass::Dependency => MISSED_AT.replace_all(&template, "").into_owned(),
         CauseClass::Network
         | CauseClass::RateLimit
         | CauseClass::Disk
@@ -203,7 +231,6 @@ pub fn template(class: CauseClass, line: &str) -> String {
         | CauseClass::Infrastructure => PATH.replace_all(&template, "<PATH>").into_owned(),
         CauseClass::Compile
         | CauseClass::Test
-        | CauseClass::Dependency
         | CauseClass::ImageBuild
         | CauseClass::Registry
         | CauseClass::Auth

@@ -89,7 +89,7 @@ pub fn stale(old_lists: u32, limits: &Limits) -> Option<Trouble> {
 
 /// Many runs wait for long, and few end.
 pub fn pile_up(tally: &Tally, limits: &Limits) -> Option<Trouble> {
-    let stuck = tally.waiting >= limits.pile_up && tally.ended < tally.waiting / 10;
+    let stuck = tally.waiting >= limits.pile_up && tally.ended.saturating_mul(10) < tally.waiting;
     stuck.then(|| {
         trouble(
             "starting jobs",
@@ -172,6 +172,8 @@ mod tests {
             (20, 50, 0, false),
             (40, 0, 3, true),
             (40, 0, 4, false),
+            (20, 0, 1, true),
+            (20, 0, 2, false),
         ] {
             let jobs = [queued(waiting, since), ended(ending, 90)].concat();
             let found = pile_up(&listed(&jobs, at(100)), &LIMITS);

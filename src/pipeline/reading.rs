@@ -4,10 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    panic::AssertUnwindSafe,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,14 +20,24 @@ use crate::{
     artifacts::{self, EndpointHealth, Gathered, Outcome, breaker},
     config::snapshot::Snapshot,
     domain::{
-        backoff, evidence::Finding, fold::to_signed, observation::Observation, observe::Reading,
-        pipeline::Said, policy::Policy, prowjob::State, trouble::Trouble,
+        backoff,
+        evidence::{CauseClass, Finding, Signature},
+        fold::to_signed,
+        observation::Observation,
+        observe::Reading,
+        pipeline::Said,
+        policy::Policy,
+        prowjob::State,
+        trouble::Trouble,
     },
-    evidence::{self, LogText, Remains, redact::Redactor, rules::LogRules},
+    evidence::{self, LogText, Remains, redact::Redactor, rules::LogRules, signature::Today},
     metrics::ReadLabel,
     store::{DueRead, Learned, StoreError},
     telemetry::short,
 };
+
+/// Days since 1970, in seconds.
+const DAY: i64 = 86_400;
 
 /// Runs read at once.
 const AT_ONCE: usize = 16;
@@ -67,9 +79,7 @@ impl Reader {
                 () = stop.cancelled() => break,
                 () = self.shared.reads_bell.notified() => {}
                 () = sleep(wait) => {}
-                Some(done) = running.join_next() => if let Err(panicked) = done {
-                    error!(error = &panicked as &dyn std::error::Error, "Reading a reason panicked");
-                },
+                Some(_) = running.join_next() => {}
             }
         }
         running.shutdown().await;
@@ -103,7 +113,9 @@ impl Reader {
         for read in due {
             let shared = self.shared.clone();
             running.spawn(async move {
-                let learned = learn(&shared, &read).await;
+                let failed = || panicked(&shared, &read);
+                let mut learned = unless_panicked(Box::pin(learn(&shared, &read)), failed).await;
+                bound(&shared, &mut learned.finding).await;
                 shared.reports.learned(learned);
                 shared.inbox_bell.notify_one();
             });
@@ -117,6 +129,8 @@ impl Reader {
 pub struct Library {
     environment: BTreeMap<String, String>,
     current: Mutex<Option<([u8; 32], artifacts::Reader)>>,
+    /// New signatures of the day; `None` before the store was asked for those given before the start.
+    today: Mutex<Option<Today>>,
     /// Endpoints that were reported on since the start, and whether as failing.
     reported: Mutex<BTreeMap<String, bool>>,
 }
@@ -127,6 +141,7 @@ impl Library {
         Self {
             environment,
             current: Mutex::default(),
+            today: Mutex::default(),
             reported: Mutex::default(),
         }
     }
@@ -157,6 +172,40 @@ impl Library {
         current
             .as_ref()
             .map_or_else(Vec::new, |(_, reader)| reader.health())
+    }
+
+    /// The signature under which a cause counts: its own, but for what is new on a day with too many new ones.
+    async fn canonical(
+        &self,
+        shared: &Shared,
+        class: CauseClass,
+        own: Signature,
+    ) -> Result<Signature, StoreError> {
+        let day = shared.clock.now().as_second().div_euclid(DAY);
+        if self.today().is_none() {
+            let midnight = Timestamp::from_second(day * DAY).unwrap_or(Timestamp::UNIX_EPOCH);
+            let given = shared.store.signatures_since(midnight).await?;
+            let mut today = self.today();
+            let today = today.get_or_insert_default();
+            for (class, signature) in given {
+                today.admit(class, signature, day);
+            }
+        }
+        let is_of_today = |today: &Today| today.has(class, &own, day);
+        if self.today().as_ref().is_some_and(is_of_today)
+            || shared.store.knows_signature(own.clone()).await?
+        {
+            return Ok(own);
+        }
+        let canonical = self.today().get_or_insert_default().admit(class, own, day);
+        if canonical == Today::shared(class) {
+            shared.metrics.signatures_overflowed.inc();
+        }
+        Ok(canonical)
+    }
+
+    fn today(&self) -> MutexGuard<'_, Option<Today>> {
+        self.today.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports endpoints that have begun or ceased to fail, each change once. The first word on one that works
@@ -195,6 +244,38 @@ impl Library {
         let failing = known.values().filter(|fails| **fails).count();
         let failing = i64::try_from(failing).unwrap_or(i64::MAX);
         shared.metrics.artifact_endpoints_failing.set(failing);
+    }
+}
+
+/// What work comes to, or what is said when it panicked: one log nobody thought of stops no other.
+async fn unless_panicked<T>(work: impl Future<Output = T>, otherwise: impl FnOnce() -> T) -> T {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    work.await.unwrap_or_else(|_| otherwise())
+}
+
+fn panicked(shared: &Shared, read: &DueRead) -> Learned {
+    let run = &read.run;
+    error!(run = short(&run.run.0), "Reading a reason panicked");
+    let why = "reading it failed by a mistake of prow-notifier; its own log says where";
+    let finding = Finding::Unreadable(why.to_owned());
+    let again_at = again_at(shared, read, &finding);
+    last_word(shared, run, finding, again_at)
+}
+
+/// Gives a reason the signature under which it counts.
+async fn bound(shared: &Shared, finding: &mut Finding) {
+    let Finding::Found(evidence) = finding else {
+        return;
+    };
+    let Some(own) = evidence.signature.clone() else {
+        return;
+    };
+    match shared.library.canonical(shared, evidence.class, own).await {
+        Ok(canonical) => evidence.signature = Some(canonical),
+        Err(error) => warn!(
+            error = &error as &dyn std::error::Error,
+            "Cannot look up whether a cause is new, taking it as known"
+        ),
     }
 }
 
@@ -332,4 +413,20 @@ fn again_at(shared: &Shared, read: &DueRead, finding: &Finding) -> Option<Timest
     }
     let pause = backoff::delay(retry.base, retry.cap, read.attempts + 1, shared.jitter());
     now.checked_add(pause).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_is_said_to_have_failed() {
+        let work = async |fails: bool| {
+            tokio::task::yield_now().await;
+            assert!(!fails, "a panic on purpose");
+            "read"
+        };
+        assert_eq!(unless_panicked(work(false), || "failed").await, "read");
+        assert_eq!(unless_panicked(work(true), || "failed").await, "failed");
+    }
 }

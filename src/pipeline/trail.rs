@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::{
     domain::{
+        doom::Stop,
         evidence::{Evidence, Finding},
         pipeline::{Said, Sign},
     },
@@ -61,11 +62,29 @@ fn write(trail: &Trail, out: &mut String) -> fmt::Result {
     for wait in &trail.waits {
         writeln!(out, "  {} since {}", wait.stage, wait.since)?;
     }
+    section(out, "stops", trail.stops.len())?;
+    trail
+        .stops
+        .iter()
+        .try_for_each(|stop| write_stop(stop, out))?;
     section(out, "notifications", trail.notifications.len())?;
     trail
         .notifications
         .iter()
         .try_for_each(|told| write_notification(told, out))
+}
+
+fn write_stop(stop: &Stop, out: &mut String) -> fmt::Result {
+    let (at, broken, because, incident) = (stop.at, &stop.broken, &stop.because, stop.incident);
+    let (stage, run) = (&stop.doomed.stage, &stop.doomed.run);
+    writeln!(
+        out,
+        "  {at}  suggested to stop {stage} (run {run}): {broken} failed (run {because}, incident {incident})"
+    )?;
+    match &stop.doomed.command {
+        Some(command) => writeln!(out, "    {command}"),
+        None => writeln!(out, "    no command: this is no name that Kubernetes gives"),
+    }
 }
 
 /// Why it broke, with where and how often that was read.

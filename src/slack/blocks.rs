@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    chain, fields,
+    chain, doomed, fields, headline,
     limits::{ALL_BLOCKS, HEADER, SECTION, TEXT, blocks_units},
     reason,
     text::{date, fit, inline, units},
@@ -99,7 +99,7 @@ pub fn render(notification: &Notification, look: &Look) -> Value {
 
 /// The same as text alone, for when Slack refuses the blocks.
 pub fn render_plain(notification: &Notification, look: &Look) -> Value {
-    let mut lines = vec![words::headline(notification)];
+    let mut lines = vec![headline::line(notification)];
     lines.extend(mention(notification, look));
     lines.extend(diverted(notification, &TIGHT));
     lines.extend(introduction(notification, &TIGHT));
@@ -132,7 +132,7 @@ fn message(text: &str) -> Value {
 }
 
 fn compose(notification: &Notification, look: &Look, room: &Room) -> Vec<Value> {
-    let mut blocks = vec![header(&words::headline(notification))];
+    let mut blocks = vec![header(&headline::line(notification))];
     let notes: Vec<String> = mention(notification, look)
         .into_iter()
         .chain(diverted(notification, room))
@@ -189,6 +189,7 @@ fn introduction(notification: &Notification, room: &Room) -> Vec<String> {
     } else {
         notes.extend(introduction_of_many(notification, room));
     }
+    notes.extend(doomed::notes(notification.event, &notification.items, room));
     notes.extend(shared_with(notification));
     notes
 }
@@ -228,7 +229,7 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String>
         (Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing, _) => {
             let since = notification.items.iter().map(|item| item.since).min();
             let since = date(since.unwrap_or(first.since));
-            let stalled = words::all_stalled(notification);
+            let stalled = headline::all_stalled(notification);
             let label = if stalled {
                 "Due since"
             } else {

@@ -1,7 +1,10 @@
 //! What of other stages belongs to an incident: what knocked it over, and what it holds up.
 
 use super::text::{date, inline};
-use crate::domain::notification::{Event, Item};
+use crate::domain::{
+    mass::is_mass,
+    notification::{Event, Item},
+};
 
 /// Stages that are named; more of them are counted.
 const NAMED: usize = 6;
@@ -14,6 +17,9 @@ pub(super) fn notes(event: Event, item: &Item) -> Vec<String> {
         return Vec::new();
     }
     let root = item.root.as_ref().map(|root| {
+        if is_mass(root) {
+            return format!("*Part of:* a {}, since {}", root.stage, date(root.since));
+        }
         format!(
             "*Knocked over by:* {} of {}, broken since {}",
             inline(&root.stage, NAME),

@@ -4,134 +4,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     blocks::{Look, Room},
-    reason,
+    headline, reason,
     text::{code, date, inline, link, percent_encode, utc},
 };
 use crate::domain::{
     classify::{Severity, UNCLASSIFIED},
     incident::Kind,
     job::is_tag,
-    notification::{Event, Item, Notification},
+    notification::{Event, Item, Notification, Recovery},
     verdict::Verdict,
 };
 
 /// Names within a headline; two or three of them and the words around are to fit a header.
-const HEADLINE_NAME: usize = 32;
+pub(super) const HEADLINE_NAME: usize = 32;
 const EMPTY: &str = "(no name)";
-
-/// Whose what broke, on one line.
-pub(super) fn headline(notification: &Notification) -> String {
-    let mark = mark(notification);
-    match (single(notification), notification.event) {
-        (Some(item), event) if item.is_ours() => format!("{mark} {}", own_headline(item, event)),
-        (Some(item), event) if item.is_stalled() => {
-            format!("{mark} {}: {}", subject(item), missing(item, event))
-        }
-        (Some(item), Event::Opened) => {
-            format!("{mark} {}: {} {}", subject(item), step(item), failed(item))
-        }
-        (Some(item), Event::StillFailing) => {
-            format!("{mark} {}: {} still failing", subject(item), step(item))
-        }
-        (Some(item), Event::Recovered) => {
-            format!("{mark} {}: {} recovered", healed_subject(item), step(item))
-        }
-        (Some(item), Event::SharedCause) => format!(
-            "{mark} {}: {} fails too, {} in all",
-            subject(item),
-            step(item),
-            services(notification, owners(notification))
-        ),
-        _ => format!("{mark} {}", headline_of_many(notification)),
-    }
-}
-
-/// `prow-notifier: reading logs fails`.
-fn own_headline(item: &Item, event: Event) -> String {
-    let end = match event {
-        Event::Recovered => "works again",
-        Event::StillFailing => "still fails",
-        Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest => "fails",
-    };
-    format!("{}: {} {end}", item.class.owner(), step(item))
-}
-
-/// `publish did not start`, and how that went on.
-fn missing(item: &Item, event: Event) -> String {
-    let step = step(item);
-    let (missing, arrived) = match item.kind {
-        Kind::Overdue => ("is overdue", "ended after all"),
-        Kind::Silent => ("has not run", "runs again"),
-        Kind::Failing | Kind::Stalled | Kind::Trouble => ("did not start", "started after all"),
-    };
-    match (event, &item.recovered) {
-        (Event::Recovered, Some(good)) => {
-            format!("{step} {arrived}, {} late", duration(good.after))
-        }
-        (Event::Recovered, None) => format!("{step} {arrived}"),
-        (Event::StillFailing, _) => format!("{step} still {missing}"),
-        (Event::Opened | Event::Stalled | Event::SharedCause | Event::Digest, _) => {
-            format!("{step} {missing}")
-        }
-    }
-}
-
-/// Whether all that it speaks of are stages that did not start.
-pub(super) fn all_stalled(notification: &Notification) -> bool {
-    notification.items.iter().all(Item::is_stalled)
-}
-
-fn headline_of_many(notification: &Notification) -> String {
-    let step = notification.items.first().map_or_else(String::new, step);
-    let all = services(notification, owners(notification));
-    let listed = services(notification, notification.total);
-    match notification.event {
-        Event::Digest if is_first_start(notification) => {
-            let jobs = counted(notification.total, "job", "jobs");
-            format!("Failing since before the first start: {jobs}")
-        }
-        Event::Digest if is_hushed(notification) => {
-            format!(
-                "While it was quiet: {}",
-                failing_and_recovered(notification)
-            )
-        }
-        Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
-        Event::Recovered if all_stalled(notification) => {
-            format!("{step} started after all in {listed}")
-        }
-        Event::Recovered => format!("{step} recovered in {listed}"),
-        Event::StillFailing if all_stalled(notification) => {
-            format!("{step} has still not started in {listed}")
-        }
-        Event::StillFailing => format!("{step} still failing in {listed}"),
-        Event::Stalled => match notification.items.first().map(|item| item.kind) {
-            Some(Kind::Overdue) => format!("{step} is overdue in {all}"),
-            Some(Kind::Silent) => format!("{step} has not run in {all}"),
-            _ => format!("{step} did not start in {all}"),
-        },
-        Event::Opened | Event::SharedCause if notification.earlier.is_empty() => {
-            format!("{step} fails in {all}")
-        }
-        Event::Opened | Event::SharedCause => {
-            format!("{step} fails in {all}, {} new", notification.total)
-        }
-    }
-}
-
-fn failing_and_recovered(notification: &Notification) -> String {
-    let items = notification.items.iter();
-    let recovered = items.filter(|item| item.recovered.is_some()).count();
-    let failing = notification.total.saturating_sub(recovered);
-    match (failing, recovered) {
-        (_, 0) => format!("{} failing", counted(failing, "job", "jobs")),
-        (0, _) => format!("{} recovered", counted(recovered, "job", "jobs")),
-        _ => format!(
-            "{} failing, {recovered} recovered",
-            counted(failing, "job", "jobs")
-        ),
-    }
-}
 
 /// The item of a notification that speaks of one only and is laid out in full.
 pub(super) fn single(notification: &Notification) -> Option<&Item> {
@@ -141,18 +27,18 @@ pub(super) fn single(notification: &Notification) -> Option<&Item> {
     }
 }
 
+/// Whether it sums up what a silence or a mute window hid.
+pub(super) fn is_hushed(notification: &Notification) -> bool {
+    use crate::domain::notification::DigestKind;
+    matches!(notification.digest, Some(DigestKind::Hushed { .. }))
+}
+
 pub(super) fn is_first_start(notification: &Notification) -> bool {
     use crate::domain::notification::DigestKind;
     notification.digest == Some(DigestKind::FirstStart)
 }
 
-/// Whether it sums up what a silence or a mute window hid.
-fn is_hushed(notification: &Notification) -> bool {
-    use crate::domain::notification::DigestKind;
-    matches!(notification.digest, Some(DigestKind::Hushed { .. }))
-}
-
-fn mark(notification: &Notification) -> &'static str {
+pub(super) fn mark(notification: &Notification) -> &'static str {
     match (notification.event, notification.severity) {
         (Event::Recovered, _) => "✅",
         (Event::StillFailing, _) => "🔁",
@@ -162,7 +48,7 @@ fn mark(notification: &Notification) -> &'static str {
 }
 
 /// How many share the trouble, those told before included.
-fn owners(notification: &Notification) -> usize {
+pub(super) fn owners(notification: &Notification) -> usize {
     notification.shared_by.max(notification.total)
 }
 
@@ -178,21 +64,24 @@ pub(super) fn services(notification: &Notification, count: usize) -> String {
     }
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// `lambda v1.4.4`, or `lambda (main)`.
-fn subject(item: &Item) -> String {
+pub(super) fn subject(item: &Item) -> String {
     named(item, &item.base_ref, item.is_tag)
 }
 
-fn healed_subject(item: &Item) -> String {
-    let base_ref = item
-        .recovered
-        .as_ref()
-        .map_or(&item.base_ref, |good| &good.base_ref);
+pub(super) fn healed_subject(item: &Item) -> String {
+    let base_ref = healed_ref(item);
     named(item, base_ref, is_tag(base_ref))
+}
+
+/// What of the item's own is good again.
+fn healed_ref(item: &Item) -> &str {
+    let own = item.recovered.as_ref().filter(|good| good.by.is_none());
+    own.map_or(&item.base_ref, |good| &good.base_ref)
 }
 
 fn named(item: &Item, base_ref: &str, is_tag: bool) -> String {
@@ -206,7 +95,7 @@ fn named(item: &Item, base_ref: &str, is_tag: bool) -> String {
 }
 
 /// The stage, else the job.
-fn step(item: &Item) -> String {
+pub(super) fn step(item: &Item) -> String {
     let name = match item.class.stage.as_deref() {
         Some(UNCLASSIFIED) | None => &item.job,
         Some(stage) => stage,
@@ -222,7 +111,7 @@ fn or_nameless(name: String) -> String {
     }
 }
 
-fn failed(item: &Item) -> &'static str {
+pub(super) fn failed(item: &Item) -> &'static str {
     match item.verdict {
         Verdict::SoftFail => "was green without doing its work",
         Verdict::Infra => "failed (infrastructure)",
@@ -237,7 +126,7 @@ fn failed(item: &Item) -> &'static str {
 
 /// The whole notification in one sentence, for the notification list and screen readers.
 pub(super) fn sentence(notification: &Notification) -> String {
-    let headline = headline(notification);
+    let headline = headline::line(notification);
     let Some(item) = single(notification) else {
         let names = names(notification.items.iter().map(|item| item.class.owner()), 8);
         return [headline, names].join(": ");
@@ -264,6 +153,11 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
             duration(good.after)
         ),
         _ if item.is_stalled() => format!("It was due at {}", moment(item.since)),
+        (Some(good), Event::Recovered) if item.kind == Kind::Mass => format!(
+            "It lasted {}, until {}",
+            duration(good.after),
+            moment(good.at)
+        ),
         (Some(good), Event::Recovered) if item.is_ours() => format!(
             "It works since {}, {} after it first failed",
             moment(good.at),
@@ -280,10 +174,12 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
             duration(good.after)
         ),
         (Some(good), Event::Recovered) => format!(
-            "It passed at {}, {} and {} after it first broke",
+            "It passed{} at {}, {} and {} after it first broke{}",
+            elsewhere(good),
             moment(good.at),
             duration(good.after),
-            failed_runs(item.failures)
+            failed_runs(item.failures),
+            skipped(good)
         ),
         _ if item.is_stalled() => format!("Late since {}", moment(item.since)),
         _ if item.failures > 1 => format!(
@@ -293,6 +189,26 @@ fn single_story(event: Event, item: &Item, moment: fn(Timestamp) -> String) -> S
         ),
         _ => format!("First failure at {}", moment(item.since)),
     }
+}
+
+/// Of a stage that all share: with whose run it passed.
+fn elsewhere(good: &Recovery) -> String {
+    let by = good.by.as_ref().map(|by| {
+        let (by, base_ref) = (
+            inline(by, HEADLINE_NAME),
+            inline(&good.base_ref, HEADLINE_NAME),
+        );
+        format!(" with {by} {base_ref}").trim_end().to_owned()
+    });
+    by.unwrap_or_default()
+}
+
+fn skipped(good: &Recovery) -> String {
+    let skipped = good.skipped.as_ref().map(|version| {
+        let version = inline(version, HEADLINE_NAME);
+        format!("; {version} itself never did")
+    });
+    skipped.unwrap_or_default()
 }
 
 /// How a recovery came about, or how often it failed since the last message. `None` when the fields say all.
@@ -348,7 +264,7 @@ pub(super) fn line(
 ) -> String {
     let owner = or_nameless(inline(item.class.owner(), room.name));
     let healed = item.recovered.as_ref();
-    let base_ref = healed.map_or(&item.base_ref, |good| &good.base_ref);
+    let base_ref = healed_ref(item);
     let mut parts = vec![format!("• *{owner}*")];
     if !base_ref.is_empty() {
         parts.push(code(base_ref, room.name));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
 use super::{
@@ -11,16 +11,19 @@ use super::{
     counts::bump,
     evidence::{self, Learned},
     jobs::Jobs,
+    keyed::{self, put_body},
     mark::{self, Passed},
     outbox,
     rollup::{Ended, Rollup},
     rows::{body, millis, word},
     slice::build_id,
+    stops,
     threads::Session,
 };
 use crate::domain::{
     classify::Classification,
     decision::Decision,
+    doom::Stop,
     flush::Told,
     fold::CauseKey,
     gaps::EdgeKey,
@@ -92,6 +95,7 @@ impl Work {
             watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
             hidden: bodies(changes.hidden, |key| state.hidden.get(key).map(body)),
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
+            stops: stops::changed(state, &changes.stops),
             next_incident: state.next_incident,
         };
         state.forget_slices();
@@ -126,6 +130,7 @@ pub struct Changed {
     watches: Vec<(WatchKey, Option<String>)>,
     gaps: Vec<(EdgeKey, Option<String>)>,
     hidden: Vec<(HiddenKey, Option<String>)>,
+    stops: Vec<Stop>,
     next_incident: u64,
 }
 
@@ -142,6 +147,7 @@ impl Changed {
             && self.watches.is_empty()
             && self.gaps.is_empty()
             && self.hidden.is_empty()
+            && self.stops.is_empty()
     }
 }
 
@@ -258,6 +264,9 @@ fn put_state<'a>(
     }
     for (key, release) in &state.releases {
         put_release(&session.conn, key, release)?;
+    }
+    for stop in &state.stops {
+        stops::put(&session.conn, stop)?;
     }
     put_owed(&session.conn, state)?;
     Ok(ids)
@@ -382,28 +391,33 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
 /// Causes, folds, digests, watches, troubles and the next incident's number.
 fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.causes {
-        put_body(conn, &CAUSE, &[&key.0], body.as_ref())?;
+        put_body(conn, &keyed::CAUSE, &[&key.0], body.as_ref())?;
     }
     for ((cause, receiver), body) in &state.folds {
-        put_body(conn, &FOLD, &[&cause.0, receiver], body.as_ref())?;
+        put_body(conn, &keyed::FOLD, &[&cause.0, receiver], body.as_ref())?;
     }
     for ((receiver, first_start), body) in &state.digests {
-        put_body(conn, &DIGEST, &[receiver, first_start], body.as_ref())?;
+        put_body(
+            conn,
+            &keyed::DIGEST,
+            &[receiver, first_start],
+            body.as_ref(),
+        )?;
     }
     for (key, body) in &state.healed {
-        put_body(conn, &HEALED, &[key], body.as_ref())?;
+        put_body(conn, &keyed::HEALED, &[key], body.as_ref())?;
     }
     for (key, body) in &state.troubles {
-        put_body(conn, &TROUBLE, &[key], body.as_ref())?;
+        put_body(conn, &keyed::TROUBLE, &[key], body.as_ref())?;
     }
     for (key, body) in &state.gaps {
-        put_body(conn, &GAPS, &[&key.0], body.as_ref())?;
+        put_body(conn, &keyed::GAPS, &[&key.0], body.as_ref())?;
     }
     for ((key, receiver), body) in &state.hidden {
-        put_body(conn, &HIDDEN, &[&key.0, receiver], body.as_ref())?;
+        put_body(conn, &keyed::HIDDEN, &[&key.0, receiver], body.as_ref())?;
     }
     for (key, body) in &state.watches {
-        put_body(conn, &WATCH, &[&key.0], body.as_ref())?;
+        put_body(conn, &keyed::WATCH, &[&key.0], body.as_ref())?;
     }
     conn.prepare_cached(
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
@@ -411,66 +425,6 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     )?
     .execute([state.next_incident])
     .map(drop)
-}
-
-/// How to put a body under a key, and how to drop it.
-struct Keyed {
-    put: &'static str,
-    drop: &'static str,
-}
-
-/// Of a table of one key and a body.
-macro_rules! keyed {
-    ($table:literal) => {
-        Keyed {
-            put: concat!(
-                "INSERT INTO ",
-                $table,
-                " (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body"
-            ),
-            drop: concat!("DELETE FROM ", $table, " WHERE key = $1"),
-        }
-    };
-}
-
-const CAUSE: Keyed = keyed!("causes");
-const HEALED: Keyed = keyed!("healed");
-const TROUBLE: Keyed = keyed!("troubles");
-const GAPS: Keyed = keyed!("gaps");
-const WATCH: Keyed = keyed!("watches");
-const FOLD: Keyed = Keyed {
-    put: "INSERT INTO folds (cause, receiver, body) VALUES ($1, $2, $3) \
-          ON CONFLICT (cause, receiver) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM folds WHERE cause = $1 AND receiver = $2",
-};
-const HIDDEN: Keyed = Keyed {
-    put: "INSERT INTO hidden (key, receiver, body) VALUES ($1, $2, $3) \
-          ON CONFLICT (key, receiver) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM hidden WHERE key = $1 AND receiver = $2",
-};
-const DIGEST: Keyed = Keyed {
-    put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
-          ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",
-    drop: "DELETE FROM digests WHERE receiver = $1 AND first_start = $2",
-};
-
-fn put_body(
-    conn: &Connection,
-    sql: &Keyed,
-    key: &[&dyn ToSql],
-    body: Option<&String>,
-) -> rusqlite::Result<()> {
-    let mut values = key.to_vec();
-    let statement = match &body {
-        Some(body) => {
-            values.push(body);
-            sql.put
-        }
-        None => sql.drop,
-    };
-    conn.prepare_cached(statement)?
-        .execute(values.as_slice())
-        .map(drop)
 }
 
 /// Decisions on runs that are not stored carry the run's name.

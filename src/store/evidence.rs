@@ -11,7 +11,7 @@ use super::{
     rows::{body, json, millis, time, time_or_none},
 };
 use crate::domain::{
-    evidence::Finding,
+    evidence::{CauseClass, Finding, Signature},
     observation::{Observation, RunName},
 };
 
@@ -100,6 +100,34 @@ impl Store {
                 }
             }
             Ok(found)
+        };
+        self.main.read(read).await
+    }
+
+    /// Whether a reason with this signature is stored.
+    pub async fn knows_signature(&self, signature: Signature) -> Result<bool, StoreError> {
+        let read = move |conn: &Connection| {
+            conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM evidence WHERE signature = $1)")?
+                .query_row([signature.0], |row| row.get(0))
+        };
+        self.main.read(read).await
+    }
+
+    /// The signatures of reasons read since then which none read before has.
+    pub async fn signatures_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(CauseClass, Signature)>, StoreError> {
+        let read = move |conn: &Connection| {
+            let mut statement = conn.prepare_cached(
+                "SELECT DISTINCT class, signature FROM evidence AS new WHERE at >= $1 AND signature IS NOT NULL \
+                 AND NOT EXISTS (SELECT 1 FROM evidence AS old WHERE old.signature = new.signature AND old.at < $1)",
+            )?;
+            let found = statement.query_map([millis(since)], |row| {
+                let class: String = row.get(0)?;
+                Ok(CauseClass::parse(&class).zip(Some(Signature(row.get(1)?))))
+            })?;
+            found.filter_map(Result::transpose).collect()
         };
         self.main.read(read).await
     }

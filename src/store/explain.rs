@@ -12,8 +12,10 @@ use super::{
     evidence::{self, EvidenceTrail},
     rows::{json, json_or_none, run, run_query, time, word},
     slice::{build_id, by_alias, incident},
+    stops,
 };
 use crate::domain::{
+    doom::Stop,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     notification::{Diverted, Notification},
@@ -36,6 +38,9 @@ pub struct Trail {
     /// Stages of the run's release that a person is to start.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<Wait>,
+    /// What was suggested to be stopped because of the run, or that it was itself, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<Stop>,
     /// What was said of these, in order.
     pub notifications: Vec<NotificationTrail>,
 }
@@ -157,6 +162,7 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
         incidents,
         evidence: evidence::known(conn, name)?,
         waits: waits(conn, run_release.as_ref())?,
+        stops: stops::about(conn, name)?,
         notifications,
     })
 }
@@ -188,9 +194,10 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
     let Some(said) = notification(conn, id)? else {
         return Ok(None);
     };
-    let mut made = Vec::new();
+    let (mut made, mut stops) = (Vec::new(), Vec::new());
     for item in &said.notification.items {
         made.extend(decisions(conn, &item.run)?);
+        stops.extend(stops::about(conn, &item.run)?);
     }
     let about = conn
         .prepare_cached(
@@ -208,6 +215,7 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
         incidents,
         evidence: None,
         waits: Vec::new(),
+        stops,
         notifications: vec![said],
     }))
 }

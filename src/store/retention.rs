@@ -12,6 +12,7 @@ use super::{
     counts::bump,
     evidence,
     rows::{json, millis},
+    stops,
 };
 use crate::domain::fold::{Digest, Fold};
 
@@ -33,6 +34,7 @@ impl Store {
                     incidents,
                     evidence::prune,
                     releases,
+                    stops::prune,
                 ] {
                     taken += prune(conn, before, max_rows.saturating_sub(taken))?;
                 }

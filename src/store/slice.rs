@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Store, StoreError,
     jobs::Jobs,
     rows::{json, millis, run, run_query, time, time_or_none},
+    stops,
     threads::Session,
 };
 use crate::domain::{
@@ -27,6 +28,9 @@ use crate::domain::{
 
 /// Names asked for in one go, so that a long list does not keep others from reading.
 const NAMES_AT_ONCE: usize = 1000;
+
+/// Runs that ended so long ago are loaded to tell what jobs have in common; no longer window is of use.
+const RECENT: SignedDuration = SignedDuration::from_hours(6);
 
 /// What of an observation decides which rows it needs.
 #[derive(Debug, Clone)]
@@ -101,7 +105,8 @@ struct Slice {
 impl Store {
     /// The part of the state that is always complete: causes, folds, digests and the next number.
     pub async fn load_hot(&self) -> Result<State, StoreError> {
-        self.main.read(hot).await
+        let now = self.clock.now();
+        self.main.read(move |conn| hot(conn, now)).await
     }
 
     /// Completes `state` for what is `wanted`, and with the incidents whose window ends by `now`. What the
@@ -170,7 +175,7 @@ impl Store {
     }
 }
 
-fn hot(conn: &Connection) -> rusqlite::Result<State> {
+fn hot(conn: &Connection, now: Timestamp) -> rusqlite::Result<State> {
     let mut state = State::default();
     let mut causes = conn.prepare_cached("SELECT key, body FROM causes")?;
     for row in causes.query_map([], |row| Ok((CauseKey(row.get(0)?), json(row, 1)?)))? {
@@ -222,6 +227,15 @@ fn hot(conn: &Connection) -> rusqlite::Result<State> {
         let (key, gaps) = row?;
         state.gaps.insert(key, gaps);
     }
+    let mut recent = conn.prepare_cached(run_query!(
+        "WHERE runs.finished_at BETWEEN $1 AND $2 ORDER BY runs.finished_at"
+    ))?;
+    let since = now.checked_sub(RECENT).unwrap_or(Timestamp::MIN);
+    for ended in recent.query_map(params![millis(since), millis(now)], run)? {
+        state.recent.note(&ended?);
+    }
+    let stops = stops::recent(conn)?.into_iter();
+    state.stops = stops.map(|stop| (stop.doomed.run.clone(), stop)).collect();
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
         .query_row([], |row| row.get(0))

@@ -1,6 +1,8 @@
 //! Laws of the core: order and repetition of sightings change nothing, and nothing is left undecided.
 
+mod doom;
 mod learning;
+mod mass;
 mod releases;
 mod silences;
 

@@ -83,6 +83,10 @@ async fn kill_9_under_load_loses_nothing_and_doubles_at_most_one_message_a_time(
         for message in &messages {
             assert_eq!(message.hook, "platform");
             let shown = message.payload.to_string();
+            // Most of what ends fails, which is told beside.
+            if shown.contains("Mass failure") {
+                continue;
+            }
             let (_, rest) = shown.split_once("job-").expect("a job is named");
             let (numbers, _) = rest.split_once("-end").expect("a job is named");
             ids.entry(format!("job-{numbers}-end"))
@@ -100,7 +104,7 @@ async fn kill_9_under_load_loses_nothing_and_doubles_at_most_one_message_a_time(
                 "{job} was told under several ids: {ids:?}"
             );
         }
-        let doubled = messages.len() - ids.len();
+        let doubled = ids.values().map(Vec::len).sum::<usize>() - ids.len();
         println!(
             "{sent} sent, {} accepted, {} told, {doubled} doubled",
             accepted.len(),

@@ -1,6 +1,7 @@
 //! Evidence from end to end: logs in a bucket, the reader, the worker and the sender around a real store, on a
 //! clock that only the test moves.
 
+mod bounded;
 mod flaky;
 mod green;
 mod late;

@@ -91,7 +91,12 @@ impl Inside {
 
     /// The same with another pace of Slack.
     pub(crate) async fn paced(config: &str, pace: Option<Pace>) -> Self {
-        let clock = Clock::manual(start());
+        Self::beginning(config, pace, start()).await
+    }
+
+    /// The same at another moment.
+    pub(crate) async fn beginning(config: &str, pace: Option<Pace>, begin: Timestamp) -> Self {
+        let clock = Clock::manual(begin);
         let slack = SlackStandIn::start(Options {
             clock: clock.clone(),
             pace,

@@ -233,7 +233,7 @@ impl Running {
         fs::write(home.path().join("platform"), slack.url("platform")).unwrap();
         fs::write(home.path().join("team"), slack.url("team")).unwrap();
         let config = format!(
-            "store: {{ url: \"sqlite://{}\" }}\nserver: {{ listen: \"127.0.0.1:0\" }}\nsources: {{ webhook: {{ hmac_file: {} }} }}\ndelivery: {{ allowed_hosts: [\"{}\"] }}\nreceivers:\n  - name: platform\n    slack: {{ webhook_url_file: {} }}\ndefault_receiver: platform\n{EACH_JOB_A_STAGE}",
+            "store: {{ url: \"sqlite://{}\" }}\nserver: {{ listen: \"127.0.0.1:0\" }}\nsources: {{ webhook: {{ hmac_file: {} }} }}\ndelivery: {{ allowed_hosts: [\"{}\"] }}\nreceivers:\n  - name: platform\n    slack: {{ webhook_url_file: {} }}\ndefault_receiver: platform\nartifacts: {{ enabled: false }}\n{EACH_JOB_A_STAGE}",
             path("state.db"),
             path("hmac"),
             slack.host(),

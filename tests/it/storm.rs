@@ -23,9 +23,9 @@ fn rules(more: &str) -> String {
     format!("{EACH_JOB_A_STAGE}{more}")
 }
 
-/// To the team, and no further.
+/// To the team, and no further: what all have in common is told to nobody.
 fn to_team() -> String {
-    rules("routes: [ { receiver: team } ]\n")
+    rules("routes: [ { receiver: team } ]\nmass: { jobs: 1000, services: 1000 }\n")
 }
 
 fn headline(message: &Message) -> String {

@@ -20,18 +20,21 @@ pub(super) struct Drive {
     redactor: Redactor,
     pub(super) policy: Policy,
     replay: Replay,
+    with_text: bool,
 }
 
 impl Drive {
-    /// At the beginning of time.
-    pub(super) fn new(config: Config) -> Self {
+    /// At the beginning of time; messages have a text only where that is asked for.
+    pub(super) fn new(config: Config, with_text: bool) -> Self {
         let policy = preview::policy(&config, true);
         let redactor = config.redactor();
+        let retention = config.settings.retention;
         Self {
             config,
             redactor,
             policy,
-            replay: Replay::default(),
+            replay: Replay::retaining(retention),
+            with_text,
         }
     }
 
@@ -58,6 +61,7 @@ impl Drive {
         drop(self.replay.state.take_changes());
         self.tell(&seen.earlier, each)?;
         self.tell(&seen.told, each)?;
+        self.replay.tidy(&self.policy);
         Ok(seen.outcome)
     }
 
@@ -77,7 +81,9 @@ impl Drive {
     }
 
     fn tell(&self, told: &[Told], each: &mut impl FnMut(Message) -> Result<()>) -> Result<()> {
-        told.iter()
-            .try_for_each(|told| each(Message::new(&self.config, &self.replay.state, told)))
+        told.iter().try_for_each(|told| {
+            let state = &self.replay.state;
+            each(Message::new(&self.config, state, told, self.with_text))
+        })
     }
 }

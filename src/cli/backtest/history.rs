@@ -161,7 +161,7 @@ impl History {
 
     /// Calls `each` for everything that was to be seen, in its order in time. Of a finished run that is its start
     /// and its end, as a daemon sees them.
-    pub(super) fn replay(&mut self, mut each: impl FnMut(Sighting) -> Result<()>) -> Result<()> {
+    pub(super) fn replay(&mut self, mut each: impl FnMut(&Sighting) -> Result<()>) -> Result<()> {
         let mut running: BTreeMap<(Timestamp, RunName, usize), Observation> = BTreeMap::new();
         let mut bytes = Vec::new();
         for index in 0..self.entries.len() {
@@ -171,19 +171,19 @@ impl History {
             let begun = first_seen(&run).unwrap_or(Timestamp::UNIX_EPOCH);
             // What ends as another one begins ends first: the one may be the cause of the other.
             while let Some(entry) = running.first_entry().filter(|entry| entry.key().0 <= begun) {
-                each(last_sighting(entry.remove()))?;
+                each(&last_sighting(entry.remove()))?;
             }
             if run.is_finished() && seen_at(&run) > begun {
-                each(first_sighting(&run, begun))?;
+                let run = see_begin(run, begun, &mut each)?;
                 let key = (seen_at(&run), run.run.clone(), index);
                 running.insert(key, run);
             } else {
-                each(last_sighting(run))?;
+                each(&last_sighting(run))?;
             }
         }
         running
             .into_values()
-            .try_for_each(|run| each(last_sighting(run)))
+            .try_for_each(|run| each(&last_sighting(run)))
     }
 
     /// Reads the run of an entry; `None` when it turns out to be none.
@@ -215,19 +215,29 @@ impl History {
     }
 }
 
-/// As it began: everything that only its end told is not known yet.
-fn first_sighting(run: &Observation, at: Timestamp) -> Sighting {
-    Sighting {
+/// Shows a run as it began: what only its end told is not known yet. Gives it back whole.
+fn see_begin(
+    mut run: Observation,
+    at: Timestamp,
+    each: &mut impl FnMut(&Sighting) -> Result<()>,
+) -> Result<Observation> {
+    let state = std::mem::replace(&mut run.state, State::Pending);
+    let description = std::mem::take(&mut run.description);
+    let (completed_at, seen_at) = (run.completed_at.take(), run.seen_at);
+    run.seen_at = at;
+    let sighting = Sighting {
         at,
-        run: Observation {
-            state: State::Pending,
-            description: String::new(),
-            completed_at: None,
-            seen_at: at,
-            ..run.clone()
-        },
+        run,
         last: false,
-    }
+    };
+    each(&sighting)?;
+    Ok(Observation {
+        seen_at,
+        state,
+        description,
+        completed_at,
+        ..sighting.run
+    })
 }
 
 fn last_sighting(mut run: Observation) -> Sighting {

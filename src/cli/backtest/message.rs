@@ -42,8 +42,8 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// A notification, rendered as this configuration would have it.
-    pub(super) fn new(config: &Config, state: &State, told: &Told) -> Self {
+    /// A notification, rendered as this configuration would have it; its text costs most of it.
+    pub(super) fn new(config: &Config, state: &State, told: &Told, with_text: bool) -> Self {
         let notification = &told.notification;
         let mut message = Self {
             at: whole_seconds(notification.at),
@@ -58,7 +58,11 @@ impl Message {
             services: Vec::new(),
             receiver: notification.receiver.clone(),
             runs: Vec::new(),
-            text: text(config, told),
+            text: if with_text {
+                text(config, told)
+            } else {
+                String::new()
+            },
             owners: Vec::new(),
         };
         for item in &notification.items {

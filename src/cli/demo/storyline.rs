@@ -1,6 +1,7 @@
 //! The fleet release of 19 and 20 May 2026, as far as it was observed: 52 versions, of which ten were not
 //! tagged and 32 did not reach the umbrella chart until a day later. Which runs were red follows from
-//! that; the seconds between and the logs are made up, and so is the end: a version whose image is never published.
+//! that; the seconds between and the logs are made up, and so is the end: a version more whose image is never published,
+//! and an image of another one that cannot be pushed, which knocks over everybody's chart.
 
 mod logs;
 
@@ -69,8 +70,13 @@ const UNCHARTED: [&str; 32] = [
 const PREVIEWS: [&str; 5] = ["backup", "batch", "datasync", "xray", "workspaces"];
 /// Tagged, and then nothing publishes it.
 const UNPUBLISHED: &str = "wafv2";
-/// The version of all.
+/// Its image cannot be pushed in the end, and the umbrella chart is not built without it.
+pub(super) const ROOT: &str = "s3";
+/// Knocked over by that.
+pub(super) const KNOCKED_OVER: [&str; 4] = ["lambda", "kms", "iam", "sns"];
+/// The version of all, but for the end.
 const VERSION: &str = "v1.4.0";
+const NEXT_VERSION: &str = "v1.4.1";
 
 /// Something that Prow does.
 #[derive(Debug)]
@@ -98,19 +104,24 @@ fn at(text: &str) -> Timestamp {
 
 /// All steps, in order of time.
 pub(super) fn steps() -> Vec<Step> {
-    let mut story = Story::default();
+    let mut story = Story {
+        version: VERSION,
+        steps: Vec::new(),
+    };
     story.the_first_five_go_well();
     story.ten_are_not_tagged();
     story.the_chart_stands_still();
     story.previews_wait_for_the_chart();
     story.a_day_later_all_is_mended();
     story.one_is_never_published();
+    story.one_knocks_over_four();
     story.steps.sort_by_key(|step| step.at);
     story.steps
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Story {
+    version: &'static str,
     steps: Vec<Step>,
 }
 
@@ -169,6 +180,32 @@ impl Story {
         self.chart(UNPUBLISHED, tagged, 45, true);
     }
 
+    fn one_knocks_over_four(&mut self) {
+        self.version = NEXT_VERSION;
+        let tagged = at("2026-05-20T23:00:00Z");
+        self.release_tag(ROOT, after(tagged, 1, -12), 11, true);
+        self.olm_bundle(ROOT, tagged);
+        let publish = job_of(ROOT, &format!("{ROOT}-post-submit"), self.version, tagged);
+        self.end(
+            &publish,
+            50,
+            false,
+            Some(logs::not_published(ROOT, self.version)),
+        );
+        let missing = self.log_without(ROOT, ROOT);
+        self.failing_chart(ROOT, tagged, missing);
+        for (index, service) in KNOCKED_OVER.iter().enumerate() {
+            let tagged = after(at("2026-05-20T23:01:10Z"), index, 25);
+            self.tag(service, tagged);
+            let missing = self.log_without(service, ROOT);
+            self.failing_chart(service, tagged, missing);
+        }
+    }
+
+    fn log_without(&self, service: &str, missing: &str) -> String {
+        logs::not_charted(service, self.version, missing, self.version)
+    }
+
     /// A merge that makes a version, and what that starts besides the umbrella chart, which all went well.
     fn tag(&mut self, service: &str, tagged: Timestamp) {
         self.release_tag(service, after(tagged, 1, -12), 11, true);
@@ -177,35 +214,45 @@ impl Story {
 
     fn tagged(&mut self, service: &str, tagged: Timestamp, seconds: i64) {
         let job = format!("{service}-post-submit");
-        self.end(&job_of(service, &job, VERSION, tagged), seconds, true, None);
+        self.end(
+            &job_of(service, &job, self.version, tagged),
+            seconds,
+            true,
+            None,
+        );
         self.olm_bundle(service, tagged);
     }
 
     fn olm_bundle(&mut self, service: &str, tagged: Timestamp) {
         let job = format!("{service}-controller-olm-bundle-pr");
-        self.end(&job_of(service, &job, VERSION, tagged), 95, true, None);
+        self.end(&job_of(service, &job, self.version, tagged), 95, true, None);
     }
 
     fn release_tag(&mut self, service: &str, merged: Timestamp, seconds: i64, good: bool) {
         let job = format!("{service}-controller-release-tag");
         let job = job_of(service, &job, "main", merged);
         let log = if good {
-            logs::tagged(service, VERSION)
+            logs::tagged(service, self.version)
         } else {
-            logs::not_tagged(service, VERSION)
+            logs::not_tagged(service, self.version)
         };
         self.end(&job, seconds, good, Some(log));
     }
 
     fn chart(&mut self, service: &str, tagged: Timestamp, seconds: i64, good: bool) {
-        let job = job_of(service, "update-ack-chart", VERSION, tagged);
-        let log = (!good).then(|| logs::not_charted(service, VERSION));
+        let job = job_of(service, "update-ack-chart", self.version, tagged);
+        let log = (!good).then(|| self.log_without(service, "athena"));
         self.end(&job, seconds, good, log);
+    }
+
+    fn failing_chart(&mut self, service: &str, tagged: Timestamp, log: String) {
+        let job = job_of(service, "update-ack-chart", self.version, tagged);
+        self.end(&job, 75, false, Some(log));
     }
 
     /// An update of the chart that waits in Prow's queue from the tag on.
     fn queued_chart(&mut self, service: &str, tagged: Timestamp, ended: Timestamp) {
-        let job = job_of(service, "update-ack-chart", VERSION, tagged);
+        let job = job_of(service, "update-ack-chart", self.version, tagged);
         let waiting = job.clone().ended("triggered", "", None);
         self.sight(tagged, &waiting, None);
         let over = job.ended("success", "Job succeeded.", Some(ended));
@@ -287,7 +334,7 @@ mod tests {
             .count();
         assert_eq!(
             (early, steps.iter().filter(|step| step.is_red).count()),
-            (40, 42)
+            (40, 42 + 2 + KNOCKED_OVER.len())
         );
         assert!(steps.windows(2).all(|pair| pair[0].at <= pair[1].at));
     }

@@ -161,6 +161,42 @@ settings![
         "How long a message may wait for siblings still to come."
     ),
     (
+        "mass.share",
+        Number,
+        Some("50"),
+        "Per cent of the jobs that ended within mass.window; when more of them failed, in more than one stage, that is one shared cause."
+    ),
+    (
+        "mass.jobs",
+        Number,
+        Some("10"),
+        "So many jobs must have ended before mass.share says anything."
+    ),
+    (
+        "mass.services",
+        Number,
+        Some("3"),
+        "Services that one trouble of the infrastructure, or one error, strikes in more than one stage before it is one shared cause."
+    ),
+    (
+        "mass.window",
+        Duration,
+        Some("30m"),
+        "How far back mass.share and mass.services look; at most 6h."
+    ),
+    (
+        "abort.per_hour",
+        Number,
+        Some("20"),
+        "Runs that are suggested to be stopped within an hour, because a stage that they need has failed."
+    ),
+    (
+        "abort.namespace",
+        Text,
+        None,
+        "Namespace of the ProwJobs, for the command that stops a run. Without it kubectl looks where it looks by itself."
+    ),
+    (
         "delivery.allowed_hosts",
         List,
         Some("hooks.slack.com"),
@@ -259,8 +295,8 @@ settings![
     (
         "artifacts.retry.base",
         Duration,
-        Some("10s"),
-        "First pause before a log that could not be read is asked for again, doubled each time."
+        Some("2s"),
+        "First pause before a log that could not be read is asked for again, doubled each time. Logs often come a second after the run's end; below 5s such a reason still reaches its first message."
     ),
     (
         "artifacts.retry.cap",

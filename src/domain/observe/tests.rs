@@ -69,7 +69,7 @@ impl Core {
                 window: Duration::from_secs(3600),
                 group_wait: Duration::ZERO,
                 reads_evidence: false,
-                first_start: None,
+                ..Policy::default()
             },
             told: Vec::new(),
         }

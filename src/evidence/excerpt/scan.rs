@@ -33,6 +33,8 @@ pub(super) struct Hit {
     pub(super) weight: u32,
     /// Whether its step only tidies up.
     pub(super) cleanup: bool,
+    /// Whether it is noise that matches the rule.
+    pub(super) noise: bool,
 }
 
 /// What one pass has found.
@@ -122,6 +124,7 @@ impl Scan {
             rule: index,
             weight: rule.weight.saturating_sub(penalty),
             cleanup: self.cleanup,
+            noise: meaning.noise,
         });
         if self.hits.len() >= 2 * MOST_HITS {
             self.hits.drain(..MOST_HITS);

@@ -74,7 +74,38 @@ fn what_fails_while_tidying_up_decides_only_alone() {
     let tail = "+ cleanup\n+ docker rm -f x\nError response from daemon: No such container: x\n+ kubectl delete ns y\nerror: context \"kind\" does not exist\n";
     let text = format!("+ go vet ./...\na.go:1:2: unreachable code\n{tail}");
     assert_eq!(decided(&text).2, "compile");
-    assert_eq!(decided(tail).1, "error: context \"kind\" does not exist");
+    let tidying = "+ cleanup\n+ kubectl delete ns y\nerror: the server is gone\n";
+    assert_eq!(decided(tidying).1, "error: the server is gone");
+}
+
+#[test]
+fn removing_what_is_not_there_is_no_reason() {
+    let tail = "Error response from daemon: No such container: x\nerror: context \"kind\" does not exist\n";
+    let text = format!("ERROR: no chart for the release\n{tail}");
+    assert_eq!(decided(&text).1, "ERROR: no chart for the release");
+    assert_eq!(read(tail).rule, None);
+}
+
+#[test]
+fn what_a_broken_pipe_or_download_leaves_missing_is_no_reason() {
+    let denied = "An error occurred (AccessDenied) when calling the AssumeRole operation: no";
+    let text = format!(
+        "++ aws sts assume-role\n{denied}\n++ jq .Credentials\njq: error (at <stdin>:0): null\n"
+    );
+    assert_eq!(decided(&text).1, denied);
+    let text = "+ curl -fsSLo x.tgz https://example.org/x.tgz\ncurl: (7) Failed to connect to example.org port 443\n+ tar xf x.tgz\ntar: x.tgz: Cannot open: No such file or directory\n";
+    assert_eq!(decided(text).2, "network");
+    let alone = "+ tar xf x.tgz\ntar: x.tgz: Cannot open: No such file or directory\n";
+    assert_eq!(decided(alone).2, "configuration");
+}
+
+#[test]
+fn what_was_tried_until_a_script_gave_up_is_the_reason() {
+    let denied = "denied: Your authorization token has expired. Reauthenticate and try again.";
+    let text = format!(
+        "{denied}\nattempt 1 failed, retrying in 2s\n{denied}\nattempt 2 failed, retrying in 4s\npublish.sh] [ERROR] cannot publish. Exiting\n"
+    );
+    assert_eq!((decided(&text).0, decided(&text).2), (3, "auth"));
 }
 
 #[test]

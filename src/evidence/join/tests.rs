@@ -30,6 +30,7 @@ fn read(log: &LogText) -> Option<Reading> {
         class,
         rule: decided.map(|_| "stand-in".to_owned()),
         score: 90,
+        ends_badly: decided.is_some_and(|(index, _)| index + 1 == lines.len()),
         file: log.file.clone(),
         whole_line: lines.get(deciding)?.text.clone(),
         lines,
@@ -385,4 +386,53 @@ proptest! {
         }
         check_bounds(&remains);
     }
+}
+
+fn container(name: &str, text: &str) -> LogText {
+    LogText {
+        file: format!("{name}-build-log.txt"),
+        ..log(text)
+    }
+}
+
+#[test]
+fn of_two_containers_the_one_that_failed_is_believed() {
+    let logs = vec![
+        container("proxy", "network: tolerated"),
+        container("test", "compile: a.go\nmake failed"),
+    ];
+    let pod = json!({"pod": {"status": {"containerStatuses": [
+        {"name": "proxy", "state": {"terminated": {"exitCode": 0}}},
+        {"name": "test", "state": {"terminated": {"exitCode": 2, "reason": "Error"}}},
+    ]}}});
+    let known = Remains {
+        podinfo: Some(pod.to_string().into_bytes()),
+        logs: logs.clone(),
+        ..Remains::default()
+    };
+    assert_eq!(found(&known).headline, "compile: a.go");
+    // Without the pod's word, the log that ends with what failed.
+    let unknown = Remains {
+        logs: vec![
+            container("proxy", "network: tolerated\nall is well"),
+            container("test", "make begins\ncompile: a.go"),
+        ],
+        ..Remains::default()
+    };
+    assert_eq!(found(&unknown).headline, "compile: a.go");
+}
+
+#[test]
+fn of_two_real_logs_the_one_that_ends_badly_is_believed() {
+    let fine = "fetching\ndial tcp 10.0.0.1:443: i/o timeout\n".to_owned() + &"ok\n".repeat(30);
+    let bad = "testing\n--- FAIL: TestX (0.1s)\nFAIL\n";
+    let remains = Remains {
+        logs: vec![container("proxy", &fine), container("test", bad)],
+        ..Remains::default()
+    };
+    let found = explain(&remains, &LogRules::builtin(), &Redactor::default());
+    let Finding::Found(evidence) = found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(evidence.class, CauseClass::Test);
 }

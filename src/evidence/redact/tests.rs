@@ -250,6 +250,20 @@ fn cuts_come_after_redaction_and_keep_the_deciding_line() {
     assert_eq!(redacted.headline(90).chars().count(), 300);
 }
 
+#[test]
+fn the_name_of_a_secret_that_is_the_value_of_another_hides_nothing() {
+    for line in [
+        "--secret token: token: B4ad",
+        "password= password= hunter2hunter2 token: B4ad",
+    ] {
+        let shown = redact(line);
+        assert!(
+            !shown.contains("B4ad") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn redacting_twice_changes_nothing_more(

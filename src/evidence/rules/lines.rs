@@ -66,6 +66,9 @@ pub(in crate::evidence::rules) const NOISE: &[&str] = &[
     r"\b(?:built|tagged|pushed|installed|completed|finished|created|configured|logged in|uploaded|deployed) successfully",
     r"^\W*successfully",
     r"\b0 \S+ failed",
+    // Removing what is not there.
+    r"^Error(?: response from daemon)?: No such (?:container|image|network|volume)s?\b",
+    r"^error: context \x22[^\x22]*\x22 does not exist$",
 ];
 
 /// What failed before this line is tried again. The two numbers, where there are, are this try and the last

@@ -33,6 +33,21 @@ const FIXTURES: &[(&str, &str, &str)] = &[
         "the request was denied a second time slot",
     ),
     (
+        "git-auth",
+        "fatal: Authentication failed for 'https://github.com/x/y.git/'",
+        "Authentication failed for once, then it went through",
+    ),
+    (
+        "helm-timeout",
+        "Error: UPGRADE FAILED: timed out waiting for the condition",
+        "Error: UPGRADE FAILED: another operation is in progress",
+    ),
+    (
+        "piped",
+        "jq: error (at <stdin>:0): Cannot iterate over null (null)",
+        "jq: a tool for JSON",
+    ),
+    (
         "npm-message",
         "npm error notarget No matching version found for x@9",
         "npm error path /src",

@@ -56,6 +56,14 @@ fn what_changes_from_run_to_run_is_masked() {
             "at 2025-01-02T03:04:05Z it broke",
         ),
         ("wait in us-west-2 failed", "wait in eu-central-1 failed"),
+        (
+            "go: inconsistent vendoring in /workspace:",
+            "go: inconsistent vendoring in /home/x/go/src/a/code-generator:",
+        ),
+        (
+            "error: not found for name: \"soak\" from \"config/monitor.yaml\"",
+            "error: not found for name: \"board\" from \"config/monitor.yaml\"",
+        ),
     ];
     for (a, b) in pairs {
         assert_eq!(normalise(a), normalise(b));
@@ -112,10 +120,38 @@ fn a_full_disk_does_not_care_for_the_file_and_a_compiler_does() {
 }
 
 #[test]
+fn a_dependency_is_missed_wherever_it_is_first_missed() {
+    let of = |line: &str| signature(CauseClass::Dependency, line);
+    let lo = "missing go.sum entry for module providing package github.com/samber/lo";
+    let first = of(&format!(
+        "pkg/resource/listener/hooks.go:19:2: {lo} (imported by example.org/elb/pkg/listener); to add:"
+    ));
+    assert_eq!(
+        first,
+        of(&format!(
+            "apis/v1/tags.go:7:2: {lo} (imported by example.org/sns/apis/v1); to add:"
+        ))
+    );
+    assert_eq!(first, of(lo));
+    let other = "missing go.sum entry for module providing package github.com/alecthomas/kong";
+    assert_ne!(first, of(other));
+}
+
+#[test]
+fn an_account_that_is_refused_is_one_cause_for_every_tool_and_image() {
+    let of = |line: &str| signature(CauseClass::RateLimit, line);
+    let daemon = "Error response from daemon: toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating";
+    let storage = "Error: creating build container: reading manifest 1.24 in docker.io/library/golang: toomanyrequests: You have reached your pull rate limit. You may increase the limit";
+    let helm = "Error: failed to authorize: toomanyrequests: Rate exceeded";
+    assert_eq!(of(daemon), of(storage));
+    assert_ne!(of(daemon), of(helm));
+}
+
+#[test]
 fn a_signature_has_its_version_and_depends_on_the_class() {
     let git = signature(CauseClass::Git, "x");
-    assert_eq!(git.0.len(), "v1:".len() + 20);
-    assert!(git.0.starts_with("v1:"));
+    assert_eq!(git.0.len(), "v2:".len() + 20);
+    assert!(git.0.starts_with("v2:"));
     assert_ne!(git, signature(CauseClass::Auth, "x"));
     // The masks of a version are a promise to every store.
     let line = "Error: writing manifest: uploading manifest 1.1.24 to 111122223333.dkr.ecr.us-west-2.amazonaws.com/ec2-controller: denied";

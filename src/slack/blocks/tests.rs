@@ -64,6 +64,7 @@ fn item(service: &str, version: &str) -> Item {
         recovered: None,
         root: None,
         blocks: Vec::new(),
+        doom: crate::domain::doom::Doom::default(),
         ask: Some("jo<e>".to_owned()),
         links: vec![
             link("Run", &format!("{deck}/view/gs/b/logs/{service}/1")),
@@ -127,6 +128,8 @@ fn recovered(mut item: Item, version: &str) -> Item {
         run: RunName("good".to_owned()),
         base_ref: version.to_owned(),
         after: SignedDuration::from_mins(135),
+        by: None,
+        skipped: None,
     });
     item
 }

@@ -23,7 +23,7 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
 
 /// Jobs are called as their stages. With `within`, the tag starts what needs it: their start ends what was open
 /// before it of the tag.
-fn release_policy(shared: bool, within: Option<u64>) -> Policy {
+pub(super) pub(super) fn release_policy(shared: bool, within: Option<u64>) -> Policy {
     let mut policy = both();
     let rule = &mut policy.rules[0];
     rule.matchers
@@ -42,7 +42,7 @@ fn release_policy(shared: bool, within: Option<u64>) -> Policy {
     policy
 }
 
-fn any_stage() -> impl Strategy<Value = Observation> {
+pub(super) fn any_stage() -> impl Strategy<Value = Observation> {
     let states = prop_oneof![Just(ProwState::Failure), Just(ProwState::Success)];
     let stages = prop::sample::select(vec!["tag", "publish", "chart"]);
     (0..3_u8, stages, 0..40_i64, states).prop_map(|(service, stage, minute, state)| {

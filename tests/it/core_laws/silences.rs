@@ -206,6 +206,22 @@ fn a_digest_leaves_out_what_is_silenced_and_a_summary_brings_it() {
     assert_eq!(items(&daemon.said[2]), [("s3".to_owned(), true)]);
 }
 
+#[test]
+fn what_a_silenced_root_knocks_over_is_told() {
+    let mut policy = releases::release_policy(false, None);
+    policy.pipelines[0].stages[1].needs[0].gate = false;
+    let mut daemon = quiet(policy, vec![silence(1, r#"stage="tag""#, 0, 86_400)]);
+    let at_stage = |stage: &str, end: i64| {
+        let mut run = run(&format!("{stage}-{end}"), "s3", ProwState::Failure, end);
+        stage.clone_into(&mut run.job);
+        run
+    };
+    assert_eq!(daemon.observe(&at_stage("tag", 0)).decision, Decision::Silenced);
+    daemon.advance(60);
+    assert_eq!(daemon.observe(&at_stage("publish", 60)).decision, Decision::Notify);
+    assert_eq!(daemon.events("by-service/s3"), [Event::Opened]);
+}
+
 /// Silences of the services that histories are about, and some of everything.
 fn any_silences() -> impl Strategy<Value = Vec<Silence>> {
     let one = (0..5_u8, 0..40_i64, 1..60_i64);

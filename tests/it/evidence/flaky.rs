@@ -100,7 +100,8 @@ async fn every_message_goes_out_in_time_and_evidence_comes_for_all() {
         );
     }
     assert_eq!(world.troubles().len(), 2, "{:#?}", world.troubles());
-    assert_eq!(world.said().len(), jobs.len());
+    // Each once, and once that most of what ends fails.
+    assert_eq!(world.said().len(), jobs.len() + 1);
     assert_eq!(failing_endpoints(&world.inside).await, "0");
     assert!(!page(&world.inside, "/readyz").await.contains("403"));
     world.inside.counts().await;

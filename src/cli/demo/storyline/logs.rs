@@ -24,12 +24,23 @@ pub(super) fn not_tagged(service: &str, version: &str) -> String {
 }
 
 /// The chart of one controller is missing, so nobody's is updated.
-pub(super) fn not_charted(service: &str, version: &str) -> String {
+pub(super) fn not_charted(service: &str, version: &str, missing: &str, at: &str) -> String {
+    let at = at.trim_start_matches('v');
     format!(
         "{}update-chart.sh] [INFO] Collecting the charts of all controllers\n\
          Pulled: public.ecr.aws/aws-controllers-k8s/eks-chart:1.4.0\n\
-         Error: public.ecr.aws/aws-controllers-k8s/athena-chart:1.4.0: not found\n\
-         update-chart.sh] [ERROR] Failed to pull the chart of athena. Exiting ...\n",
+         Error: public.ecr.aws/aws-controllers-k8s/{missing}-chart:{at}: not found\n\
+         update-chart.sh] [ERROR] Failed to pull the chart of {missing}. Exiting ...\n",
+        preparing(service, version)
+    )
+}
+
+/// The image was built and could not be pushed.
+pub(super) fn not_published(service: &str, version: &str) -> String {
+    format!(
+        "{}release-controller.sh] [INFO] Pushing {service}-controller:{version}\n\
+         denied: Your authorization token has expired. Reauthenticate and try again.\n\
+         release-controller.sh] [ERROR] Failed to push the image. Exiting ...\n",
         preparing(service, version)
     )
 }

@@ -4,6 +4,7 @@ use super::{
     Builtin,
     CauseClass::{Configuration, ImageBuild, Unclassified},
 };
+use crate::evidence::rules::VAGUE;
 
 /// Heavier ones name a cause more exactly.
 pub(super) const RULES: &[Builtin] = &[
@@ -128,9 +129,7 @@ pub(super) const RULES: &[Builtin] = &[
             r"\bunmarshal(?:l?ing)?\b.*(?:cannot|error|into|fail|field)",
             r"cannot unmarshal",
             r"invalid character .{1,6} (?:looking|after|in)",
-            r"unexpected end of JSON input",
-            r"^jq: error",
-            r"^parse error: ",
+            r"^jq: error: ",
             r"toml parse error",
             r"(?:json|yaml|toml)\S*(?:Decode|Scanner|Parser)Error",
             r"yaml\.(?:scanner|parser)\.",
@@ -150,8 +149,9 @@ pub(super) const RULES: &[Builtin] = &[
         ],
     },
     Builtin {
+        // What was not made or not fetched is missed later: whatever says why not goes before it.
         name: "missing-file",
-        weight: 72,
+        weight: VAGUE,
         class: Configuration,
         any_case: true,
         patterns: &[

@@ -91,6 +91,16 @@ pub(super) const RULES: &[Builtin] = &[
         ],
     },
     Builtin {
+        // Helm's own summary; what it printed while waiting comes before it.
+        name: "helm-timeout",
+        weight: 90,
+        class: Timeout,
+        any_case: false,
+        patterns: &[
+            r"^Error: (?:INSTALLATION|UPGRADE|UNINSTALLATION|ROLLBACK) FAILED: .*(?:timed out|deadline exceeded)",
+        ],
+    },
+    Builtin {
         name: "docker-daemon",
         weight: 90,
         class: Infrastructure,
@@ -99,6 +109,8 @@ pub(super) const RULES: &[Builtin] = &[
             r"Cannot connect to the Docker daemon",
             r"Is the docker daemon running",
             r"failed to start daemon",
+            r"(?i)\b(?:docker|docker daemon|dockerd|containerd|buildkitd?|podman)(?: daemon| service| socket)? (?:(?:has |was |is )?(?:never|not)(?: yet)? (?:become |became |been |come |came )?(?:ready|up|running|available|started|reachable|healthy)|(?:did not|didn't|could not|failed to|never) (?:become ready|come up|get ready|start|respond|answer))",
+            r"(?i)\b(?:timed out|gave up|giving up|tired of|too long) waiting (?:for|on) (?:the )?(?:docker|dockerd|containerd|buildkitd?|podman)\b",
             r"error during connect: ",
         ],
     },

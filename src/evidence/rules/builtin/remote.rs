@@ -78,7 +78,6 @@ pub(super) const RULES: &[Builtin] = &[
             r"\bPermission '[^']+' denied",
             r"refusing to allow an? .* (?:without|to create or update workflow)",
             r"unauthorized\b: ",
-            r"cannot perform an interactive login",
             r"webidentityerr",
             r"failed to refresh cached credentials",
             r"no EC2 IMDS role found",
@@ -88,6 +87,14 @@ pub(super) const RULES: &[Builtin] = &[
             r"gpg failed to sign",
             r"^npm (?:ERR!|error) (?:40[13] |need auth |You must be logged in)",
         ],
+    },
+    Builtin {
+        // Git's own last word is the same whatever the forge says before it.
+        name: "git-auth",
+        weight: 96,
+        class: Auth,
+        any_case: false,
+        patterns: &[r"^(?:fatal|remote: fatal): Authentication failed for "],
     },
     Builtin {
         name: "npm-auth",

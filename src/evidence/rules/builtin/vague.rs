@@ -56,6 +56,25 @@ pub(super) const RULES: &[Builtin] = &[
         ],
     },
     Builtin {
+        // What the end of a pipe says of the nothing it was given.
+        name: "piped",
+        weight: 66,
+        class: Configuration,
+        any_case: true,
+        patterns: &[
+            r"^jq: (?:parse )?error\b.*(?:<stdin>|at line \d+, column \d+)",
+            r"^parse error: (?:Invalid numeric literal|Unfinished|Expected)",
+            r"unexpected end of JSON input",
+            r"Expecting value: line 1 column 1 \(char 0\)",
+            r"^error: no objects passed to ",
+            r"^(?:gzip|bzip2|xz): (?:stdin|\(stdin\)): ",
+            r"^tar: (?:This does not look like a tar archive|Child (?:returned status|died)|Error is not recoverable)",
+            r"cannot perform an interactive login from a non",
+            r"must provide --username with --password-stdin",
+            r"^Error: password (?:is empty|required)",
+        ],
+    },
+    Builtin {
         name: "package-manager",
         weight: 50,
         class: Unclassified,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
+    doom::{Doom, Doomed, stop_command},
     evidence::{CAUSE_CLASSES, Evidence, Excerpt, LogLine, Origin},
     incident::IncidentId,
     root::Root,
@@ -79,10 +80,11 @@ fn any_class() -> impl Strategy<Value = Classification> {
 
 prop_compose! {
     fn any_recovery()(
-        at in any_time(), base_ref in hostile_text(), seconds in any::<i64>()
+        at in any_time(), base_ref in hostile_text(), seconds in any::<i64>(),
+        by in prop::option::of(hostile_text()), skipped in prop::option::of(hostile_text()),
     ) -> Recovery {
         let after = SignedDuration::from_secs(seconds);
-        Recovery { at, run: RunName("good".to_owned()), base_ref, after }
+        Recovery { at, run: RunName("good".to_owned()), base_ref, after, by, skipped }
     }
 }
 
@@ -107,6 +109,7 @@ prop_compose! {
             prop::option::of((hostile_text(), hostile_text(), any_time())), prop::collection::vec(hostile_text(), 0..9)
         ),
         (evidence, evidence_note) in (prop::option::weighted(0.3, any_evidence()), prop::option::of(hostile_text())),
+        doom in any_doom(),
     ) -> Item {
         Item {
             kind: crate::domain::incident::Kind::Failing,
@@ -117,13 +120,32 @@ prop_compose! {
             new_failures: failures,
             last_good: last_good.map(|(at, base_ref)| LastGood { at, base_ref }),
             root: root.map(|(owner, stage, since)| Root { incident: IncidentId(1), owner, stage, since }),
-            blocks,
+            blocks, doom,
             log_link: links.first().cloned(),
             links,
             evidence,
             evidence_note,
         }
     }
+}
+
+fn any_doom() -> impl Strategy<Value = Doom> {
+    let name = prop_oneof![hostile_text(), "[a-z0-9-]{1,250}", "[a-z0-9]{1,253}"];
+    let doomed = (name, hostile_text()).prop_map(|(name, stage)| {
+        let run = RunName(name);
+        let command = stop_command(&run, Some("prow"));
+        Doomed {
+            run,
+            stage,
+            command,
+        }
+    });
+    let doomed = prop::collection::vec(doomed, 0..12);
+    (doomed, 0..3_usize).prop_map(|(doomed, withheld)| Doom {
+        pending: Vec::new(),
+        doomed,
+        withheld,
+    })
 }
 
 prop_compose! {

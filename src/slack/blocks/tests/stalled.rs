@@ -82,6 +82,14 @@ fn several_that_did_not_start_are_listed_with_when_they_were_due() {
 }
 
 #[test]
+fn more_that_did_not_start_are_not_said_to_fail() {
+    let mut more = notification(Event::SharedCause, ["ec2", "s3"].map(stalled).to_vec());
+    (more.shared_by, more.earlier) = (3, vec!["sqs".to_owned()]);
+    let headline = "┌ 🔴 publish did not start in 3 services, 2 new";
+    assert_eq!(seen(&more).lines().next(), Some(headline));
+}
+
+#[test]
 fn trouble_of_our_own_names_us_and_no_job() {
     insta::assert_snapshot!(seen(&notification(Event::Opened, vec![ours()])), @r"
     ┌ 🟡 prow-notifier: reading logs fails

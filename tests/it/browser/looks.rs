@@ -1,0 +1,105 @@
+//! Every page in every look: whole, within its width, without a complaint, and open to everybody.
+
+use std::path::PathBuf;
+
+use super::{
+    HOSTILE, PAGES,
+    chromium::{Chromium, Look},
+};
+use crate::context::{Context, Setup, failed, passed, run};
+
+/// Widths, colours and scripts.
+fn looks() -> Vec<Look> {
+    let mut looks = Vec::new();
+    for width in [360, 1280] {
+        for dark in [false, true] {
+            for script in [true, false] {
+                looks.push(Look {
+                    width,
+                    dark,
+                    script,
+                });
+            }
+        }
+    }
+    looks
+}
+
+/// What accessibility rules find; needs axe-core, which `.ci/run` fetches.
+async fn accessibility(browser: &Chromium) -> Vec<String> {
+    let Some(axe) = std::env::var_os("PROW_NOTIFIER_AXE").map(PathBuf::from) else {
+        let required = std::env::var_os("PROW_NOTIFIER_BROWSER").is_some();
+        assert!(
+            !required,
+            "PROW_NOTIFIER_AXE does not say where axe.min.js is"
+        );
+        return Vec::new();
+    };
+    let axe = std::fs::read_to_string(axe).unwrap();
+    let found = browser.check(&axe).await;
+    let found = found.as_array().cloned().unwrap_or_default();
+    found.iter().map(ToString::to_string).collect()
+}
+
+async fn look_at(browser: &Chromium, address: &str, look: Look) {
+    browser.look(look).await;
+    browser.open(address).await;
+    let place = format!("{address} at {look:?}");
+    let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(
+        browser.script(wide).await,
+        0,
+        "wider than its window: {place}"
+    );
+    assert!(!browser.text("main").await.is_empty(), "empty: {place}");
+    assert_eq!(
+        browser
+            .script("return document.title.includes('owned')")
+            .await,
+        false,
+        "{place}"
+    );
+    assert_eq!(browser.complaints().await, Vec::<String>::new(), "{place}");
+    assert_eq!(
+        browser.foreign_requests().await.as_array().map(Vec::len),
+        Some(0),
+        "{place}"
+    );
+    if look.script {
+        let found = accessibility(browser).await;
+        assert_eq!(found, Vec::<String>::new(), "{place}");
+    }
+}
+
+async fn some_history(ctx: &Context) {
+    ctx.webhook(&passed("lambda", 20)).await;
+    ctx.webhook(&failed("s3", 18)).await;
+    for (number, text) in (2..).zip(HOSTILE) {
+        let mut job = failed("sqs", number);
+        text.clone_into(&mut job.description);
+        text.clone_into(&mut job.base_ref);
+        job.annotations
+            .push(("prow-notifier.io/service".to_owned(), text.to_owned()));
+        ctx.webhook(&job).await;
+    }
+    ctx.settle().await;
+}
+
+#[tokio::test]
+async fn every_page_is_whole_in_every_look() {
+    let Some(browser) = Chromium::start().await else {
+        return;
+    };
+    run(Setup::default().unpaced(), async |ctx| {
+        some_history(ctx).await;
+        for page in PAGES {
+            for look in looks() {
+                let address = format!("http://{}{page}", ctx.address());
+                look_at(&browser, &address, look).await;
+            }
+        }
+        ctx.messages(ctx.unread()).await;
+    })
+    .await;
+    browser.stop().await;
+}

@@ -1,0 +1,86 @@
+//! Prow itself is unwell: told once to the default receiver, and once when it is well again.
+
+use jiff::SignedDuration;
+use prow_notifier::{
+    clock::Clock,
+    standin::prow::{Fault, Job},
+};
+
+use crate::context::{Context, Setup, hooks, passed, run, text};
+
+fn setup() -> Setup {
+    Setup::with_deck().with("watch: { deck_failures: 2, pile_up: 5, pile_up_age: 1h }")
+}
+
+/// The first line of the next message, which goes to the platform alone.
+async fn headline(ctx: &Context) -> String {
+    let messages = ctx.messages(1).await;
+    assert_eq!(hooks(&messages), ["platform"]);
+    text(&messages[0]).lines().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_deck_that_cannot_be_reached_is_told_once_and_its_return_once() {
+    run(setup(), async |ctx| {
+        ctx.polled_well().await;
+        ctx.deck.set_fault(Some(Fault::Cut(0)));
+        assert_eq!(
+            headline(ctx).await,
+            "┌ 🟡 prow-notifier: polling deck fails"
+        );
+        ctx.polled().await;
+        assert_eq!(ctx.unread(), 0);
+        ctx.deck.set_fault(None);
+        assert_eq!(
+            headline(ctx).await,
+            "┌ ✅ prow-notifier: polling deck works again"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_what_webhooks_told_long_before_is_told_as_old() {
+    run(setup(), async |ctx| {
+        ctx.deck.set_jobs(vec![passed("lambda", 90).to_json()]);
+        ctx.polled_well().await;
+        let fresh = passed("s3", 1);
+        ctx.webhook(&fresh).await;
+        assert_eq!(
+            headline(ctx).await,
+            "┌ 🟡 prow-notifier: reading deck's list fails"
+        );
+        ctx.deck.upsert(fresh.to_json());
+        let well = "┌ ✅ prow-notifier: reading deck's list works again";
+        assert_eq!(headline(ctx).await, well);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_runs_that_wait_while_none_ends_are_told_as_a_stuck_prow() {
+    run(setup(), async |ctx| {
+        ctx.polled_well().await;
+        let since = Clock::System.now() - SignedDuration::from_hours(2);
+        let waiting: Vec<Job> = (0..6)
+            .map(|number| {
+                let job = Job::new("s3-controller", &format!("job-{number}"), "main", since);
+                job.ended("triggered", "", None)
+            })
+            .collect();
+        ctx.deck
+            .set_jobs(waiting.iter().map(Job::to_json).collect());
+        assert_eq!(
+            headline(ctx).await,
+            "┌ 🟡 prow-notifier: starting jobs fails"
+        );
+        ctx.polled().await;
+        assert_eq!(ctx.unread(), 0);
+        ctx.deck.set_jobs(vec![passed("s3", 1).to_json()]);
+        assert_eq!(
+            headline(ctx).await,
+            "┌ ✅ prow-notifier: starting jobs works again"
+        );
+    })
+    .await;
+}
