@@ -23,7 +23,7 @@ fn stage(name: &str, needs: &[(&str, Option<u64>)], shared: bool) -> Stage {
 
 /// Jobs are called as their stages. With `within`, the tag starts what needs it: their start ends what was open
 /// before it of the tag.
-pub(super) pub(super) fn release_policy(shared: bool, within: Option<u64>) -> Policy {
+pub(super) fn release_policy(shared: bool, within: Option<u64>) -> Policy {
     let mut policy = both();
     let rule = &mut policy.rules[0];
     rule.matchers

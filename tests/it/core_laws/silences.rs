@@ -216,9 +216,15 @@ fn what_a_silenced_root_knocks_over_is_told() {
         stage.clone_into(&mut run.job);
         run
     };
-    assert_eq!(daemon.observe(&at_stage("tag", 0)).decision, Decision::Silenced);
+    assert_eq!(
+        daemon.observe(&at_stage("tag", 0)).decision,
+        Decision::Silenced
+    );
     daemon.advance(60);
-    assert_eq!(daemon.observe(&at_stage("publish", 60)).decision, Decision::Notify);
+    assert_eq!(
+        daemon.observe(&at_stage("publish", 60)).decision,
+        Decision::Notify
+    );
     assert_eq!(daemon.events("by-service/s3"), [Event::Opened]);
 }
 
