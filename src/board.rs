@@ -15,6 +15,7 @@ pub mod release;
 pub mod run;
 pub mod service;
 pub mod services;
+pub mod silences;
 pub mod trends;
 pub mod wall;
 

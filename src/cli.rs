@@ -13,6 +13,7 @@ pub mod preview;
 pub mod remote;
 pub mod send_test;
 pub mod serve;
+pub mod silence;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
@@ -58,6 +59,9 @@ pub enum Command {
     Deliveries(deliveries::Command),
     /// Run a command inside a job and report its failure at once, before Prow knows of it
     Exec(exec::Args),
+    /// Make, list and end silences: times in which some things are not told
+    #[command(subcommand)]
+    Silence(silence::Command),
     /// Send one clearly marked test message
     SendTest(send_test::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
@@ -116,6 +120,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(&args, &cli.config, &environment),
         Command::Deliveries(command) => deliveries::run(&command, &cli.config, &environment),
         Command::Exec(args) => exec::run(&args, &environment),
+        Command::Silence(command) => silence::run(&command, &cli.config, &environment),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
     };
     match ended {

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod artifacts;
 pub mod error;
+pub mod mute;
 pub mod pipelines;
 pub mod redact;
 pub mod rules;
@@ -33,11 +34,12 @@ use crate::{domain::nearest, evidence::rules::LogRules};
 /// Where configuration is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/prow-notifier";
 /// Top-level keys that hold lists of rules.
-pub const RULE_SECTIONS: [&str; 6] = [
+pub const RULE_SECTIONS: [&str; 7] = [
     "classify",
     "pipelines",
     "receivers",
     "routes",
+    "mute",
     "log_rules",
     "redact",
 ];

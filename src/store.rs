@@ -23,6 +23,7 @@ mod retention;
 mod rollup;
 mod rows;
 mod setup;
+mod silences;
 mod slice;
 mod stops;
 #[cfg(test)]
@@ -39,10 +40,11 @@ pub use self::{
     counts::Counts,
     error::{Cause, Obstacle, StoreError},
     evidence::{DueRead, EvidenceTrail, Learned},
-    explain::{Attempt, DeliveryTrail, NotificationTrail, Trail},
+    explain::{Attempt, DeliveryTrail, NotificationTrail, Trail, Wait},
     inbox::{Claim, InboxRow},
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
+    silences::Mark,
     slice::{KnownRun, Sighting, Wanted},
 };
 use self::{

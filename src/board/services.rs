@@ -180,6 +180,7 @@ pub fn stages(release: &Release, pipelines: &[Pipeline], open: &[&Incident]) -> 
                 state: match State::of_stage(seen) {
                     _ if late => State::Stalled,
                     State::Failing | State::Infra if healed => State::Healthy,
+                    State::Planned if release.waiting.contains_key(&stage.name) => State::Waiting,
                     state => state,
                 },
                 run: seen.map(|seen| seen.run.0.clone()),

@@ -84,6 +84,9 @@ fn show(config: &Config) {
         config.rules.receivers.iter().map(shown::receiver),
     );
     section("routes", config.rules.routes.iter().map(shown::route));
+    if !config.rules.mute.is_empty() {
+        section("mute", config.rules.mute.iter().map(shown::window));
+    }
     let log_rules = &config.rules.log_rules;
     if !log_rules.is_empty() {
         section("log_rules", log_rules.iter().map(shown::log_rule));
@@ -134,6 +137,7 @@ fn as_json(config: &Config) -> Value {
         "classify": config.rules.classify.iter().map(shown::rule).collect::<Vec<_>>(),
         "receivers": config.rules.receivers.iter().map(shown::receiver).collect::<Vec<_>>(),
         "routes": config.rules.routes.iter().map(shown::route).collect::<Vec<_>>(),
+        "mute": config.rules.mute.iter().map(shown::window).collect::<Vec<_>>(),
         "log_rules": config.rules.log_rules.iter().map(shown::log_rule).collect::<Vec<_>>(),
         "redact": config.rules.redact.iter().map(|pattern| &pattern.name).collect::<Vec<_>>(),
         "artifacts.defaults": config.artifacts.defaults.iter().map(ToString::to_string).collect::<Vec<_>>(),

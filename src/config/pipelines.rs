@@ -1,12 +1,16 @@
 //! The `pipelines` lists: stages, what each needs, and what green logs say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use regex::Regex;
 
 use super::{
     error::{Place, Problem},
     rules::{Rules, read_bool, read_duration, read_matchers},
+    units,
     yaml::{Kind, Node},
 };
 use crate::domain::{
@@ -121,6 +125,7 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
             within: None,
             learned: false,
             gate: false,
+            patience: None,
             abort_downstream: AbortDownstream::default(),
         };
         let mut place = item.place.clone();
@@ -132,7 +137,7 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
                     value.text("stage")?.clone_into(&mut need.stage);
                     place = value.place.clone();
                 } else if key == "gate" {
-                    need.gate = read_bool("gate", value)?;
+                    (need.gate, need.patience) = read_gate(value)?;
                 } else if key == "abort_downstream" {
                     need.abort_downstream = read_abort(value)?;
                 } else {
@@ -142,13 +147,29 @@ fn read_needs(node: &Node, places: &mut Places) -> Result<Vec<Need>, Problem> {
         }
         if need.gate && need.within.is_some() {
             let what = format!("`{}` is a gate with a deadline", need.stage);
-            let hint = "keep one: a person takes as long as it takes";
+            let hint = "keep one: how long a person may take is written `gate: 7d`";
             return Err(Problem::at(place, what, hint));
         }
         places.needs.push((need.stage.clone(), place));
         needs.push(need);
     }
     Ok(needs)
+}
+
+/// `true`, or how long a person may take: `7d`.
+fn read_gate(node: &Node) -> Result<(bool, Option<Duration>), Problem> {
+    match node.text("gate")? {
+        "true" => Ok((true, None)),
+        "false" => Ok((false, None)),
+        text => match units::duration(text).filter(|patience| !patience.is_zero()) {
+            Some(patience) => Ok((true, Some(patience))),
+            None => Err(Problem::at(
+                node.place.clone(),
+                format!("`gate` is `{text}`"),
+                "write true, or how long a person may take, such as 7d",
+            )),
+        },
+    }
 }
 
 fn read_abort(node: &Node) -> Result<AbortDownstream, Problem> {

@@ -7,13 +7,14 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     error::{Place, Problem},
-    pipelines, redact, units,
+    mute, pipelines, redact, units,
     yaml::{Kind, Node},
 };
 use crate::{
     domain::{
         classify::{Assignments, Rule, Severity, Template, VARIABLES},
         matcher::Matcher,
+        mute::Window,
         nearest,
         pipeline::Pipeline,
         route::Route,
@@ -44,7 +45,7 @@ pub const SLACK_KEYS: [&str; 4] = [
     "mention_on_critical",
 ];
 /// Keys of a route.
-pub const ROUTE_KEYS: [&str; 4] = ["match", "receiver", "digest", "continue"];
+pub const ROUTE_KEYS: [&str; 5] = ["match", "receiver", "digest", "continue", "mute"];
 
 /// Keys of a log rule.
 pub const LOG_RULE_KEYS: [&str; 5] = ["name", "pattern", "class", "weight", "example"];
@@ -58,6 +59,8 @@ pub struct Rules {
     pub receivers: Vec<Receiver>,
     /// Routes, in order.
     pub routes: Vec<Route>,
+    /// Times in which some things are not told.
+    pub mute: Vec<Window>,
     /// How stages follow each other.
     pub pipelines: Vec<Pipeline>,
     /// Where the names of each pipeline stand.
@@ -68,6 +71,8 @@ pub struct Rules {
     pub redact: Vec<OwnPattern>,
     /// Where each route names its receiver, for checking it once all files are read.
     route_places: Vec<Place>,
+    /// Where routes name mute windows.
+    mute_places: Vec<(String, Place)>,
 }
 
 /// A destination as configured.
@@ -109,6 +114,7 @@ impl Rules {
                 "log_rules" => {
                     log::read(item, &self.log_rules).map(|rule| self.log_rules.push(rule))
                 }
+                "mute" => mute::read(item, &self.mute).map(|window| self.mute.push(window)),
                 "redact" => redact::read(item).map(|pattern| self.redact.push(pattern)),
                 _ => self.read_route(item),
             };
@@ -229,6 +235,7 @@ impl Rules {
             receiver: String::new(),
             digest: None,
             continues: false,
+            mute: Vec::new(),
         };
         let mut receiver_place = None;
         for (key, _, value) in node.entries("a route", &ROUTE_KEYS)? {
@@ -241,6 +248,13 @@ impl Rules {
                 "digest" => {
                     route.digest =
                         Some(read_duration("digest", value)?).filter(|period| !period.is_zero());
+                }
+                "mute" => {
+                    for item in value.items("mute")? {
+                        let name = item.text("mute")?.to_owned();
+                        self.mute_places.push((name.clone(), item.place.clone()));
+                        route.mute.push(name);
+                    }
                 }
                 _ => route.continues = read_bool("continue", value)?,
             }
@@ -257,8 +271,9 @@ impl Rules {
         Ok(())
     }
 
-    /// Checks that every named receiver exists, now that all files are read.
-    pub fn check_names(&self, problems: &mut Vec<Problem>) {
+    /// Checks that every named receiver and mute window exists, now that all files are read.
+    pub fn check_names(&mut self, problems: &mut Vec<Problem>) {
+        mute::check(&mut self.mute, &self.mute_places, problems);
         pipelines::check(self, problems);
         let known: BTreeSet<&str> = self
             .receivers

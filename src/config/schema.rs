@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::settings::{Form, SETTINGS};
+use super::{
+    mute::{DAYS, MONTHS},
+    settings::{Form, SETTINGS},
+};
 use crate::domain::location::STRATEGIES;
 use crate::{
     domain::evidence::CAUSE_CLASSES,
@@ -44,6 +47,14 @@ pub fn schema() -> Value {
         list(
             &route(),
             "In order; the first match wins unless `continue`.",
+        ),
+    );
+    insert(
+        &mut root,
+        &["mute"],
+        list(
+            &mute(),
+            "Times in which some things are not told; a summary is told at their end.",
         ),
     );
     insert(
@@ -190,9 +201,9 @@ fn pipeline() -> Value {
                         { "type": "object", "additionalProperties": false, "required": ["stage"], "properties": {
                             "stage": text("The earlier stage."),
                             "within": within(),
+                            "gate": gate(),
                             "abort_downstream": { "enum": ["suggest", "off"], "default": "suggest",
                                 "description": "Whether runs of this stage are named with the command that stops them when the earlier one fails." },
-                            "gate": { "type": "boolean", "default": false, "description": "A person starts this one, so it is never late." },
                         } },
                     ] }), "Earlier stages."),
                     "shared": { "type": "boolean", "default": false,
@@ -223,6 +234,14 @@ fn within() -> Value {
             { "const": "learned" },
             { "type": "object", "additionalProperties": false, "properties": { "floor": floor } },
         ],
+    })
+}
+
+fn gate() -> Value {
+    json!({
+        "description": "A person starts this one, so it waits and is not late; with a duration it is told once a person takes longer.",
+        "default": false,
+        "oneOf": [{ "type": "boolean" }, leaf(Form::Duration, None, "How long a person may take.")],
     })
 }
 
@@ -274,6 +293,24 @@ fn route() -> Value {
             "receiver": text("Name of a receiver."),
             "digest": leaf(Form::Duration, None, "Collect non-critical incidents for this long."),
             "continue": { "type": "boolean", "default": false, "description": "Ask later routes too." },
+            "mute": { "type": "array", "items": { "type": "string" }, "description": "Names of mute windows that apply here." },
+        },
+    })
+}
+
+fn mute() -> Value {
+    let names = |names: &[&str], doc: &str| json!({ "type": "array", "description": doc, "items": { "enum": names } });
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name", "timezone"],
+        "properties": {
+            "name": text("Shown with what it holds back; routes may refer to it, and then it applies there alone. Unique."),
+            "match": matchers(),
+            "times": { "type": "array", "description": "Times of the day; the whole day by default.",
+                "items": { "type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$", "examples": ["22:00-06:00"] } },
+            "days": names(&DAYS, "Days on which it begins; all by default."),
+            "months": names(&MONTHS, "Months in which it begins; all by default."),
+            "timezone": text("Whose clocks, such as Europe/Berlin."),
+            "critical": { "type": "boolean", "default": false, "description": "Whether it holds back what is critical too." },
         },
     })
 }

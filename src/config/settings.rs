@@ -41,6 +41,8 @@ pub struct Settings {
     pub hmac_file: Option<PathBuf>,
     /// See [`SETTINGS`].
     pub deck: Option<DeckSettings>,
+    /// How long a silence may last.
+    pub longest_silence: Duration,
     /// See [`SETTINGS`].
     pub types: Vec<JobType>,
     /// See [`SETTINGS`].
@@ -185,6 +187,7 @@ impl Settings {
             access,
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
+            longest_silence: reader.duration("silences.max"),
             types,
             max_age: reader.duration("watch.max_age"),
             release_sla: reader.duration("board.release_sla"),

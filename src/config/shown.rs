@@ -9,6 +9,7 @@ use crate::{
     domain::{
         classify::{Rule, Template},
         matcher::Matcher,
+        mute::Window,
         pipeline::Pipeline,
         route::Route,
     },
@@ -87,12 +88,28 @@ pub fn route(route: &Route) -> String {
         .digest
         .map(|period| format!(", digest {}", units::show(period)))
         .unwrap_or_default();
+    let muted = if route.mute.is_empty() {
+        String::new()
+    } else {
+        format!(", muted by {}", route.mute.join(", "))
+    };
     let goes_on = if route.continues { ", continue" } else { "" };
     format!(
-        "{} → {}{digest}{goes_on}",
+        "{} → {}{digest}{muted}{goes_on}",
         matchers(&route.matchers),
         route.receiver
     )
+}
+
+/// A mute window.
+pub fn window(window: &Window) -> String {
+    let critical = if window.critical {
+        ", critical too"
+    } else {
+        ""
+    };
+    let what = matchers(&window.matchers);
+    format!("{}: {what}, {}{critical}", window.name, window.words())
 }
 
 /// A pipeline and its stages.

@@ -87,6 +87,7 @@ impl Config {
                 receivers,
                 default_receiver: self.settings.default_receiver.clone(),
             },
+            mutes: self.rules.mute.clone(),
             first_start,
         }
     }

@@ -37,6 +37,7 @@ impl State {
         }
         let mut told = Vec::new();
         for key in self.owing.iter().cloned().collect::<Vec<_>>() {
+            self.hush_fold(policy, &key, now);
             self.flush_fold(policy, &key, now, more_to_come, &mut told);
             if self
                 .folds
@@ -47,8 +48,9 @@ impl State {
             }
         }
         for key in self.digests.keys().cloned().collect::<Vec<_>>() {
-            self.flush_digest(&key, now, more_to_come, &mut told);
+            self.flush_digest(policy, &key, now, more_to_come, &mut told);
         }
+        self.end_hushes(policy, now, &mut told);
         self.drop_finished_causes(now);
         told
     }
@@ -120,7 +122,7 @@ impl State {
     }
 
     /// By the end of their first bad run, whatever the order in which we heard of them.
-    fn in_order(&self, incidents: impl Iterator<Item = IncidentId>) -> Vec<IncidentId> {
+    pub(super) fn in_order(&self, incidents: impl Iterator<Item = IncidentId>) -> Vec<IncidentId> {
         let mut incidents: Vec<IncidentId> = incidents.collect();
         incidents.sort_by_key(|id| {
             self.incidents
@@ -142,11 +144,10 @@ impl State {
     ) -> Option<Vec<Owed>> {
         let fold = self.folds.get_mut(key)?;
         let may_go = |owed: &Owed| {
+            let is_free = |until: Option<Timestamp>| until.is_none_or(|until| until <= now);
             owed.news == news
-                && owed
-                    .behind
-                    .as_ref()
-                    .is_none_or(|behind| behind.until <= now)
+                && is_free(owed.behind.as_ref().map(|behind| behind.until))
+                && is_free(owed.hush.as_ref().map(|hush| hush.until))
         };
         let oldest = fold
             .waiting
@@ -162,7 +163,8 @@ impl State {
             && fold
                 .waiting
                 .iter()
-                .any(|owed| owed.news == News::Opened && fold_has(fold, owed.incident, news));
+                .filter(|owed| owed.news == News::Opened && owed.hush.is_none())
+                .any(|owed| fold_has(fold, owed.incident, news));
         if siblings
             || reading
             || behind
@@ -241,6 +243,7 @@ impl State {
 
     fn flush_digest(
         &mut self,
+        policy: &Policy,
         key: &DigestKey,
         now: Timestamp,
         more_to_come: bool,
@@ -249,13 +252,17 @@ impl State {
         let Some(digest) = self.digests.get(key).filter(|digest| digest.due_at <= now) else {
             return;
         };
-        let (kind, incidents) = (digest.kind, self.in_order(digest.incidents.iter().copied()));
+        let (kind, incidents) = (
+            digest.kind.clone(),
+            self.in_order(digest.incidents.iter().copied()),
+        );
         // A first start is summed up once its whole list has been read.
         if kind == DigestKind::FirstStart && more_to_come {
             return;
         }
         self.digests.remove(key);
         self.changed.digests.insert(key.clone());
+        let incidents = self.hush_digest(policy, &key.0, incidents, now);
         let items: Vec<Item> = incidents
             .iter()
             .filter_map(|id| self.spoken_of(*id, News::Opened))
@@ -270,7 +277,7 @@ impl State {
     }
 
     /// An incident as a message tells it; from now on its failures up to here count as told.
-    fn spoken_of(&mut self, id: IncidentId, news: News) -> Option<Item> {
+    pub(super) fn spoken_of(&mut self, id: IncidentId, news: News) -> Option<Item> {
         let incident = self.incidents.get(&id)?;
         let mut item = incident.item();
         let history = self.histories.get(&incident.job);
@@ -319,7 +326,7 @@ impl State {
         }
     }
 
-    fn told(
+    pub(super) fn told(
         &self,
         event: Event,
         receiver: &str,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::Classification,
+    hush::Hush,
     incident::IncidentId,
     job::JobKey,
     notification::{DigestKind, MAX_ITEMS},
@@ -143,9 +144,17 @@ pub struct Owed {
     /// Set while the reason is still being read: how long that may hold the news back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_for: Option<Duration>,
+    /// Set while a silence or a mute window holds it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hush: Option<Hush>,
 }
 
 impl Fold {
+    /// What waits and no silence holds back.
+    pub fn will_tell(&self) -> impl Iterator<Item = &Owed> {
+        self.waiting.iter().filter(|owed| owed.hush.is_none())
+    }
+
     /// Owes a piece of news, once.
     pub fn owe(&mut self, incident: IncidentId, news: News, now: Timestamp) {
         if !self
@@ -159,6 +168,7 @@ impl Fold {
                 since: now,
                 behind: None,
                 held_for: None,
+                hush: None,
             });
         }
     }
@@ -192,7 +202,7 @@ impl Fold {
     pub fn drop_untold(&mut self, incident: IncidentId) -> bool {
         let told_before = self.told_at.contains_key(&News::Opened);
         let is_untold = |owed: &Owed| {
-            let explained = told_before || owed.behind.is_some();
+            let explained = told_before || owed.behind.is_some() || owed.hush.is_some();
             owed.incident == incident && owed.news == News::Opened && explained
         };
         let untold = self.waiting.iter().any(is_untold);
@@ -262,7 +272,8 @@ impl Fold {
         let free = self.free_at(cause, owed.news);
         let held = self.held_until(owed.news);
         let behind = owed.behind.as_ref().map(|behind| behind.until);
-        let later = free.into_iter().chain(held).chain(behind).max();
+        let hush = owed.hush.as_ref().map(|hush| hush.until);
+        let later = free.into_iter().chain(held).chain(behind).chain(hush).max();
         later.map_or(owed.since, |later| owed.since.max(later))
     }
 

@@ -125,6 +125,11 @@ impl State {
             .flat_map(|digest| digest.incidents.iter().copied());
         let needed: BTreeSet<IncidentId> = owed
             .chain(collected)
+            .chain(
+                self.hidden
+                    .values()
+                    .flat_map(|hidden| hidden.incidents.iter().copied()),
+            )
             .chain(self.runs.values().filter_map(|run| run.incident))
             .chain(self.watches.values().filter_map(|watch| watch.incident))
             .chain(
@@ -144,10 +149,10 @@ fn is_settled(pipelines: &[Pipeline], release: &Release) -> bool {
         .iter()
         .find(|pipeline| pipeline.name == release.pipeline);
     pipeline.is_some_and(|pipeline| {
-        let mut awaited = pipeline
-            .stages
-            .iter()
-            .filter(|stage| stage.needs.iter().any(|need| need.within.is_some()));
+        let mut awaited = pipeline.stages.iter().filter(|stage| {
+            let mut needs = stage.needs.iter();
+            needs.any(|need| need.within.or(need.patience).is_some())
+        });
         awaited.all(|stage| release.stages.contains_key(&stage.name))
     })
 }

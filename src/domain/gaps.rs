@@ -64,6 +64,7 @@ mod tests {
                 within: Some(FLOOR),
                 learned,
                 gate: false,
+                patience: None,
                 abort_downstream: crate::domain::doom::AbortDownstream::default(),
             };
             allowed(&need, Some(&Gaps(gaps.to_vec()))).map(|time| time.as_secs())

@@ -13,6 +13,7 @@ use super::{
     doom::Doom,
     evidence::Finding,
     fold::CauseKey,
+    hush::Marks,
     job::{JobKey, is_tag},
     notification::{Item, LastGood, Recovery, log_link},
     observation::{Observation, RunName},
@@ -101,6 +102,9 @@ pub struct Facts {
     pub base_sha: Option<String>,
     /// Where deck shows it.
     pub url: Option<String>,
+    /// What else matchers of silences look at.
+    #[serde(default)]
+    pub marks: Marks,
     /// Who may know more.
     pub ask: Option<String>,
     /// What came of reading why; `None` while that is under way or when nobody reads.
@@ -218,6 +222,9 @@ pub struct Target {
     pub receiver: String,
     /// Collected for this long instead of told at once.
     pub digest: Option<Duration>,
+    /// Mute windows that its route names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mute: Vec<String>,
 }
 
 impl Run {
@@ -291,6 +298,7 @@ impl Facts {
             version: pipeline::version(run),
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
+            marks: Marks::of(run),
             ask: ask(run),
             finding: None,
         }

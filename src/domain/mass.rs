@@ -15,6 +15,7 @@ use super::{
     classify::{Classification, Severity},
     evidence::{CauseClass, Finding, Signature},
     fold::{CauseKey, News, to_signed},
+    hush::Marks,
     incident::{Facts, Incident, IncidentId, Kind, Run, Target},
     job::JobKey,
     observation::RunName,
@@ -388,6 +389,7 @@ impl State {
         let targets = receivers.map(|receiver| Target {
             receiver: receiver.clone(),
             digest: None,
+            mute: Vec::new(),
         });
         let mass = Incident {
             kind: Kind::Mass,
@@ -426,6 +428,7 @@ fn facts(key: &str, what: String, now: Timestamp) -> Facts {
         version: None,
         base_sha: None,
         url: None,
+        marks: Marks::default(),
         ask: None,
         finding: None,
     }

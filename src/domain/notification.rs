@@ -81,7 +81,7 @@ pub struct Notification {
 pub const MAX_ITEMS: usize = 60;
 
 /// Why a digest was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DigestKind {
     /// A route's `digest:` period ended; it began then.
@@ -91,6 +91,15 @@ pub enum DigestKind {
     },
     /// What had failed before the first start.
     FirstStart,
+    /// What a silence or a mute window hid that ended.
+    Hushed {
+        /// Which, in one clause.
+        by: String,
+        /// Since when it hid something.
+        since: Timestamp,
+        /// Incidents that it hid beside the items: still open, and told by themselves.
+        told_apart: usize,
+    },
 }
 
 /// A message that its own receiver refused.

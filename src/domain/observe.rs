@@ -154,7 +154,8 @@ impl State {
             self.note_pending(&case, spot);
         }
         ended.extend(self.note_watches(policy, &case, spot));
-        self.with_ended(outcome, &ended)
+        let outcome = self.with_ended(outcome, &ended);
+        self.hushed(policy, outcome, case.now)
     }
 
     /// A run that is no news of its own, but came or ended after all where it was missed, is told as a recovery.

@@ -53,8 +53,10 @@ pub struct Need {
     pub within: Option<Duration>,
     /// `within` is the least: what runs took so far may ask for more.
     pub learned: bool,
-    /// A person starts it, so it is never late.
+    /// A person starts it, so it waits and is not late.
     pub gate: bool,
+    /// How long a person may take; told as stalled after that. `None`: as long as it takes.
+    pub patience: Option<Duration>,
     /// What becomes of its runs when the earlier stage fails.
     pub abort_downstream: AbortDownstream,
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    classify::Rule, doom::StopPolicy, mass::MassPolicy, pipeline::Pipeline, prowjob::JobType,
-    route::Routing,
+    classify::Rule, doom::StopPolicy, mass::MassPolicy, mute::Window, pipeline::Pipeline,
+    prowjob::JobType, route::Routing,
 };
 
 /// What the domain obeys. Built from the configuration, swapped whole.
@@ -34,6 +34,8 @@ pub struct Policy {
     pub stops: StopPolicy,
     /// Routes and receivers.
     pub routing: Routing,
+    /// Times in which some things are not told.
+    pub mutes: Vec<Window>,
     /// When the daemon first started; `None` where there is no such moment (preview, backtest).
     pub first_start: Option<Timestamp>,
 }
@@ -66,6 +68,7 @@ impl Default for Policy {
             mass: MassPolicy::default(),
             stops: StopPolicy::default(),
             routing: Routing::default(),
+            mutes: Vec::new(),
             first_start: None,
         }
     }

@@ -50,6 +50,9 @@ pub struct Release {
     pub stages: BTreeMap<String, StageSeen>,
     /// Stages that are to start, and by when.
     pub due: BTreeMap<String, Due>,
+    /// Stages that a person is to start, and since when they wait.
+    #[serde(default)]
+    pub waiting: BTreeMap<String, Timestamp>,
     /// The incident about stages that did not start in time.
     pub late: Option<Late>,
     /// When a late stage started after all: others that are started with it count from there.
@@ -106,6 +109,9 @@ pub struct Due {
     pub after: String,
     /// When that was.
     pub since: Timestamp,
+    /// A person is to start it.
+    #[serde(default)]
+    pub person: bool,
 }
 
 /// Stages that did not start in time.
@@ -254,24 +260,33 @@ impl Release {
     /// Works out anew what is to start by when, from what was seen: in whichever order that came.
     fn reckon(&mut self, pipeline: &Pipeline, gaps: &BTreeMap<EdgeKey, Gaps>) {
         let mut due = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
         for stage in &pipeline.stages {
             if self.stages.contains_key(&stage.name) {
                 continue;
             }
             for need in &stage.needs {
-                let known = gaps.get(&EdgeKey::of(pipeline, need, &stage.name));
-                let (Some(within), Some(since)) = (
-                    gaps::allowed(need, known),
-                    self.due_since(pipeline, &need.stage),
-                ) else {
+                let Some(since) = self.due_since(pipeline, &need.stage) else {
                     continue;
                 };
                 let since = since.max(self.restarted_at.unwrap_or(since));
-                let by = after(since, within);
-                let after = need.stage.clone();
-                due.insert(stage.name.clone(), Due { by, after, since });
+                if need.gate {
+                    waiting.insert(stage.name.clone(), since);
+                }
+                let known = gaps.get(&EdgeKey::of(pipeline, need, &stage.name));
+                let Some(within) = gaps::allowed(need, known).or(need.patience) else {
+                    continue;
+                };
+                let due_now = Due {
+                    by: after(since, within),
+                    after: need.stage.clone(),
+                    since,
+                    person: need.gate,
+                };
+                due.insert(stage.name.clone(), due_now);
             }
         }
+        self.waiting = waiting;
         // Of what is known to be late, only what was not told stays due.
         if let Some(late) = &self.late
             && due.contains_key(&late.stage)
@@ -327,6 +342,7 @@ impl State {
             version: version.clone(),
             stages: BTreeMap::new(),
             due: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             late: None,
             restarted_at: None,
             done_at: None,

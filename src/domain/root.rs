@@ -105,7 +105,11 @@ impl State {
         let Some(root) = self.incidents.get(&root) else {
             return false;
         };
-        let known_to: BTreeSet<String> = root.receivers().into_iter().collect();
+        let known_to: BTreeSet<String> = root
+            .receivers()
+            .into_iter()
+            .filter(|receiver| !self.is_unheard(root.id, receiver))
+            .collect();
         let told = Root {
             incident: root.id,
             owner: root.owner().to_owned(),

@@ -19,6 +19,8 @@ pub struct Route {
     pub digest: Option<Duration>,
     /// Whether later routes are asked too.
     pub continues: bool,
+    /// Names of mute windows.
+    pub mute: Vec<String>,
 }
 
 /// Where a receiver's messages go, as far as routing must know.
@@ -50,6 +52,8 @@ pub struct Destination {
     pub receiver: String,
     /// Collect for this long instead of telling at once.
     pub digest: Option<Duration>,
+    /// Mute windows that the route names.
+    pub mute: Vec<String>,
     /// Which route took it, for the reason: `route 2`, `default receiver`, `annotation`.
     pub by: String,
 }
@@ -61,6 +65,7 @@ pub fn targets(destinations: &[Destination], severity: Severity) -> Vec<Target> 
         .map(|to| Target {
             receiver: to.receiver.clone(),
             digest: to.digest.filter(|_| severity != Severity::Critical),
+            mute: to.mute.clone(),
         })
         .collect()
 }
@@ -74,6 +79,7 @@ impl Routing {
             return vec![Destination {
                 receiver,
                 digest: None,
+                mute: Vec::new(),
                 by: "annotation".to_owned(),
             }];
         }
@@ -90,6 +96,7 @@ impl Routing {
                 found.push(Destination {
                     receiver,
                     digest: route.digest,
+                    mute: route.mute.clone(),
                     by: format!("route {}", index + 1),
                 });
             }
@@ -110,6 +117,7 @@ impl Routing {
         Some(Destination {
             receiver,
             digest: None,
+            mute: Vec::new(),
             by: "default receiver".to_owned(),
         })
     }

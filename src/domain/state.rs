@@ -12,11 +12,13 @@ use super::{
     forget::Settled,
     gaps::{EdgeKey, Gaps},
     history::History,
+    hush::{Hidden, HiddenKey},
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
     mass::Recent,
     observation::RunName,
     release::{Release, ReleaseKey},
+    silence::{Silence, SilenceId},
     watch::{Watch, WatchKey},
 };
 
@@ -62,6 +64,12 @@ pub struct State {
     pub histories: BTreeMap<JobKey, History>,
     /// How long each learned edge took; always complete.
     pub gaps: BTreeMap<EdgeKey, Gaps>,
+    /// Silences that are not over; always complete.
+    pub silences: BTreeMap<SilenceId, Silence>,
+    /// What silences and mute windows hide; always complete.
+    pub hidden: BTreeMap<HiddenKey, Hidden>,
+    /// Nothing is told to be late before: what was awaited may have come while nobody looked.
+    pub deadlines_from: Timestamp,
     /// How jobs ended lately; always complete.
     pub recent: Recent,
     /// Runs whose stop was suggested within the last hour; always complete.
@@ -95,6 +103,8 @@ pub struct Changes {
     pub gaps: BTreeSet<EdgeKey>,
     /// Watches.
     pub watches: BTreeSet<WatchKey>,
+    /// What is hidden.
+    pub hidden: BTreeSet<HiddenKey>,
     /// Runs whose stop was suggested.
     pub stops: BTreeSet<RunName>,
 }
@@ -172,6 +182,7 @@ impl State {
         let wanted: BTreeSet<IncidentId> = folds
             .chain(digests)
             .chain(self.forgotten_incidents(now))
+            .chain(self.hidden_until(now))
             .chain(self.masses())
             .collect();
         wanted
@@ -192,11 +203,17 @@ impl State {
     /// When something falls due that is held here: owed news, digests, and windows of loaded incidents.
     /// `None` when nothing is under way.
     pub fn next_due(&self) -> Option<Timestamp> {
+        let deadlines = self
+            .due_releases
+            .values()
+            .copied()
+            .chain(self.watches.values().map(Watch::looked_at))
+            .min()
+            .map(|due| due.max(self.deadlines_from));
         self.next_owed()
             .into_iter()
             .chain(self.windows.first().map(|(at, _)| *at))
-            .chain(self.due_releases.values().copied())
-            .chain(self.watches.values().map(Watch::looked_at))
+            .chain(deadlines.filter(|due| *due < Timestamp::MAX))
             .min()
     }
 
@@ -206,6 +223,15 @@ impl State {
             .owing_folds()
             .filter_map(|((cause, _), fold)| fold.due_at(self.causes.get(cause)?));
         let digests = self.digests.values().map(|digest| digest.due_at);
-        folds.chain(digests).min()
+        let hushes = self.hidden.values().map(|hidden| hidden.until);
+        folds.chain(digests).chain(hushes).min()
+    }
+
+    /// Incidents that are to be summed up by `now`.
+    fn hidden_until(&self, now: Timestamp) -> impl Iterator<Item = IncidentId> + '_ {
+        self.hidden
+            .values()
+            .filter(move |hidden| hidden.until <= now)
+            .flat_map(|hidden| hidden.incidents.iter().copied())
     }
 }

@@ -201,7 +201,7 @@ impl State {
                 .get(&(cause.clone(), target.receiver.clone()))
                 .is_some_and(|fold| {
                     let about: BTreeSet<IncidentId> =
-                        fold.waiting.iter().map(|owed| owed.incident).collect();
+                        fold.will_tell().map(|owed| owed.incident).collect();
                     fold.told_owners.len() + about.len() >= SHARED_FROM - 1
                         || fold.told_at.contains_key(&News::Opened)
                 })
@@ -236,11 +236,13 @@ impl State {
                 .folds
                 .get(&(incident.cause.clone(), target.receiver.clone()));
             let collected = self.digests.get(&(target.receiver.clone(), false));
-            folded.is_some_and(|fold| {
-                fold.waiting
-                    .iter()
-                    .any(|owed| owed.incident == id && owed.news == news)
-            }) || collected.is_some_and(|digest| digest.incidents.contains(&id))
+            self.is_hidden(id, &target.receiver)
+                || folded.is_some_and(|fold| {
+                    fold.waiting
+                        .iter()
+                        .any(|owed| owed.incident == id && owed.news == news)
+                })
+                || collected.is_some_and(|digest| digest.incidents.contains(&id))
         })
     }
 
@@ -326,6 +328,10 @@ impl State {
             return;
         };
         for target in &incident.targets {
+            let collects = target.digest.is_some() && news == News::Recovered;
+            if collects && self.is_hidden(id, &target.receiver) {
+                continue;
+            }
             if let Some(summary) = self.digests.get_mut(&(target.receiver.clone(), true))
                 && summary.incidents.contains(&id)
             {

@@ -84,6 +84,7 @@ impl State {
             return;
         }
         self.end(id, by);
+        self.unhide(id);
         let Some(incident) = self.incidents.get(&id) else {
             return;
         };

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     classify::{Classification, Severity},
+    hush::Marks,
     incident::{Facts, GoodRun, Incident, IncidentId, Kind, Target},
     job::JobKey,
     observation::RunName,
@@ -41,6 +42,7 @@ impl State {
         let targets = receiver.map(|receiver| Target {
             receiver,
             digest: None,
+            mute: Vec::new(),
         });
         let job = JobKey(format!("{OURSELVES}|{key}"));
         let incident = Incident {
@@ -92,6 +94,7 @@ fn facts(key: &str, trouble: &Trouble, now: Timestamp) -> Facts {
         version: None,
         base_sha: None,
         url: None,
+        marks: Marks::default(),
         ask: None,
         finding: None,
     }

@@ -141,7 +141,7 @@ impl State {
     /// Tells what is late, and forgets what never came.
     pub(super) fn end_watches(&mut self, policy: &Policy, now: Timestamp, more_to_come: bool) {
         // What is awaited may stand further back in the inbox.
-        if more_to_come {
+        if more_to_come || now < self.deadlines_from {
             return;
         }
         let due: Vec<WatchKey> = self

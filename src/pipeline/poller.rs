@@ -109,6 +109,9 @@ impl Poller {
         match self.poll(&url, &settings).await {
             Ok((stats, tally)) => {
                 self.failures = 0;
+                if self.shared.reports.list(self.shared.clock.now()) {
+                    self.shared.inbox_bell.notify_one();
+                }
                 self.judge(&tally, &limits);
                 self.report_success(&stats);
                 with_jitter(settings.interval, self.shared.clock.now())

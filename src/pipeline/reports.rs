@@ -26,6 +26,8 @@ struct Inner {
     under_way: BTreeSet<RunName>,
     /// When the last webhook came; `None` when none has since the start.
     heard: Option<Timestamp>,
+    /// When deck's whole list was first taken in since the start.
+    listed: Option<Timestamp>,
 }
 
 /// What was reported.
@@ -73,6 +75,19 @@ impl Reports {
     /// When the last webhook came; `None` when none has since the start.
     pub fn heard(&self) -> Option<Timestamp> {
         self.lock().heard
+    }
+
+    /// Deck's whole list was taken in. Returns whether it is the first one.
+    pub fn list(&self, at: Timestamp) -> bool {
+        let mut inner = self.lock();
+        let is_first = inner.listed.is_none();
+        inner.listed.get_or_insert(at);
+        is_first
+    }
+
+    /// When deck's whole list was first taken in since the start.
+    pub fn listed(&self) -> Option<Timestamp> {
+        self.lock().listed
     }
 
     /// These runs are being read.

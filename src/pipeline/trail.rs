@@ -58,6 +58,10 @@ fn write(trail: &Trail, out: &mut String) -> fmt::Result {
             incident.latest.what
         )?;
     }
+    section(out, "waits for a person", trail.waits.len())?;
+    for wait in &trail.waits {
+        writeln!(out, "  {} since {}", wait.stage, wait.since)?;
+    }
     section(out, "stops", trail.stops.len())?;
     trail
         .stops

@@ -24,7 +24,7 @@ use crate::{
         state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Sighting, StoreError, Wanted, Work},
+    store::{DecisionRow, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -47,6 +47,10 @@ const FLOOD: usize = 8;
 const GIVE_WAY: Duration = Duration::from_millis(500);
 /// Between two looks at whether it is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How often it is looked whether another process made or ended a silence.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Without a list to read first, what webhooks send again after a start has so long to come before anything is late.
+const START_GRACE: Duration = Duration::from_secs(60);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,6 +60,9 @@ pub struct Worker {
     shared: Shared,
     /// `None` after a failed commit: the store knows better.
     state: Option<State>,
+    /// The silences that the state knows; `None` before they are read.
+    silences: Option<Mark>,
+    started_at: Timestamp,
 }
 
 /// An observation that is ready to be decided on.
@@ -79,8 +86,10 @@ impl Worker {
     /// A worker that has decided nothing yet.
     pub fn new(shared: Shared) -> Self {
         Self {
+            started_at: shared.clock.now(),
             shared,
             state: None,
+            silences: None,
         }
     }
 
@@ -92,7 +101,10 @@ impl Worker {
                     self.give_way().await;
                     continue;
                 }
-                Ok(step) => self.until(step.next_due),
+                Ok(step) => Some(
+                    self.until(step.next_due)
+                        .map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY)),
+                ),
                 Err(error) => {
                     self.shared.count_store_failure(&error);
                     error!(
@@ -145,13 +157,20 @@ impl Worker {
     async fn decide(&mut self, reported: &Taken) -> Result<Step, StoreError> {
         let now = self.shared.clock.now();
         let live = self.shared.live();
+        // Before the claim, which then holds all that was listed.
+        let deadlines_from = self.deadlines_from(&live);
         let claim = self.shared.store.claim(BATCH, now).await?;
         let (rows, mut parked) = self.put_off_unresolved(&live, claim.rows, now).await?;
         let (rows, to_read) = self.put_off_unread(&live, rows, &mut parked, now).await?;
         let mut state = match self.state.take() {
             Some(state) => state,
-            None => self.shared.store.load_hot().await?,
+            None => {
+                self.silences = None;
+                self.shared.store.load_hot().await?
+            }
         };
+        state.deadlines_from = deadlines_from;
+        self.look_at_silences(&mut state, now).await?;
         let policy = &live.snapshot.policy;
         let wanted = wanted(policy, &state, &rows, reported);
         let store = &self.shared.store;
@@ -187,6 +206,31 @@ impl Worker {
             more: claim.more,
             next_due,
         })
+    }
+
+    /// After a start nothing is late before the sources were read once: what was awaited may have come while nobody
+    /// looked.
+    fn deadlines_from(&self, live: &Live) -> Timestamp {
+        match (&live.deck, self.shared.reports.listed()) {
+            (Some(_), listed) => listed.unwrap_or(Timestamp::MAX),
+            (None, _) => self.started_at + START_GRACE,
+        }
+    }
+
+    /// Takes in silences that were made or ended since the last look.
+    async fn look_at_silences(
+        &mut self,
+        state: &mut State,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        if self.silences == Some(store.silence_changes().await?) {
+            return Ok(());
+        }
+        let (mark, silences) = store.standing_silences(now).await?;
+        state.set_silences(silences, now);
+        self.silences = Some(mark);
+        Ok(())
     }
 
     async fn next_due(&self, state: &State) -> Result<Option<Timestamp>, StoreError> {

@@ -206,14 +206,24 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String>
     let Some(first) = notification.items.first() else {
         return Vec::new();
     };
-    match (notification.event, notification.digest) {
+    match (notification.event, notification.digest.as_ref()) {
         (Event::Digest, Some(DigestKind::FirstStart)) => vec![
             "These failed before the notifier first started. From now on failures are told as they \
              happen."
                 .to_owned(),
         ],
         (Event::Digest, Some(DigestKind::Period { since })) => {
-            vec![format!("Collected since {}.", date(since))]
+            vec![format!("Collected since {}.", date(*since))]
+        }
+        (
+            Event::Digest,
+            Some(DigestKind::Hushed {
+                by,
+                since,
+                told_apart,
+            }),
+        ) => {
+            vec![hushed(by, *since, *told_apart, room)]
         }
         (Event::Digest, None) | (Event::Recovered, _) => Vec::new(),
         (Event::Opened | Event::Stalled | Event::SharedCause | Event::StillFailing, _) => {
@@ -241,6 +251,20 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String>
             notes
         }
     }
+}
+
+/// What hid all this, now that it ended.
+fn hushed(by: &str, since: jiff::Timestamp, told_apart: usize, room: &Room) -> String {
+    let by = inline(by, room.headline);
+    let apart = match told_apart {
+        0 => String::new(),
+        1 => " One more is still broken and told by itself.".to_owned(),
+        more => format!(" {more} more are still broken and told by themselves."),
+    };
+    format!(
+        "Hidden since {} by {by}, which has ended.{apart}",
+        date(since)
+    )
 }
 
 fn broke_alike(items: &[Item]) -> bool {

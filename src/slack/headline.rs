@@ -3,8 +3,8 @@
 use super::{
     text::inline,
     words::{
-        HEADLINE_NAME, counted, duration, failed, healed_subject, is_first_start, mark, owners,
-        services, single, step, subject,
+        HEADLINE_NAME, counted, duration, failed, healed_subject, is_first_start, is_hushed, mark,
+        owners, services, single, step, subject,
     },
 };
 use crate::domain::{
@@ -99,6 +99,12 @@ fn headline_of_many(notification: &Notification) -> String {
         Event::Digest if is_first_start(notification) => {
             let jobs = counted(notification.total, "job", "jobs");
             format!("Failing since before the first start: {jobs}")
+        }
+        Event::Digest if is_hushed(notification) => {
+            format!(
+                "While it was quiet: {}",
+                failing_and_recovered(notification)
+            )
         }
         Event::Digest => format!("Digest: {}", failing_and_recovered(notification)),
         Event::Recovered if all_stalled(notification) => {

@@ -27,6 +27,12 @@ pub(super) fn single(notification: &Notification) -> Option<&Item> {
     }
 }
 
+/// Whether it sums up what a silence or a mute window hid.
+pub(super) fn is_hushed(notification: &Notification) -> bool {
+    use crate::domain::notification::DigestKind;
+    matches!(notification.digest, Some(DigestKind::Hushed { .. }))
+}
+
 pub(super) fn is_first_start(notification: &Notification) -> bool {
     use crate::domain::notification::DigestKind;
     notification.digest == Some(DigestKind::FirstStart)

@@ -27,6 +27,7 @@ use crate::domain::{
     flush::Told,
     fold::CauseKey,
     gaps::EdgeKey,
+    hush::HiddenKey,
     incident::{Incident, IncidentId, Run},
     job::JobKey,
     observation::{Observation, RunName, Source},
@@ -92,6 +93,7 @@ impl Work {
             healed: bodies(changes.healed, |key| state.healed.get(key).map(body)),
             troubles: bodies(changes.troubles, |key| state.troubles.get(key).map(body)),
             watches: bodies(changes.watches, |key| state.watches.get(key).map(body)),
+            hidden: bodies(changes.hidden, |key| state.hidden.get(key).map(body)),
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
             stops: stops::changed(state, &changes.stops),
             next_incident: state.next_incident,
@@ -127,6 +129,7 @@ pub struct Changed {
     troubles: Vec<(String, Option<String>)>,
     watches: Vec<(WatchKey, Option<String>)>,
     gaps: Vec<(EdgeKey, Option<String>)>,
+    hidden: Vec<(HiddenKey, Option<String>)>,
     stops: Vec<Stop>,
     next_incident: u64,
 }
@@ -143,6 +146,7 @@ impl Changed {
             && self.troubles.is_empty()
             && self.watches.is_empty()
             && self.gaps.is_empty()
+            && self.hidden.is_empty()
             && self.stops.is_empty()
     }
 }
@@ -413,6 +417,9 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     }
     for (key, body) in &state.gaps {
         put_body(conn, &keyed::GAPS, &[&key.0], body.as_ref())?;
+    }
+    for ((key, receiver), body) in &state.hidden {
+        put_body(conn, &keyed::HIDDEN, &[&key.0, receiver], body.as_ref())?;
     }
     for (key, body) in &state.watches {
         put_body(conn, &keyed::WATCH, &[&key.0], body.as_ref())?;

@@ -21,6 +21,7 @@ use crate::domain::{
     job::JobKey,
     notification::{Diverted, Notification},
     observation::RunName,
+    release::{Release, ReleaseKey},
 };
 
 /// What was made of a run, and what was said of it to whom.
@@ -39,11 +40,25 @@ pub struct Trail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub evidence: Option<EvidenceTrail>,
+    /// Stages of the run's release that a person is to start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub waits: Vec<Wait>,
     /// What was suggested to be stopped because of the run, or that it was itself, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     pub stops: Vec<Stop>,
     /// What was said of these, in order.
     pub notifications: Vec<NotificationTrail>,
+}
+
+/// A stage that a person is to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// The stage.
+    pub stage: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// A notification and where it went.
@@ -130,6 +145,7 @@ fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>>
 
 fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Result<Trail> {
     let name = &run.as_ref().map_or(asked, |run| &run.name).clone();
+    let run_release = run.as_ref().and_then(|run| run.release.clone());
     let decisions = decisions(conn, name)?;
     let mut touched: BTreeSet<IncidentId> = run
         .iter()
@@ -160,6 +176,7 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
         decisions,
         incidents,
         evidence: evidence::known(conn, name)?,
+        waits: waits(conn, run_release.as_ref())?,
         stops: stops::about(conn, name)?,
         notifications,
     })
@@ -173,6 +190,20 @@ fn without_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<In
     )?
     .query_row([&asked.0], |row| row.get(0).map(IncidentId))
     .optional()
+}
+
+fn waits(conn: &Connection, release: Option<&ReleaseKey>) -> rusqlite::Result<Vec<Wait>> {
+    let Some(key) = release else {
+        return Ok(Vec::new());
+    };
+    let release: Option<Release> = conn
+        .prepare_cached("SELECT body FROM releases WHERE key = $1")?
+        .query_row([&key.0], |row| json(row, 0))
+        .optional()?;
+    let waiting = release.into_iter().flat_map(|release| release.waiting);
+    Ok(waiting
+        .map(|(stage, since)| Wait { stage, since })
+        .collect())
 }
 
 fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option<Trail>> {
@@ -208,6 +239,7 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
         decisions: made,
         incidents,
         evidence: None,
+        waits: Vec::new(),
         stops,
         notifications: vec![said],
     }))

@@ -32,6 +32,11 @@ pub(super) const FOLD: Keyed = Keyed {
           ON CONFLICT (cause, receiver) DO UPDATE SET body = excluded.body",
     drop: "DELETE FROM folds WHERE cause = $1 AND receiver = $2",
 };
+pub(super) const HIDDEN: Keyed = Keyed {
+    put: "INSERT INTO hidden (key, receiver, body) VALUES ($1, $2, $3) \
+          ON CONFLICT (key, receiver) DO UPDATE SET body = excluded.body",
+    drop: "DELETE FROM hidden WHERE key = $1 AND receiver = $2",
+};
 pub(super) const DIGEST: Keyed = Keyed {
     put: "INSERT INTO digests (receiver, first_start, body) VALUES ($1, $2, $3) \
           ON CONFLICT (receiver, first_start) DO UPDATE SET body = excluded.body",

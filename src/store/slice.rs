@@ -16,6 +16,7 @@ use crate::domain::{
     fold::CauseKey,
     gaps::EdgeKey,
     history::History,
+    hush::HushKey,
     incident::{Incident, IncidentId, Run, alias},
     job::JobKey,
     observation::{Observation, RunName},
@@ -213,6 +214,13 @@ fn hot(conn: &Connection, now: Timestamp) -> rusqlite::Result<State> {
     for row in watches.query_map([], |row| Ok((WatchKey(row.get(0)?), json(row, 1)?)))? {
         let (key, watch) = row?;
         state.watches.insert(key, watch);
+    }
+    let mut hidden = conn.prepare_cached("SELECT key, receiver, body FROM hidden")?;
+    for row in hidden.query_map([], |row| {
+        Ok(((HushKey(row.get(0)?), row.get(1)?), json(row, 2)?))
+    })? {
+        let (key, spared) = row?;
+        state.hidden.insert(key, spared);
     }
     let mut gaps = conn.prepare_cached("SELECT key, body FROM gaps")?;
     for row in gaps.query_map([], |row| Ok((EdgeKey(row.get(0)?), json(row, 1)?)))? {

@@ -105,6 +105,7 @@ fn policy() -> Policy {
                 receiver: "archive".to_owned(),
                 digest: Some(minutes(30)),
                 continues: false,
+                mute: Vec::new(),
             }],
             receivers: vec![
                 ("archive".to_owned(), Reach::Single),

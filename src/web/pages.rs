@@ -9,6 +9,7 @@ mod details;
 pub mod events;
 mod releases;
 pub(in crate::web) mod render;
+mod silences;
 pub(in crate::web) mod table;
 mod trends;
 
@@ -50,6 +51,11 @@ pub fn router() -> Router<Arc<Web>> {
         .route("/deliveries/replay", post(deliveries::replay_all))
         .route("/deliveries/{id}/replay", post(deliveries::replay))
         .route("/config", get(config::config))
+        .route(
+            "/silences",
+            get(silences::silences).post(silences::post_silence),
+        )
+        .route("/silences/{id}/expire", post(silences::post_expire))
         .route("/events", get(events::events))
 }
 

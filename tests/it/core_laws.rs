@@ -4,6 +4,7 @@ mod doom;
 mod learning;
 mod mass;
 mod releases;
+mod silences;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,6 +21,7 @@ use prow_notifier::domain::{
     policy::Policy,
     prowjob::{JobType, Refs, State as ProwState},
     route::{Reach, Route, Routing},
+    silence::Silence,
     state::State,
 };
 
@@ -82,6 +84,7 @@ fn route(receiver: &str, digest: Option<u64>, continues: bool) -> Route {
         receiver: receiver.to_owned(),
         digest: digest.map(Duration::from_secs),
         continues,
+        mute: Vec::new(),
     }
 }
 
@@ -491,7 +494,17 @@ fn say(
     runs: &[Observation],
     order: impl Iterator<Item = usize>,
 ) -> (State, Vec<Outcome>, Vec<String>) {
+    say_under(policy, &[], runs, order)
+}
+
+fn say_under(
+    policy: &Policy,
+    silences: &[Silence],
+    runs: &[Observation],
+    order: impl Iterator<Item = usize>,
+) -> (State, Vec<Outcome>, Vec<String>) {
     let mut state = State::default();
+    state.set_silences(silences.to_vec(), at(0));
     let now = at(3_600);
     let mut outcomes = Vec::new();
     let mut told: Vec<Told> = Vec::new();

@@ -143,6 +143,12 @@ settings![
         "A release that is not through so long after its first stage began counts as failed in figures."
     ),
     (
+        "silences.max",
+        Duration,
+        Some("7d"),
+        "How long a silence may last."
+    ),
+    (
         "watch.types",
         List,
         Some("postsubmit,periodic"),

@@ -61,6 +61,7 @@ impl Core {
             policy: Policy {
                 keeps_deadlines: true,
                 pipelines: Vec::new(),
+                mutes: Vec::new(),
                 rules: Vec::new(),
                 routing,
                 types: vec![JobType::Postsubmit],

@@ -200,6 +200,21 @@ CREATE TABLE gaps (
     body text NOT NULL
 ) WITHOUT ROWID;
 
+-- Made by people. Kept for ever: they say who asked for quiet, and why.
+CREATE TABLE silences (
+    id      integer PRIMARY KEY,
+    ends_at bigint NOT NULL,
+    body    text NOT NULL
+);
+CREATE INDEX silences_ends ON silences (ends_at);
+-- What silences and mute windows hide from whom until they end.
+CREATE TABLE hidden (
+    key      text NOT NULL,
+    receiver text NOT NULL,
+    body     text NOT NULL,
+    PRIMARY KEY (key, receiver)
+) WITHOUT ROWID;
+
 CREATE TABLE notifications (
     id       integer PRIMARY KEY,
     shown_id text NOT NULL,

@@ -42,10 +42,9 @@ fn environment() -> Environment<'static> {
     environment.set_syntax(syntax.expect("the markers are the usual ones"));
     templates!(environment: "layout.html", "parts.html", "now.html", "services.html", "error.html");
     templates!(environment: "figures.html", "trends.html", "job.html", "run.html", "signature.html");
-    charts::register(&mut environment);
     templates!(environment: "picture.html", "service.html", "release.html", "fanout.html", "wall.html");
-    templates!(environment: "layout.html", "parts.html", "now.html", "services.html", "error.html",
-        "login.html", "bounce.html", "deliveries.html", "config.html");
+    templates!(environment: "login.html", "bounce.html", "deliveries.html", "config.html", "silences.html");
+    charts::register(&mut environment);
     environment.add_filter("ago", ago);
     environment.add_filter("utc", utc);
     environment.add_filter("date", date);
@@ -58,19 +57,29 @@ fn environment() -> Environment<'static> {
     environment
 }
 
+/// A page of a template, or that it cannot be shown.
+pub(super) fn render_or_log(template: &str, data: &impl Serialize) -> Response {
+    match render(template, data) {
+        Ok(html) => guard(Html(html).into_response()),
+        Err(error) => unrenderable(template, &error),
+    }
+}
+
+fn unrenderable(template: &str, error: &minijinja::Error) -> Response {
+    error!(
+        template,
+        error = error as &dyn std::error::Error,
+        "Cannot render a page"
+    );
+    let told = "This page cannot be shown. The daemon's log says why; please report it.\n";
+    (StatusCode::INTERNAL_SERVER_ERROR, told).into_response()
+}
+
 /// A page of a template, with what lets a browser ask whether it changed.
 pub(super) fn page(template: &str, data: &impl Serialize, headers: &HeaderMap) -> Response {
     let html = match render(template, data) {
         Ok(html) => html,
-        Err(error) => {
-            error!(
-                template,
-                error = &error as &dyn std::error::Error,
-                "Cannot render a page"
-            );
-            let told = "This page cannot be shown. The daemon's log says why; please report it.\n";
-            return (StatusCode::INTERNAL_SERVER_ERROR, told).into_response();
-        }
+        Err(error) => return unrenderable(template, &error),
     };
     let digest = Sha256::digest(html.as_bytes());
     let tag = format!("\"{}\"", hex::encode(digest.split_at(12).0));
@@ -145,7 +154,7 @@ fn filled(template: &str, context: Value, status: StatusCode) -> Response {
     }
 }
 
-fn problem(title: &str, advice: &str) -> Response {
+pub(super) fn problem(title: &str, advice: &str) -> Response {
     let rendered = TEMPLATES
         .get_template("error.html")
         .and_then(|template| template.render(context! { title, advice }));
