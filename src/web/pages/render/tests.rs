@@ -145,7 +145,7 @@ fn a_job_shows_how_it_fares_and_why() {
         "{html}"
     );
     assert!(
-        html.contains("far longer than usual") && html.contains("slow from 3 min 40 s"),
+        html.contains("far longer than usual") && html.contains("slow from 3 min on"),
         "{html}"
     );
     assert!(
