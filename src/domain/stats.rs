@@ -128,7 +128,7 @@ pub fn mann_whitney(one: &[f64], other: &[f64]) -> f64 {
     for same in all.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let count = same.len() as f64;
         let own = same.iter().filter(|(_, is_one)| *is_one).count() as f64;
-        ranks += own * (before + (count + 1.0) / 2.0);
+        ranks += own * (before + f64::midpoint(count, 1.0));
         ties += count.powi(3) - count;
         before += count;
     }

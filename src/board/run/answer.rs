@@ -1,5 +1,7 @@
 //! The answer to "why was I told, or not?" in one sentence.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -48,7 +50,7 @@ fn not_told(sentence: String) -> Answer {
 }
 
 fn said(messages: &[&NotificationTrail], why: &str, now: Timestamp) -> Answer {
-    let told: Vec<String> = messages.iter().flat_map(|said| sent(said)).collect();
+    let told = sent(messages);
     if told.is_empty() {
         return not_told(stuck(messages, now));
     }
@@ -78,67 +80,66 @@ fn weightiest(decisions: &[DecisionRow]) -> Option<&DecisionRow> {
 
 /// Messages that speak of the run, or of its incident at the time of a decision that has one told.
 fn about<'a>(trail: &'a Trail, decision: &DecisionRow) -> Vec<&'a NotificationTrail> {
-    let names = |said: &&NotificationTrail| {
-        said.notification
-            .items
-            .iter()
-            .any(|item| item.run == decision.run)
-    };
-    let own: Vec<_> = trail.notifications.iter().filter(names).collect();
-    if !own.is_empty() || trail.run.is_none() {
-        return if own.is_empty() {
-            trail.notifications.iter().collect()
-        } else {
-            own
+    let recovers = decision.decision == Decision::Recovered;
+    let all = || {
+        let fits = move |said: &&NotificationTrail| {
+            let is_recovery = said.notification.event == Event::Recovered;
+            trail.run.is_none() || is_recovery == recovers
         };
+        trail.notifications.iter().filter(fits)
+    };
+    let names = |said: &&NotificationTrail| {
+        let mut items = said.notification.items.iter();
+        items.any(|item| item.run == decision.run)
+    };
+    let own: Vec<_> = all().filter(names).collect();
+    if !own.is_empty() {
+        return own;
     }
-    let speaks = match decision.decision {
-        Decision::Notify | Decision::Unmatched | Decision::Folded | Decision::Digest => true,
-        Decision::Recovered => {
-            let recovered = |said: &&NotificationTrail| said.notification.event == Event::Recovered;
-            return trail.notifications.iter().filter(recovered).collect();
-        }
-        Decision::Deduplicated
+    match decision.decision {
+        _ if trail.run.is_none() || recovers => all().collect(),
+        Decision::Notify | Decision::Unmatched | Decision::Folded | Decision::Digest => all()
+            .find(|said| said.notification.at >= decision.decided_at)
+            .into_iter()
+            .collect(),
+        Decision::Recovered
+        | Decision::Deduplicated
         | Decision::Silenced
         | Decision::BelowThreshold
         | Decision::Stale
         | Decision::NoOp
         | Decision::NotFailed
         | Decision::Superseded
-        | Decision::Ignored => false,
-    };
-    let later = |said: &&NotificationTrail| said.notification.at >= decision.decided_at;
-    if speaks {
-        trail.notifications.iter().find(later).into_iter().collect()
-    } else {
-        Vec::new()
+        | Decision::Ignored => Vec::new(),
     }
 }
 
-/// Who got a message, and when.
-fn sent(said: &NotificationTrail) -> Vec<String> {
-    let sent = said
-        .deliveries
-        .iter()
-        .filter(|delivery| delivery.state == "sent");
-    sent.map(|delivery| {
-        let at = delivery
-            .attempts
-            .last()
-            .map_or(said.notification.at, |attempt| attempt.at);
-        let instead = delivery
-            .diverted
-            .as_ref()
-            .map(|way| format!(" instead of {} ({})", way.from, way.reason));
-        format!(
-            "{} was told at {}{} ({})",
-            delivery.receiver,
-            at.strftime("%H:%M:%S UTC on %-d %B"),
-            instead.unwrap_or_default(),
-            said.notification.event.as_str()
-        )
-    })
-    .collect()
+/// Who got which message when; those who got it in the same second together.
+fn sent(messages: &[&NotificationTrail]) -> Vec<String> {
+    let mut told: BTreeMap<(Timestamp, String), Vec<String>> = BTreeMap::new();
+    for said in messages {
+        let event = said.notification.event.as_str();
+        for delivery in said.deliveries.iter().filter(|one| one.state == "sent") {
+            let at = delivery.attempts.last().map(|attempt| attempt.at);
+            let at = at.unwrap_or(said.notification.at);
+            let way = delivery.diverted.as_ref();
+            let instead = way.map(|way| format!(" instead of {} ({})", way.from, way.reason));
+            let when = format!(
+                "at {}{} ({event})",
+                at.strftime("%H:%M:%S UTC on %-d %B"),
+                instead.unwrap_or_default()
+            );
+            let second = Timestamp::from_second(at.as_second()).unwrap_or(at);
+            let receivers = told.entry((second, when)).or_default();
+            receivers.push(delivery.receiver.clone());
+        }
+    }
+    told.into_iter()
+        .map(|((_, when), receivers)| {
+            let verb = if receivers.len() == 1 { "was" } else { "were" };
+            format!("{} {verb} told {when}", receivers.join(", "))
+        })
+        .collect()
 }
 
 /// Why a message has not arrived.

@@ -106,6 +106,19 @@ fn whoever_was_told_is_named_with_the_time_and_the_reason() {
 }
 
 #[test]
+fn those_who_were_told_at_once_are_named_together() {
+    let mut sent = message("r1", delivery("sent", &[("sent", "200 ok")]));
+    let mut other = delivery("sent", &[("sent", "200 ok")]);
+    other.receiver = "by-service/s3".to_owned();
+    sent.deliveries.push(other);
+    let notify = vec![decided(30, Decision::Notify, "first failure")];
+    insta::assert_snapshot!(
+        answered(notify, vec![sent]).0,
+        @"platform, by-service/s3 were told at 20:31:00 UTC on 19 May (opened): first failure."
+    );
+}
+
+#[test]
 fn a_message_that_went_elsewhere_says_why() {
     let mut other = delivery("sent", &[("sent", "200 ok")]);
     other.diverted = Some(Diverted {
