@@ -164,10 +164,17 @@ mod tests {
     use super::*;
     use crate::config::yaml;
 
+    /// The value of the only key of a file.
+    fn node(text: &str) -> Node {
+        let indented = text.replace('\n', "\n  ");
+        let file = format!("mute:\n  {indented}\n");
+        let root = yaml::parse(Path::new("c.yaml"), file).unwrap();
+        root.entries("the file", &["mute"]).unwrap()[0].2.clone()
+    }
+
     fn windows(text: &str) -> Result<Vec<Window>, String> {
-        let root = yaml::parse(Path::new("c.yaml"), text.to_owned()).unwrap();
         let mut windows = Vec::new();
-        for item in root.items("mute").unwrap() {
+        for item in node(text).items("mute").unwrap() {
             let window = read(item, &windows).map_err(|problem| problem.to_string())?;
             windows.push(window);
         }
@@ -222,10 +229,7 @@ mod tests {
     #[test]
     fn a_route_names_windows_that_exist() {
         let place = windows("- {name: nights, timezone: UTC}").map(|mut windows| {
-            let named = |name: &str| {
-                let root = yaml::parse(Path::new("c.yaml"), name.to_owned()).unwrap();
-                [(name.to_owned(), root.place)]
-            };
+            let named = |name: &str| [(name.to_owned(), node("[]").place)];
             let mut problems = Vec::new();
             check(&mut windows, &named("nights"), &mut problems);
             assert!(problems.is_empty() && windows[0].on_routes);

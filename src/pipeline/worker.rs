@@ -162,12 +162,11 @@ impl Worker {
         let claim = self.shared.store.claim(BATCH, now).await?;
         let (rows, mut parked) = self.put_off_unresolved(&live, claim.rows, now).await?;
         let (rows, to_read) = self.put_off_unread(&live, rows, &mut parked, now).await?;
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => {
-                self.silences = None;
-                self.shared.store.load_hot().await?
-            }
+        let mut state = if let Some(state) = self.state.take() {
+            state
+        } else {
+            self.silences = None;
+            self.shared.store.load_hot().await?
         };
         state.deadlines_from = deadlines_from;
         self.look_at_silences(&mut state, now).await?;

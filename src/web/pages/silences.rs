@@ -258,7 +258,12 @@ mod tests {
             refused: refused.map(str::to_owned),
         };
         let html = render("silences.html", &shown).unwrap();
-        assert!(!html.contains("style=") && !html.contains("<script>") && !html.contains(" on"));
+        assert!(!html.contains("style=") && !html.contains("<script>"));
+        let is_handler = |rest: &str| {
+            let name = rest.trim_start_matches(|c: char| c.is_ascii_lowercase());
+            name.starts_with('=')
+        };
+        assert!(!html.split(" on").skip(1).any(is_handler));
         html
     }
 
