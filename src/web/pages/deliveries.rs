@@ -243,8 +243,8 @@ mod tests {
             dead_total: 60,
             recent: ["pending", "sent", "dead", "diverted"]
                 .into_iter()
-                .zip(0..)
-                .map(|(state, count)| delivery(i64::from(count), state, count as usize))
+                .zip(0..4_u8)
+                .map(|(state, count)| delivery(count.into(), state, count.into()))
                 .collect(),
             next: Some("3".to_owned()),
             filter: Filter {
