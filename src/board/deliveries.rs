@@ -29,7 +29,7 @@ const DEAD: usize = 50;
 pub struct Deliveries {
     /// How old it is.
     pub data: DataAge,
-    /// By name.
+    /// Those in trouble first, then by name.
     pub receivers: Vec<ReceiverItem>,
     /// The newest dead letters.
     pub dead: Vec<DeliveryItem>,
@@ -112,7 +112,9 @@ pub struct DeliveryItem {
 
 /// Reads what the page shows.
 pub async fn load(shared: &Shared, page: &Page, filter: Filter) -> Result<Deliveries, ListError> {
-    let receivers = receivers(shared).await?;
+    let mut receivers = receivers(shared).await?;
+    // In order of name already, which the sort keeps.
+    receivers.sort_by_key(|one| (one.state, one.dead_letters == 0, one.pending == 0));
     let dead = Filter {
         state: Some(Standing::Dead.as_str().to_owned()),
         receiver: None,

@@ -153,7 +153,7 @@ pub struct ReleaseItem {
 pub async fn runs(shared: &Shared, page: &Page) -> Result<Listed<RunItem>, ListError> {
     let behind = page.number()?;
     let found = shared.store.runs_behind(behind, page.limit + 1).await?;
-    let listed = page.listed(shared, found, |place| place.to_string(), RunItem::of);
+    let listed = page.listed(shared, found, ToString::to_string, RunItem::of);
     Ok(listed)
 }
 
@@ -164,7 +164,7 @@ pub async fn decisions(shared: &Shared, page: &Page) -> Result<Listed<DecisionIt
         .store
         .decisions_behind(behind, page.limit + 1)
         .await?;
-    let listed = page.listed(shared, found, |place| place.to_string(), DecisionItem::of);
+    let listed = page.listed(shared, found, ToString::to_string, DecisionItem::of);
     Ok(listed)
 }
 

@@ -119,7 +119,7 @@ fn service(row: ServiceRow, pipelines: &[Pipeline], open: &[Incident], now: Time
         .filter(|incident| incident.owner() == row.name)
         .collect();
     let worst = own.iter().map(|incident| state(incident)).min();
-    let job_state = row.jobs.iter().map(|(health, _)| *health).min();
+    let job_state = row.jobs.keys().copied().min();
     let (current, last_good_at) = row.last_good.unzip();
     let newest = row.newest.as_ref();
     Service {

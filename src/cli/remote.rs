@@ -23,7 +23,7 @@ pub struct Where {
     /// Address of a running daemon; by default the one that the configuration describes, else its store
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// File with a token for it; PROW_NOTIFIER_TOKEN holds one too
+    /// File with a token for it; the variable `PROW_NOTIFIER_TOKEN` holds one too
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -164,7 +164,8 @@ pub fn part(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
         }
     }
     encoded

@@ -143,8 +143,9 @@ impl Config {
         };
         let settings = &self.settings;
         settings.hmac_file.iter().for_each(|file| add(file));
-        let tokens = &settings.access.tokens_file;
-        tokens.iter().for_each(|file| add(file));
+        if let Some(tokens) = &settings.access.tokens_file {
+            add(tokens);
+        }
         for endpoint in &self.artifacts.endpoints {
             let files = [&endpoint.credentials_file, &endpoint.ca_file];
             files.into_iter().flatten().for_each(|file| add(file));

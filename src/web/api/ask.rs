@@ -34,18 +34,13 @@ fn wrong(text: &str) -> Problem {
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';
         !name.is_empty() && name.chars().all(plain)
     };
-    let named = told
-        .split_once(": ")
-        .map(|(name, why)| (name, why))
-        .filter(|(name, _)| is_name(name));
-    match named {
-        Some((name, why)) => Problem::parameter(name, why),
-        None => {
-            let mut quoted = told.split('`');
-            let name = quoted.nth(1).unwrap_or("?");
-            Problem::parameter(name, told)
-        }
+    let named = told.split_once(": ").filter(|(name, _)| is_name(name));
+    if let Some((name, why)) = named {
+        return Problem::parameter(name, why);
     }
+    let mut quoted = told.split('`');
+    let name = quoted.nth(1).unwrap_or("?");
+    Problem::parameter(name, told)
 }
 
 /// Which page of a list.

@@ -231,13 +231,18 @@ fn glyph(state: &str) -> Value {
 }
 
 /// One part of a path, encoded.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "filters are given their values"
+)]
 pub(in crate::web) fn path(part: Cow<'_, str>) -> String {
     let mut encoded = String::with_capacity(part.len());
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
         }
     }
     encoded
