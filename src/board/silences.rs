@@ -187,6 +187,11 @@ fn hides(hidden: &[(HiddenKey, Hidden)]) -> BTreeMap<HushKey, usize> {
 }
 
 impl One {
+    /// Of a silence that was just made or ended: what it hides is not known yet.
+    pub fn new(silence: &Silence, now: Timestamp) -> Self {
+        Self::of(silence, &BTreeMap::new(), now)
+    }
+
     fn of(silence: &Silence, hides: &BTreeMap<HushKey, usize>, now: Timestamp) -> Self {
         let hides = hides.get(&HushKey::of_silence(silence.id)).copied();
         Self {

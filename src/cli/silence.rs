@@ -14,7 +14,7 @@ use crate::{
         silence::{Draft, Silence, SilenceId, Standing, Wish},
         time::words,
     },
-    store::Store,
+    store::{Actor, Store},
 };
 
 /// What to do about silences.
@@ -109,7 +109,7 @@ pub fn run(
             Command::Add(args) => {
                 let author = author(args.author.as_deref(), environment)?;
                 let draft = draft(args, &author, now, config.settings.longest_silence)?;
-                let made = store.add_silence(draft, now).await?;
+                let made = store.add_silence(draft, actor(author), now).await?;
                 print(&made, args.format, now);
                 Outcome::Done
             }
@@ -134,6 +134,14 @@ fn author(given: Option<&str>, environment: &BTreeMap<String, String>) -> Result
     Ok(author
         .map(str::to_owned)
         .ok_or_else(|| UsageError("say who you are with --author NAME".to_owned()))?)
+}
+
+/// Whoever may write the file may act.
+fn actor(who: String) -> Actor {
+    Actor {
+        who,
+        by: "store".to_owned(),
+    }
 }
 
 fn draft(args: &Add, author: &str, now: Timestamp, longest: Duration) -> Result<Draft> {
@@ -165,7 +173,8 @@ async fn list(store: &Store, args: &List, now: Timestamp) -> Result<Outcome> {
 }
 
 async fn expire(store: &Store, args: &Expire, by: String, now: Timestamp) -> Result<Outcome> {
-    let found = store.expire_silence(SilenceId(args.id), by, now).await?;
+    let id = SilenceId(args.id);
+    let found = store.expire_silence(id, actor(by), now).await?;
     let Some(silence) = found else {
         out::say(&format!("there is no silence {}", args.id));
         return Ok(Outcome::No);

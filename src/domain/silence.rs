@@ -261,7 +261,10 @@ mod as_text {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Standing::{Active, Expired, Pending},
+        *,
+    };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -322,7 +325,6 @@ mod tests {
         assert_eq!(read.matchers[0].to_string(), written);
         assert_eq!(read.words(), "silence 3 of jane (move)");
         let standing = [99, 100, 199, 200].map(|second| read.standing(at(second)));
-        use Standing::{Active, Expired, Pending};
         assert_eq!(standing, [Pending, Active, Active, Expired]);
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Store, StoreError,
+    actions::{Actor, Doing, note},
     counts::bump,
     rows::{body, json, millis},
 };
@@ -23,8 +24,13 @@ const MAX_LISTED: usize = 500;
 pub struct Mark(i64);
 
 impl Store {
-    /// Makes a silence.
-    pub async fn add_silence(&self, draft: Draft, now: Timestamp) -> Result<Silence, StoreError> {
+    /// Makes a silence, and notes who did.
+    pub async fn add_silence(
+        &self,
+        draft: Draft,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Silence, StoreError> {
         self.main
             .write(move |session| {
                 let conn = &session.conn;
@@ -33,6 +39,15 @@ impl Store {
                     .query_row([], |row| row.get(0))?;
                 let silence = draft.made(SilenceId(last.unwrap_or(0) + 1), now);
                 put(conn, &silence)?;
+                let doing = Doing {
+                    actor: &actor,
+                    at: now,
+                    action: "silence",
+                    subject: format!("silence {}", silence.id),
+                    before: None,
+                    after: serde_json::to_value(&silence).ok(),
+                };
+                note(conn, &doing)?;
                 Ok(silence)
             })
             .await
@@ -42,7 +57,7 @@ impl Store {
     pub async fn expire_silence(
         &self,
         id: SilenceId,
-        by: String,
+        actor: Actor,
         now: Timestamp,
     ) -> Result<Option<Silence>, StoreError> {
         self.main
@@ -52,9 +67,19 @@ impl Store {
                     return Ok(None);
                 };
                 if silence.standing(now) != Standing::Expired {
+                    let before = serde_json::to_value(&silence).ok();
                     silence.ends_at = now;
-                    silence.expired_by = Some(by);
+                    silence.expired_by = Some(actor.who.clone());
                     put(conn, &silence)?;
+                    let doing = Doing {
+                        actor: &actor,
+                        at: now,
+                        action: "expire",
+                        subject: format!("silence {id}"),
+                        before,
+                        after: serde_json::to_value(&silence).ok(),
+                    };
+                    note(conn, &doing)?;
                 }
                 Ok(Some(silence))
             })

@@ -6,6 +6,7 @@ mod boards;
 mod deliveries;
 mod lists;
 pub(super) mod problem;
+mod silences;
 
 use std::sync::Arc;
 
@@ -50,6 +51,12 @@ fn described() -> OpenApiRouter<Arc<Web>> {
         .routes(routes!(deliveries::replay))
         .routes(routes!(deliveries::replay_all))
         .routes(routes!(deliveries::actions))
+        .routes(routes!(silences::silences, silences::add))
+        .routes(routes!(silences::expire))
+        .routes(routes!(boards::trends))
+        .routes(routes!(boards::job))
+        .routes(routes!(boards::signature))
+        .routes(routes!(boards::fan_out))
 }
 
 /// The API and its description.

@@ -127,9 +127,8 @@ impl Caller {
             Self::Token => vec![header("authorization", &format!("Bearer {TOKEN}"))],
             Self::SessionHere => vec![header("cookie", cookie), here],
             Self::SessionElsewhere => vec![header("cookie", cookie), others],
-            Self::Proxy => vec![header("x-forwarded-user", "ann"), here],
+            Self::Proxy | Self::FalseProxy => vec![header("x-forwarded-user", "ann"), here],
             Self::ProxyElsewhere => vec![header("x-forwarded-user", "ann"), others],
-            Self::FalseProxy => vec![header("x-forwarded-user", "ann"), here],
         }
     }
 }
@@ -138,18 +137,16 @@ impl Caller {
 fn expected(rule: Rule, caller: Caller, reads: &str, metrics: bool) -> Option<StatusCode> {
     let may_read = reads == "open" || caller.is_known();
     let refused = Some(StatusCode::UNAUTHORIZED);
+    let logs_in = [Caller::SessionHere, Caller::Proxy, Caller::FalseProxy];
     match rule {
-        Rule::Open => None,
         Rule::Metrics if !metrics || may_read => None,
         Rule::Read if may_read => None,
         Rule::Read | Rule::Metrics | Rule::Signed => refused,
         Rule::Act if !caller.is_known() => refused,
         Rule::Act if caller.is_sent_by_others() => Some(StatusCode::FORBIDDEN),
-        Rule::Act => None,
         // The form is empty, so who gets that far is told so.
-        Rule::LogIn if caller == Caller::SessionHere => None,
-        Rule::LogIn if matches!(caller, Caller::Proxy | Caller::FalseProxy) => None,
-        Rule::LogIn => Some(StatusCode::FORBIDDEN),
+        Rule::LogIn if !logs_in.contains(&caller) => Some(StatusCode::FORBIDDEN),
+        Rule::Open | Rule::Act | Rule::LogIn => None,
     }
 }
 

@@ -72,6 +72,7 @@ fn seen(from: i64, done: Option<i64>, verdict: Verdict, runs: &[&str]) -> StageS
         latest_at: minute(from),
         verdict,
         attempts: runs.iter().map(|name| (run(name), verdict)).collect(),
+        spent: BTreeMap::new(),
     }
 }
 
@@ -94,9 +95,11 @@ fn release(stages: Vec<(&str, StageSeen)>) -> Release {
             .map(|(name, seen)| (name.to_owned(), seen))
             .collect(),
         due: BTreeMap::new(),
+        waiting: BTreeMap::new(),
         late: None,
         restarted_at: None,
         done_at: None,
+        hand_made: false,
         origin: Box::new(origin),
     }
 }
@@ -149,6 +152,7 @@ fn every_planned_stage_is_told_with_what_it_waits_for() {
         by: minute(11),
         after: "tag".to_owned(),
         since: minute(1),
+        person: false,
     };
     release.due.insert("publish".to_owned(), due);
     let mut parts = Parts::default();
@@ -198,6 +202,7 @@ fn one_success_of_a_shared_stage_is_everybodys_when_it_came_later() {
             at: minute(at),
             base_ref: "main".to_owned(),
             base_sha: None,
+            owner: None,
         };
         BTreeMap::from([("acme|index".to_owned(), run)])
     };

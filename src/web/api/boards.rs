@@ -6,15 +6,19 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::problem::Problem;
+use super::{ask::Ask, problem::Problem};
 use crate::{
     board::{
         age::DataAge,
+        error::{self, Error},
+        fanout::{self, FanOut},
+        job::{self, Job},
         now::{self, Now, Open},
         services::{self, Service, Services},
+        trends::{self, Query, Trends, WINDOWS},
     },
     store::Counts,
     web::Web,
@@ -80,4 +84,88 @@ pub(super) async fn service(
 ))]
 pub(super) async fn counts(State(web): State<Arc<Web>>) -> Result<Json<Counts>, Problem> {
     Ok(Json(web.shared.store.counts().await?))
+}
+
+/// Of what time and service.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfTime {
+    /// 30, 90, 180 or 365; 90 by default.
+    days: Option<u16>,
+    /// Only this service.
+    service: Option<String>,
+}
+
+/// Figures of releases and incidents by week, jobs that fail, flaky jobs.
+#[utoipa::path(get, path = "/api/v1/trends", tag = "history", params(OfTime), responses(
+    (status = 200, body = Trends),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn trends(
+    State(web): State<Arc<Web>>,
+    Ask(asked): Ask<OfTime>,
+) -> Result<Json<Trends>, Problem> {
+    let days = asked.days.unwrap_or(90);
+    if !WINDOWS.contains(&days) {
+        let detail = format!("`{days}` is none of {WINDOWS:?}");
+        return Err(Problem::parameter("days", detail));
+    }
+    let query = Query {
+        days,
+        service: asked.service,
+    };
+    Ok(Json(trends::load(&web.shared, &query).await?))
+}
+
+/// A job, how it fares and why.
+#[utoipa::path(get, path = "/api/v1/jobs/{job}", tag = "history",
+    params(("job" = String, Path, description = "Its identity, as `job` of a run says it")),
+    responses(
+        (status = 200, body = Job),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn job(
+    State(web): State<Arc<Web>>,
+    Path(key): Path<String>,
+) -> Result<Json<Job>, Problem> {
+    let found = job::load(&web.shared, &key).await?;
+    found.map(Json).ok_or_else(|| Problem::unknown("job"))
+}
+
+/// Where and when an error was seen.
+#[utoipa::path(get, path = "/api/v1/signatures/{signature}", tag = "history",
+    params(("signature" = String, Path, description = "As `signature` of a run says it")),
+    responses(
+        (status = 200, body = Error),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn signature(
+    State(web): State<Arc<Web>>,
+    Path(signature): Path<String>,
+) -> Result<Json<Error>, Problem> {
+    let found = error::load(&web.shared, &signature).await?;
+    found.map(Json).ok_or_else(|| Problem::unknown("signature"))
+}
+
+/// A pipeline across all services, of a version or a time.
+#[utoipa::path(get, path = "/api/v1/pipelines/{pipeline}/{asked}", tag = "history",
+    params(
+        ("pipeline" = String, Path, description = "Its name"),
+        ("asked" = String, Path, description = "A version, `24h`, `7d`, a UTC day, or `FROM..TO`"),
+    ),
+    responses(
+        (status = 200, body = FanOut),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn fan_out(
+    State(web): State<Arc<Web>>,
+    Path((pipeline, asked)): Path<(String, String)>,
+) -> Result<Json<FanOut>, Problem> {
+    let found = fanout::load(&web.shared, &pipeline, &asked).await?;
+    found.map(Json).ok_or_else(|| Problem::unknown("pipeline"))
 }

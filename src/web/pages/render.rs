@@ -154,7 +154,7 @@ fn filled(template: &str, context: Value, status: StatusCode) -> Response {
     }
 }
 
-pub(super) fn problem(title: &str, advice: &str) -> Response {
+fn problem(title: &str, advice: &str) -> Response {
     let rendered = TEMPLATES
         .get_template("error.html")
         .and_then(|template| template.render(context! { title, advice }));

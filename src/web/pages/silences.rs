@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Path, RawQuery, State},
     http::{HeaderMap, StatusCode},
@@ -15,14 +16,15 @@ use tracing::info;
 
 use super::{
     super::Web,
-    render::{failed, not_found, page, problem, render_or_log},
+    render::{failed, not_found, page, render_or_log},
 };
 use crate::{
     board::silences::{self, Query, Silences},
     config::units,
-    domain::silence::{Draft, SilenceId, Wish},
-    store::StoreError,
+    domain::silence::{Draft, Silence, SilenceId, Wish},
+    store::{Actor, StoreError},
     telemetry::short,
+    web::access::Person,
 };
 
 /// A larger form is not read.
@@ -96,16 +98,13 @@ pub(super) async fn silences(
 /// `POST /silences`.
 pub(super) async fn post_silence(
     State(web): State<Arc<Web>>,
-    headers: HeaderMap,
+    Extension(person): Extension<Person>,
     body: Bytes,
 ) -> Response {
-    let Some(who) = caller(&headers) else {
-        return forbidden();
-    };
     if body.len() > MAX_FORM {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     }
-    match add(&web, &who, &Form::read(&body)).await {
+    match add(&web, person.actor(), &Form::read(&body)).await {
         Ok(answer) => answer,
         Err(error) => failed(&error),
     }
@@ -114,44 +113,26 @@ pub(super) async fn post_silence(
 /// `POST /silences/{id}/expire`.
 pub(super) async fn post_expire(
     State(web): State<Arc<Web>>,
-    Path(id): Path<u64>,
-    headers: HeaderMap,
+    Extension(person): Extension<Person>,
+    Path(id): Path<String>,
 ) -> Response {
-    let Some(who) = caller(&headers) else {
-        return forbidden();
+    let unknown = || not_found("There is no such silence");
+    let Ok(id) = id.parse() else {
+        return unknown();
     };
-    match expire(&web, &who, SilenceId(id)).await {
-        Ok(answer) => answer,
+    match web.unsilence(SilenceId(id), person.actor()).await {
+        Ok(Some(_)) => Redirect::to("/silences").into_response(),
+        Ok(None) => unknown(),
         Err(error) => failed(&error),
     }
 }
 
-/// Who asks; `None` when nobody may act here.
-fn caller(_headers: &HeaderMap) -> Option<String> {
-    None
-}
-
-fn forbidden() -> Response {
-    let advice = "Nobody is let in to change things from here. On the daemon's own machine: prow-notifier silence add";
-    let mut response = problem("Silences cannot be made from here", advice);
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response
-}
-
-/// Makes the silence that a form asks for, for whoever is known to ask.
-pub(super) async fn add(web: &Web, who: &str, form: &Form) -> Result<Response, StoreError> {
+/// Makes the silence that a form asks for, or shows the form again with what is wrong.
+async fn add(web: &Web, actor: Actor, form: &Form) -> Result<Response, StoreError> {
     let now = web.shared.clock.now();
-    match draft(web, who, form, now) {
+    match draft(web, &actor.who, form, now) {
         Ok(draft) => {
-            let made = web.shared.store.add_silence(draft, now).await?;
-            info!(
-                silence.id = made.id.0,
-                who = short(who),
-                "Made silence {}",
-                made.id
-            );
-            web.shared.inbox_bell.notify_one();
-            web.shared.changed();
+            web.silence(draft, actor).await?;
             Ok(Redirect::to("/silences").into_response())
         }
         Err(why) => {
@@ -186,22 +167,41 @@ fn draft(web: &Web, who: &str, form: &Form, now: Timestamp) -> Result<Draft, Str
     Draft::read(&wish, now, longest).map_err(|error| error.to_string())
 }
 
-/// Ends a silence now, for whoever is known to ask.
-pub(super) async fn expire(web: &Web, who: &str, id: SilenceId) -> Result<Response, StoreError> {
-    let now = web.shared.clock.now();
-    let store = &web.shared.store;
-    let Some(silence) = store.expire_silence(id, who.to_owned(), now).await? else {
-        return Ok(not_found(&format!("There is no silence {id}")));
-    };
-    info!(
-        silence.id = id.0,
-        who = short(who),
-        "Ended silence {}",
-        silence.id
-    );
-    web.shared.inbox_bell.notify_one();
-    web.shared.changed();
-    Ok(Redirect::to("/silences").into_response())
+impl Web {
+    /// Makes a silence in somebody's name.
+    pub(in crate::web) async fn silence(
+        &self,
+        draft: Draft,
+        actor: Actor,
+    ) -> Result<Silence, StoreError> {
+        let (who, now) = (actor.who.clone(), self.shared.clock.now());
+        let made = self.shared.store.add_silence(draft, actor, now).await?;
+        let (id, who) = (made.id.0, short(&who));
+        info!(silence.id = id, who, "Made silence {id}");
+        self.silences_changed();
+        Ok(made)
+    }
+
+    /// Ends a silence in somebody's name; `None` when there is none of this number.
+    pub(in crate::web) async fn unsilence(
+        &self,
+        id: SilenceId,
+        actor: Actor,
+    ) -> Result<Option<Silence>, StoreError> {
+        let (who, now) = (actor.who.clone(), self.shared.clock.now());
+        let ended = self.shared.store.expire_silence(id, actor, now).await?;
+        if ended.is_some() {
+            let who = short(&who);
+            info!(silence.id = id.0, who, "Ended silence {id}");
+            self.silences_changed();
+        }
+        Ok(ended)
+    }
+
+    fn silences_changed(&self) {
+        self.shared.inbox_bell.notify_one();
+        self.shared.changed();
+    }
 }
 
 #[cfg(test)]

@@ -81,7 +81,6 @@ impl Chromium {
                 !required,
                 "chromium and chromedriver are missing: install chromium and chromium-driver"
             );
-            eprintln!("skipped: needs chromium and chromium-driver");
             return None;
         };
         Some(Self::with(driver, browser).await)

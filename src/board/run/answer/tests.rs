@@ -85,6 +85,8 @@ fn answered(decisions: Vec<DecisionRow>, notifications: Vec<NotificationTrail>) 
         decisions,
         incidents: Vec::new(),
         evidence: None,
+        waits: Vec::new(),
+        stops: Vec::new(),
         notifications,
     };
     let Answer { sentence, told } = answer(&trail, at(35));
