@@ -202,7 +202,7 @@ mod tests {
             ("- {name: a, timezone: Mars/Phobos}", "not a time zone"),
             (
                 "- {name: a, timezone: UTC, days: [monday]}",
-                "did you mean `mon`",
+                "is none of the days",
             ),
             (
                 "- {name: a, timezone: UTC, months: [13]}",

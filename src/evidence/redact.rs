@@ -123,10 +123,15 @@ impl Redactor {
     }
 }
 
-/// Redacts until nothing more is found: in `--secret token: abc` the name of one secret is the value of another.
+/// Redacts, and then again what stands behind each thing found: in `--secret token: abc` the name of one secret is
+/// the value of another.
 fn settle(mut line: String) -> String {
+    let once = |text: &str| keyed::redact(&shapes::redact(text));
+    line = once(&line);
     for _ in 0..MAX_ROUNDS {
-        let redacted = keyed::redact(&shapes::redact(&line));
+        let mut parts = line.split(MASK);
+        let first = parts.next().unwrap_or_default().to_owned();
+        let redacted = parts.fold(first, |done, part| format!("{done}{MASK}{}", once(part)));
         if redacted == line {
             return line;
         }

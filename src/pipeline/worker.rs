@@ -1,6 +1,8 @@
 //! Takes observations out of the inbox in batches, runs them through the core, and commits everything
 //! that follows in one transaction.
 
+mod put_off;
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -8,16 +10,13 @@ use std::{
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use super::{Shared, is_watched, live::Live, reports::Taken};
+use super::{Shared, live::Live, reports::Taken};
 use crate::{
     domain::{
-        evidence::Finding,
         flush::Told,
         fold::to_signed,
-        incident::alias,
-        observation::{Observation, RunName, Source},
         observe::{Outcome, Reading},
         policy::Policy,
         replay::seen_at,
@@ -32,15 +31,6 @@ use crate::{
 const BATCH: usize = 512;
 /// Observations after which others get a turn: a whole batch would hold up webhooks for milliseconds.
 const AT_ONCE: usize = 32;
-/// How long a GitHub status waits for deck to show its ProwJob: deck renews its list every 30 s, and we
-/// poll it as often.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(90);
-/// How often such a status is looked at again.
-const RESOLVE_EVERY: Duration = Duration::from_secs(2);
-/// How long the end of a green run waits for its log.
-const READ_WITHIN: Duration = Duration::from_secs(120);
-/// How often it is looked whether that has come.
-const READ_EVERY: Duration = Duration::from_secs(1);
 /// So many callers that wait at once are a flood.
 const FLOOD: usize = 8;
 /// Nothing is put off for longer because of one.
@@ -291,116 +281,6 @@ impl Worker {
             self.shared.outbox_bell.notify_one();
         }
         Ok(())
-    }
-
-    /// A GitHub status carries no ProwJob. It is put off until the run itself is known, or until it has
-    /// waited long enough to be told by what is known.
-    async fn put_off_unresolved(
-        &self,
-        live: &Live,
-        rows: Vec<InboxRow>,
-        now: Timestamp,
-    ) -> Result<(Vec<InboxRow>, Vec<(InboxRow, Timestamp)>), StoreError> {
-        let (mut ready, mut parked) = (Vec::with_capacity(rows.len()), Vec::new());
-        for row in rows {
-            if self.is_resolved(live, &row, now).await? {
-                ready.push(row);
-            } else {
-                self.shared.deck_bell.notify_one();
-                parked.push((row, now + RESOLVE_EVERY));
-            }
-        }
-        Ok((ready, parked))
-    }
-
-    /// What a green run did may stand in its log alone. It is put off until that was read, or for so long that
-    /// it counts as what Prow says it is.
-    async fn put_off_unread(
-        &self,
-        live: &Live,
-        rows: Vec<InboxRow>,
-        parked: &mut Vec<(InboxRow, Timestamp)>,
-        now: Timestamp,
-    ) -> Result<(Vec<Read>, Vec<Observation>), StoreError> {
-        let policy = &live.snapshot.policy;
-        let mut read: Vec<Read> = rows
-            .into_iter()
-            .map(|row| Read {
-                reading: Reading::of(policy, &row.observation, None),
-                row,
-            })
-            .collect();
-        if !policy.reads_evidence {
-            return Ok((read, Vec::new()));
-        }
-        let asking = |read: &Read| read.reading.asks_for_log(policy);
-        let names: Vec<RunName> = read
-            .iter()
-            .filter(|read| asking(read))
-            .map(|read| read.row.observation.run.clone())
-            .collect();
-        if names.is_empty() {
-            return Ok((read, Vec::new()));
-        }
-        let known = self.shared.store.findings(names).await?;
-        let (mut ready, mut to_read) = (Vec::with_capacity(read.len()), Vec::new());
-        for mut one in read.drain(..) {
-            let run = &one.row.observation;
-            if asking(&one) {
-                let waited = now.duration_since(one.row.received_at);
-                match known.get(&run.run) {
-                    Some((Finding::Green(said), _)) => {
-                        one.reading = Reading::of(policy, run, Some(said.clone()));
-                    }
-                    Some((_, true)) => {}
-                    _ if waited >= to_signed(READ_WITHIN) => {
-                        warn!(
-                            run = short(&run.run.0),
-                            "Cannot read the log of a green run in time, taking it as it is"
-                        );
-                    }
-                    _ => {
-                        to_read.push(run.clone());
-                        parked.push((one.row, now + READ_EVERY));
-                        continue;
-                    }
-                }
-            }
-            ready.push(one);
-        }
-        Ok((ready, to_read))
-    }
-
-    async fn is_resolved(
-        &self,
-        live: &Live,
-        row: &InboxRow,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let run = &row.observation;
-        if run.source != Source::Github
-            || !run.inferred
-            || live.deck.is_none()
-            || !is_watched(live, run)
-        {
-            return Ok(true);
-        }
-        let waited = now.duration_since(row.received_at);
-        let Some(alias) = alias(run) else {
-            return Ok(true);
-        };
-        if waited >= to_signed(RESOLVE_WITHIN) {
-            warn!(
-                run = short(&run.run.0),
-                "Deck does not show the run behind a GitHub status, telling what the status says"
-            );
-            return Ok(true);
-        }
-        let Some(name) = self.shared.store.find_by_alias(alias).await? else {
-            return Ok(false);
-        };
-        let known = self.shared.store.known(vec![name.clone()]).await?;
-        Ok(known.get(&name).is_some_and(|known| known.finished))
     }
 }
 

@@ -8,9 +8,6 @@ mod pictures;
 use crate::context::{Setup, failed, passed, run};
 use chromium::Chromium;
 
-/// Pages that need no run to be there.
-const PAGES: [&str; 2] = ["/", "/services"];
-
 /// Text as an attacker would have it in a name.
 const HOSTILE: [&str; 4] = [
     "<script>document.title='owned'</script>",

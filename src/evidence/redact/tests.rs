@@ -252,16 +252,10 @@ fn cuts_come_after_redaction_and_keep_the_deciding_line() {
 
 #[test]
 fn the_name_of_a_secret_that_is_the_value_of_another_hides_nothing() {
-    for line in [
-        "--secret token: token: B4ad",
-        "password= password= hunter2hunter2 token: B4ad",
-    ] {
-        let shown = redact(line);
-        assert!(
-            !shown.contains("B4ad") && !shown.contains("hunter2"),
-            "{shown}"
-        );
-    }
+    assert_eq!(
+        redact("--secret token: token: B4ad"),
+        "--secret [redacted] token: [redacted]"
+    );
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    HOSTILE, PAGES,
+    HOSTILE,
     chromium::{Chromium, Look},
 };
 use crate::context::{Context, Setup, failed, passed, run};
@@ -71,9 +71,11 @@ async fn look_at(browser: &Chromium, address: &str, look: Look) {
     }
 }
 
-async fn some_history(ctx: &Context) {
+/// Fills the store, and returns the addresses of pages about it.
+async fn some_history(ctx: &Context) -> Vec<String> {
     ctx.webhook(&passed("lambda", 20)).await;
-    ctx.webhook(&failed("s3", 18)).await;
+    let broken = failed("s3", 18);
+    ctx.webhook(&broken).await;
     for (number, text) in (2..).zip(HOSTILE) {
         let mut job = failed("sqs", number);
         text.clone_into(&mut job.description);
@@ -83,6 +85,26 @@ async fn some_history(ctx: &Context) {
         ctx.webhook(&job).await;
     }
     ctx.settle().await;
+    let job = "postsubmit%7Caws-controllers-k8s%7Cs3-controller%7Cs3-post-submit%7Ctag";
+    let mut pages = [
+        "/",
+        "/services",
+        "/s/s3",
+        "/s/s3/1.2.3",
+        "/g/controller-release/7d",
+        "/trends",
+        "/deliveries",
+        "/silences?match=service%3D%22s3%22",
+        "/config",
+        "/wall",
+        "/login",
+        "/s/nobody",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    pages.push(format!("/r/{}", broken.name()));
+    pages.push(format!("/j/{job}"));
+    pages
 }
 
 #[tokio::test]
@@ -91,8 +113,7 @@ async fn every_page_is_whole_in_every_look() {
         return;
     };
     run(Setup::default().unpaced(), async |ctx| {
-        some_history(ctx).await;
-        for page in PAGES {
+        for page in some_history(ctx).await {
             for look in looks() {
                 let address = format!("http://{}{page}", ctx.address());
                 look_at(&browser, &address, look).await;
