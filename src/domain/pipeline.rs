@@ -207,9 +207,10 @@ impl Pipeline {
                 all
             })
             .collect();
-        self.stages
-            .iter()
-            .filter(move |stage| started.is_empty() || started.contains(stage.name.as_str()))
+        self.stages.iter().filter(move |stage| {
+            let is_asked = started.is_empty() || started.contains(stage.name.as_str());
+            is_asked && !stage.shared
+        })
     }
 
     /// Stages whose work is proven when this one starts: those that start it, directly or not.
@@ -319,6 +320,16 @@ mod tests {
         );
         assert_eq!(pipeline.proven_by("chart"), BTreeSet::from(["tag"]));
         assert_eq!(pipeline.proven_by("site"), BTreeSet::new());
+        let required = |pipeline: &Pipeline| -> Vec<String> {
+            pipeline
+                .required()
+                .map(|stage| stage.name.clone())
+                .collect()
+        };
+        assert_eq!(required(&pipeline), ["tag", "publish", "chart"]);
+        let mut shared = pipeline.clone();
+        shared.stages[2].shared = true;
+        assert_eq!(required(&shared), ["tag", "publish"]);
         let started: Vec<&str> = pipeline
             .started_by("tag")
             .map(|(stage, _)| stage.name.as_str())

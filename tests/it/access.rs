@@ -29,6 +29,17 @@ enum Rule {
 const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/", Rule::Read),
     ("GET", "/services", Rule::Read),
+    ("GET", "/s/{service}", Rule::Read),
+    ("GET", "/s/{service}/{version}", Rule::Read),
+    ("GET", "/g/{pipeline}/{asked}", Rule::Read),
+    ("GET", "/j/{job}", Rule::Read),
+    ("GET", "/r/{run}", Rule::Read),
+    ("GET", "/e/{signature}", Rule::Read),
+    ("GET", "/trends", Rule::Read),
+    ("GET", "/wall", Rule::Read),
+    ("GET", "/silences", Rule::Read),
+    ("POST", "/silences", Rule::Act),
+    ("POST", "/silences/{id}/expire", Rule::Act),
     ("GET", "/deliveries", Rule::Read),
     ("POST", "/deliveries/replay", Rule::Act),
     ("POST", "/deliveries/{id}/replay", Rule::Act),
@@ -66,6 +77,13 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("GET", "/api/v1/deliveries/{id}", Rule::Read),
     ("GET", "/api/v1/dead-letters", Rule::Read),
     ("GET", "/api/v1/actions", Rule::Read),
+    ("GET", "/api/v1/trends", Rule::Read),
+    ("GET", "/api/v1/jobs/{job}", Rule::Read),
+    ("GET", "/api/v1/signatures/{signature}", Rule::Read),
+    ("GET", "/api/v1/pipelines/{pipeline}/{asked}", Rule::Read),
+    ("GET", "/api/v1/silences", Rule::Read),
+    ("POST", "/api/v1/silences", Rule::Act),
+    ("POST", "/api/v1/silences/{id}/expire", Rule::Act),
     ("POST", "/api/v1/deliveries/{id}/replay", Rule::Act),
     ("POST", "/api/v1/receivers/{receiver}/replay", Rule::Act),
 ];
@@ -157,6 +175,9 @@ fn concrete(path: &str) -> String {
         .replace("{version}", "1.2.3")
         .replace("{receiver}", "team")
         .replace("{run}", "some-run")
+        .replace("{job}", "some-job")
+        .replace("{signature}", "v2:0")
+        .replace("{pipeline}/{asked}", "controller-release/7d")
 }
 
 async fn check(reads: &str, metrics: bool) {

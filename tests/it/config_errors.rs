@@ -195,7 +195,7 @@ fn settings_that_mean_nothing_are_told_with_their_place() {
        |                 ^
 
     # two mistakes and an unknown key
-    error: c.yaml:2:1: unknown key `bogus` in the configuration (known: classify, pipelines, receivers, routes, log_rules, redact, external_url, store, server, sources, watch, dedup, mass, abort, delivery, artifacts, default_receiver, fallback_receiver)
+    error: c.yaml:2:1: unknown key `bogus` in the configuration (known: classify, pipelines, receivers, routes, mute, log_rules, redact, external_url, store, server, sources, board, silences, watch, dedup, mass, abort, delivery, artifacts, default_receiver, fallback_receiver)
      2 | bogus: 1
        | ^
     c.yaml:1:18: `soon` is not a value for dedup.window

@@ -102,7 +102,7 @@ impl Store {
                 let before = which.before.unwrap_or(i64::MAX);
                 let found = match &which.receiver {
                     Some(receiver) => statement
-                        .query_map(params![before, which.limit, receiver], delivery)?
+                        .query_map(params![before, receiver, which.limit], delivery)?
                         .collect::<rusqlite::Result<Vec<_>>>(),
                     None => statement
                         .query_map(params![before, which.limit], delivery)?
@@ -162,13 +162,13 @@ fn query(which: &WhichDeliveries) -> String {
     let standing = which.standing.map_or_else(String::new, |standing| {
         format!(" AND outbox.state = '{}'", standing.as_str())
     });
-    let receiver = if which.receiver.is_some() {
-        " AND outbox.receiver = $3"
-    } else {
-        ""
+    // Parameters are counted by where they first stand.
+    let (receiver, limit) = match which.receiver {
+        Some(_) => (" AND outbox.receiver = $2", "$3"),
+        None => ("", "$2"),
     };
     format!(
-        "SELECT {columns} WHERE outbox.id < $1{standing}{receiver} ORDER BY outbox.id DESC LIMIT $2"
+        "SELECT {columns} WHERE outbox.id < $1{standing}{receiver} ORDER BY outbox.id DESC LIMIT {limit}"
     )
 }
 
