@@ -82,7 +82,7 @@ pub struct StageSeen {
     pub latest_at: Timestamp,
     /// How that ended, or is.
     pub verdict: Verdict,
-    /// All its runs and how they ended, at most [`ATTEMPTS`].
+    /// All its runs and how they ended, at most 50.
     #[serde(default)]
     pub attempts: BTreeMap<RunName, Verdict>,
     /// What they took, as many of them.
