@@ -1,6 +1,6 @@
 //! The daemon as a whole: opens things, starts them, and stops them so that nothing is lost.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -54,10 +54,10 @@ impl App {
     /// Reads the configuration, opens the store and the listener. Nothing runs yet.
     pub async fn build(origin: Origin, clock: Clock) -> Result<Self> {
         let config = Config::load(&origin.paths, &origin.environment)?;
-        let path: PathBuf = config.settings.store_path.clone();
+        let url = config.settings.store.clone();
         // Secrets are checked before a store is made.
         Live::build(config, &origin.environment, None)?;
-        let store = Store::open(&path, clock.clone()).await?;
+        let store = Store::connect(&url, clock.clone()).await?;
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
         let listen = live.snapshot.config.settings.listen;

@@ -15,6 +15,7 @@ mod file;
 mod inbox;
 mod jobs;
 mod keyed;
+mod location;
 mod mark;
 mod outbox;
 pub mod pages;
@@ -22,17 +23,20 @@ mod replay;
 mod retention;
 mod rollup;
 mod rows;
+mod schema;
+mod server;
 mod setup;
 mod silences;
 mod slice;
+mod sql;
 mod stops;
 #[cfg(test)]
 mod tests;
 mod threads;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, config::store_url::StoreUrl};
 
 pub use self::{
     actions::{ActionRow, Actor},
@@ -42,6 +46,7 @@ pub use self::{
     evidence::{DueRead, EvidenceTrail, Learned},
     explain::{Attempt, DeliveryTrail, NotificationTrail, Trail, Wait},
     inbox::{Claim, InboxRow},
+    location::Location,
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
     silences::Mark,
@@ -69,8 +74,8 @@ impl Store {
     /// Opens the database at `path` and its inbox beside it; creates them and their folder where there are
     /// none, and brings an older schema up to date.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let main = File::open(Arc::from(path), &MAIN, Jobs::default()).await?;
-        let pages = Reader::open(Arc::from(path), "pages").await?;
+        let main = File::open(Location::from(path), &MAIN, Jobs::default()).await?;
+        let pages = Reader::open(Location::from(path), "pages").await?;
         let inbox = Inbox::open(path).await?;
         // Whatever stood before the first row has been decided, even if the main file is new.
         let passed = inbox.first().await?.unwrap_or(1) - 1;
@@ -87,6 +92,22 @@ impl Store {
             main,
             pages,
             inbox,
+            clock,
+        })
+    }
+
+    /// Opens the database at an address, and brings an older schema up to date.
+    pub async fn connect(url: &StoreUrl, clock: Clock) -> Result<Self, StoreError> {
+        let url = match url {
+            StoreUrl::Sqlite(path) => return Self::open(path, clock).await,
+            StoreUrl::Postgres(url) => url,
+        };
+        let location = Location::of_server(url)?;
+        let main = File::open(location.clone(), &MAIN, Jobs::default()).await?;
+        Ok(Self {
+            pages: Reader::open(location.clone(), "pages").await?,
+            inbox: Inbox::share(location).await?,
+            main,
             clock,
         })
     }

@@ -90,11 +90,10 @@ pub fn run(
     environment: &BTreeMap<String, String>,
 ) -> Result<Outcome> {
     let config = Config::load(paths, environment)?;
-    let path = &config.settings.store_path;
-    if !path.exists() {
+    let url = &config.settings.store;
+    if !url.may_exist() {
         return Err(UsageError(format!(
-            "there is no store at {}; is this the daemon's configuration?",
-            path.display()
+            "there is no store at {url}; is this the daemon's configuration?"
         ))
         .into());
     }
@@ -104,7 +103,7 @@ pub fn run(
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let store = Store::open(path, clock).await?;
+        let store = Store::connect(url, clock).await?;
         let ended = match command {
             Command::Add(args) => {
                 let author = author(args.author.as_deref(), environment)?;

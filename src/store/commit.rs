@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
 use super::{
@@ -242,7 +242,7 @@ impl Store {
 fn put_state<'a>(
     session: &mut Session<Jobs>,
     state: &'a Changed,
-) -> rusqlite::Result<BTreeMap<&'a str, i64>> {
+) -> sql::Result<BTreeMap<&'a str, i64>> {
     let mut ids = BTreeMap::new();
     let mut inserted = 0;
     let mut rollup = Rollup::default();
@@ -281,7 +281,7 @@ struct Put {
 }
 
 /// Most runs are new, so a run is inserted unless it is known, and only then updated.
-fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<Put> {
+fn put_run(conn: &Connection, run: &Run, job_id: i64) -> sql::Result<Put> {
     let values = params![
         job_id,
         run.state,
@@ -303,23 +303,23 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<Put> {
         run.name.0,
     ];
     let new = conn
-        .prepare_cached(
+        .insert(
             "INSERT INTO runs (job_id, state, verdict, counts, started_at, pending_at, finished_at, incident, \
              base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, release, name) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
              ON CONFLICT (name) DO NOTHING",
-        )?
-        .execute(values)?;
-    if new > 0 {
+            values,
+        )?;
+    if let Some(id) = new {
         return Ok(Put {
-            id: conn.last_insert_rowid(),
+            id,
             is_new: true,
             before: None,
         });
     }
     let (id, before) = conn
         .prepare_cached("SELECT id, verdict, finished_at FROM runs WHERE name = $1")?
-        .query_row([&run.name.0], |row| Ok((row.get(0)?, ended(row)?)))?;
+        .query_row(params![&run.name.0], |row| Ok((row.get(0)?, ended(row)?)))?;
     conn.prepare_cached(
         "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, pending_at = $6, \
          finished_at = $7, incident = $8, base_ref = $9, base_sha = $10, url = $11, alias = $12, build_id = $13, \
@@ -333,12 +333,12 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<Put> {
     })
 }
 
-fn ended(row: &Row<'_>) -> rusqlite::Result<Ended> {
+fn ended(row: &Row<'_>) -> sql::Result<Ended> {
     let verdict = word(row, 1)?;
-    Ok(row.get::<_, Option<i64>>(2)?.map(|at| (verdict, at)))
+    Ok(row.get::<Option<i64>>(2)?.map(|at| (verdict, at)))
 }
 
-fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite::Result<()> {
+fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> sql::Result<()> {
     conn.prepare_cached(
         "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body, owner, stage, \
          kind, severity, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
@@ -365,7 +365,7 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
     .map(drop)
 }
 
-fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqlite::Result<()> {
+fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> sql::Result<()> {
     let (run_s, retry_s) = release.spent_s();
     conn.prepare_cached(
         "INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed, \
@@ -394,7 +394,7 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
 }
 
 /// Causes, folds, digests, watches, troubles and the next incident's number.
-fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
+fn put_owed(conn: &Connection, state: &Changed) -> sql::Result<()> {
     for (key, body) in &state.causes {
         put_body(conn, &keyed::CAUSE, &[&key.0], body.as_ref())?;
     }
@@ -428,7 +428,7 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
         "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
          ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value",
     )?
-    .execute([state.next_incident])
+    .execute(params![state.next_incident])
     .map(drop)
 }
 
@@ -437,7 +437,7 @@ fn put_decisions(
     session: &mut Session<Jobs>,
     decisions: &[DecisionRow],
     ids: &BTreeMap<&str, i64>,
-) -> rusqlite::Result<()> {
+) -> sql::Result<()> {
     let mut words: BTreeMap<Decision, usize> = BTreeMap::new();
     for row in decisions {
         *words.entry(row.decision).or_default() += 1;
@@ -476,13 +476,13 @@ fn put_decisions(
 }
 
 /// The number of a stored run.
-pub(super) fn run_id(conn: &Connection, name: &RunName) -> rusqlite::Result<Option<i64>> {
+pub(super) fn run_id(conn: &Connection, name: &RunName) -> sql::Result<Option<i64>> {
     conn.prepare_cached("SELECT id FROM runs WHERE name = $1")?
-        .query_row([&name.0], |row| row.get(0))
+        .query_row(params![&name.0], |row| row.get(0))
         .optional()
 }
 
-fn count(conn: &Connection, name: &str, by: usize) -> rusqlite::Result<()> {
+fn count(conn: &Connection, name: &str, by: usize) -> sql::Result<()> {
     if by == 0 {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use crate::store::sql::{self, Connection, params};
 
 use super::rows::millis;
 use crate::domain::{incident::Run, verdict::Verdict};
@@ -33,7 +33,7 @@ impl Rollup {
     }
 
     /// Adds it to what is stored.
-    pub(super) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write(self, conn: &Connection) -> sql::Result<()> {
         let mut add = conn.prepare_cached(
             "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, params};
+use crate::store::sql::{self, Connection, params};
 
 use super::rows::{body, json, millis};
 use crate::domain::{doom::Stop, observation::RunName, state::State};
@@ -14,7 +14,7 @@ pub(super) fn changed(state: &State, runs: &BTreeSet<RunName>) -> Vec<Stop> {
 }
 
 /// Adds what was suggested; of a run that was suggested before, what was said last stands.
-pub(super) fn put(conn: &Connection, stop: &Stop) -> rusqlite::Result<()> {
+pub(super) fn put(conn: &Connection, stop: &Stop) -> sql::Result<()> {
     conn.prepare_cached(
         "INSERT INTO stops (run, at, because, body) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (run) DO UPDATE SET at = excluded.at, because = excluded.because, body = excluded.body",
@@ -29,23 +29,23 @@ pub(super) fn put(conn: &Connection, stop: &Stop) -> rusqlite::Result<()> {
 }
 
 /// What was suggested within the hour before the latest suggestion: all that a limit per hour can ask for.
-pub(super) fn recent(conn: &Connection) -> rusqlite::Result<Vec<Stop>> {
+pub(super) fn recent(conn: &Connection) -> sql::Result<Vec<Stop>> {
     conn.prepare_cached(
         "SELECT body FROM stops WHERE at > (SELECT max(at) FROM stops) - 3600000 ORDER BY at",
     )?
-    .query_map([], |row| json(row, 0))?
+    .query_map(&[], |row| json(row, 0))?
     .collect()
 }
 
 /// What was suggested of a run, or because of it.
-pub(super) fn about(conn: &Connection, run: &RunName) -> rusqlite::Result<Vec<Stop>> {
+pub(super) fn about(conn: &Connection, run: &RunName) -> sql::Result<Vec<Stop>> {
     conn.prepare_cached("SELECT body FROM stops WHERE run = $1 OR because = $1 ORDER BY at, run")?
-        .query_map([&run.0], |row| json(row, 0))?
+        .query_map(params![&run.0], |row| json(row, 0))?
         .collect()
 }
 
 /// Forgets what is old.
-pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM stops WHERE run IN (SELECT run FROM stops WHERE at < $1 ORDER BY at LIMIT $2)",
     )?
