@@ -58,6 +58,7 @@ impl App {
         // Secrets are checked before a store is made.
         Live::build(config, &origin.environment, None)?;
         let store = Store::connect(&url, clock.clone()).await?;
+        let clock = store.clock();
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
         let listen = live.snapshot.config.settings.listen;
@@ -137,6 +138,12 @@ impl App {
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());
         spawn(&inside, "worker", &failed, deciding);
+        spawn(
+            &inside,
+            "replica",
+            &failed,
+            shared.clone().take_part(inner.clone()),
+        );
         spawn(
             &inside,
             "sender",
@@ -223,7 +230,7 @@ async fn first_start(store: &Store, clock: &Clock) -> Result<Timestamp> {
 
 /// Deletes what is older than the retention, a little at a time.
 async fn prune(shared: Shared, stop: CancellationToken) {
-    loop {
+    while shared.leads(&stop).await {
         let older_than = shared
             .clock
             .now()

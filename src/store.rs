@@ -12,9 +12,11 @@ mod error;
 mod evidence;
 mod explain;
 mod file;
+mod holds;
 mod inbox;
 mod jobs;
 mod keyed;
+mod lead;
 mod location;
 mod mark;
 mod outbox;
@@ -34,7 +36,12 @@ mod stops;
 mod tests;
 mod threads;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use tokio::time::Instant;
 
 use crate::{clock::Clock, config::store_url::StoreUrl};
 
@@ -45,7 +52,9 @@ pub use self::{
     error::{Cause, Obstacle, StoreError},
     evidence::{DueRead, EvidenceTrail, Learned},
     explain::{Attempt, DeliveryTrail, NotificationTrail, Trail, Wait},
+    holds::{DEAD_FOR, Hold, Turn},
     inbox::{Claim, InboxRow},
+    lead::{Epoch, News},
     location::Location,
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
@@ -56,6 +65,7 @@ use self::{
     file::{File, Reader},
     inbox::Inbox,
     jobs::Jobs,
+    lead::Lead,
     setup::MAIN,
 };
 
@@ -68,6 +78,9 @@ pub struct Store {
     pages: Reader,
     inbox: Inbox,
     clock: Clock,
+    lead: Arc<Lead>,
+    /// Until when the lease surely holds; `None` while it is not ours.
+    held_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
@@ -93,6 +106,8 @@ impl Store {
             pages,
             inbox,
             clock,
+            lead: Arc::new(Lead::alone()),
+            held_until: Arc::default(),
         })
     }
 
@@ -104,17 +119,25 @@ impl Store {
         };
         let location = Location::of_server(url)?;
         let main = File::open(location.clone(), &MAIN, Jobs::default()).await?;
+        let clock = match clock {
+            Clock::System => lead::agreed(main.reader()).await?,
+            other => other,
+        };
+        let lead = Arc::new(Lead::among_others());
         Ok(Self {
             pages: Reader::open(location.clone(), "pages").await?,
-            inbox: Inbox::share(location).await?,
+            inbox: Inbox::share(location, Arc::clone(&lead)).await?,
             main,
             clock,
+            lead,
+            held_until: Arc::default(),
         })
     }
 
     /// Finishes what was asked for before and closes the database; other handles get
     /// [`StoreError::Stopped`] from now on.
     pub async fn close(self) {
+        self.hand_over().await;
         self.inbox.file.close().await;
         self.pages.close().await;
         self.main.close().await;

@@ -23,7 +23,7 @@ use crate::{
         state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
+    store::{DecisionRow, Epoch, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -53,6 +53,8 @@ pub struct Worker {
     /// The silences that the state knows; `None` before they are read.
     silences: Option<Mark>,
     started_at: Timestamp,
+    /// The lease under which the state was loaded.
+    epoch: Epoch,
 }
 
 /// An observation that is ready to be decided on.
@@ -80,12 +82,13 @@ impl Worker {
             shared,
             state: None,
             silences: None,
+            epoch: Epoch::default(),
         }
     }
 
     /// Works until told to stop; a step under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        while self.shared.leads(&stop).await {
             let wait = match self.step().await {
                 Ok(step) if step.more => {
                     self.give_way().await;
@@ -127,8 +130,20 @@ impl Worker {
         })
     }
 
+    /// Another may have decided since this replica led last, so nothing that it knew holds.
+    fn begin_anew(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.state = None;
+        self.started_at = self.shared.clock.now();
+        self.shared.reports.begin_anew();
+        self.shared.reads_bell.notify_one();
+    }
+
     /// Decides on one batch, takes in what was read of earlier ones, and does whatever has fallen due.
     pub async fn step(&mut self) -> Result<Step, StoreError> {
+        if let Some(epoch) = self.shared.store.leads().filter(|it| *it != self.epoch) {
+            self.begin_anew(epoch);
+        }
         let reports = Arc::clone(&self.shared.reports);
         let taken = reports.take();
         let step = self.decide(&taken).await;
@@ -251,7 +266,13 @@ impl Worker {
             .map(|row| (row.seq, row.error.clone()))
             .collect();
         let to_read = !work.to_read.is_empty();
-        self.shared.store.commit(work).await?;
+        self.shared
+            .store
+            .commit(Work {
+                epoch: self.epoch,
+                ..work
+            })
+            .await?;
         self.shared.changed();
         if to_read {
             self.shared.reads_bell.notify_one();

@@ -12,6 +12,7 @@ use super::{
     evidence::{self, Learned},
     jobs::Jobs,
     keyed::{self, put_body},
+    lead::{Epoch, News, fence},
     mark::{self, Passed},
     outbox,
     rollup::{Ended, Rollup},
@@ -59,6 +60,8 @@ pub struct Work {
     pub learned: Vec<Learned>,
     /// When all this was worked out.
     pub at: Timestamp,
+    /// The lease under which it was worked out.
+    pub epoch: Epoch,
 }
 
 impl Work {
@@ -213,6 +216,7 @@ impl Store {
             to_read,
             learned,
             at,
+            epoch,
         } = work;
         let passed = Passed {
             done,
@@ -222,6 +226,8 @@ impl Store {
         let mark = self
             .main
             .write_alone(move |session| {
+                fence(&session.conn, epoch)?;
+                session.memory.belong_to(epoch);
                 for row in &decisions {
                     session.classify_job(&row.job_key.0, &row.class)?;
                 }
@@ -230,6 +236,10 @@ impl Store {
                 outbox::enqueue(&session.conn, &told)?;
                 evidence::order(&session.conn, &to_read, at)?;
                 evidence::learn(&session.conn, &learned)?;
+                if !told.is_empty() {
+                    News::Outbox.tell(&session.conn)?;
+                }
+                News::Changed.tell(&session.conn)?;
                 mark::pass(&session.conn, &passed)
             })
             .await?;

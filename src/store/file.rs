@@ -83,6 +83,16 @@ impl<M: Memory> File<M> {
         stop(&self.writer).await;
     }
 
+    /// Which database it is.
+    pub(super) fn location(&self) -> &Location {
+        &self.reader.path
+    }
+
+    /// Its connection that reads.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// Writes in a transaction that others share; a failure takes back this piece of work alone.
     pub(super) async fn write<T: Send + 'static>(
         &self,

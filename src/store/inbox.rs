@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use super::{
     Store, StoreError,
     file::File,
+    lead::{Lead, News},
     location::Location,
     mark::{self, Poisoned, Progress},
     rows::{body, millis, time, to_millis},
@@ -80,6 +81,7 @@ pub(super) struct Numbers {
     kept: Arc<AtomicI64>,
     /// A server, which numbers rows itself, gets all of a group in one statement: times and bodies.
     gathered: (Vec<i64>, Vec<String>),
+    lead: Arc<Lead>,
 }
 
 impl Memory for Numbers {
@@ -91,7 +93,11 @@ impl Memory for Numbers {
         conn.put(
             "INSERT INTO inbox (received_at, body) SELECT * FROM unnest($1::bigint[], $2::text[])",
             params![times, bodies],
-        )
+        )?;
+        match self.lead.epoch() {
+            Some(_) => Ok(()),
+            None => News::Inbox.tell(conn),
+        }
     }
 
     fn abandon(&mut self) {
@@ -118,20 +124,18 @@ impl Memory for Numbers {
 impl Inbox {
     /// Opens the file beside the main one at `path`.
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::start(Location::from(path.with_extension("inbox.db"))).await
+        let location = Location::from(path.with_extension("inbox.db"));
+        Self::share(location, Arc::new(Lead::alone())).await
     }
 
-    /// Opens the table that replicas share.
-    pub(super) async fn share(server: Location) -> Result<Self, StoreError> {
-        Self::start(server).await
-    }
-
-    async fn start(location: Location) -> Result<Self, StoreError> {
+    /// Opens the table that replicas share, or a file.
+    pub(super) async fn share(location: Location, lead: Arc<Lead>) -> Result<Self, StoreError> {
         let accepted = Arc::new(AtomicI64::new(0));
         let numbers = Numbers {
             last: 0,
             kept: Arc::clone(&accepted),
             gathered: Default::default(),
+            lead,
         };
         Ok(Self {
             file: File::open(location, &INBOX, numbers).await?,

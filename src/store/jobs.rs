@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use lru::LruCache;
 
 use super::{
+    lead::Epoch,
     rows::{run, run_query},
     threads::{Memory, Session},
 };
@@ -49,6 +50,8 @@ pub(super) struct Jobs {
     last: LruCache<i64, Run>,
     /// Of jobs that were asked for.
     histories: LruCache<i64, History>,
+    /// The lease under which all this was learned.
+    epoch: Epoch,
 }
 
 impl Default for Jobs {
@@ -57,6 +60,7 @@ impl Default for Jobs {
             known: LruCache::new(KNOWN),
             last: LruCache::new(FRESH),
             histories: LruCache::new(ASKED),
+            epoch: Epoch::default(),
         }
     }
 }
@@ -70,6 +74,16 @@ impl Memory for Jobs {
 }
 
 impl Jobs {
+    /// Forgets what was learned under another lease: others have written since.
+    pub(super) fn belong_to(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.known.clear();
+            self.last.clear();
+            self.histories.clear();
+            self.epoch = epoch;
+        }
+    }
+
     /// The last counting run of a job, if it is remembered and ended before `at`: then nothing came after.
     pub(super) fn last_before(&mut self, job: i64, at: Timestamp) -> Option<&Run> {
         let last = self.last.get(&job)?;

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 
 use super::{
     Store, StoreError,
+    holds::{self, Hold},
+    lead::News,
     rows::{body, json, json_or_none, millis, time, time_or_none},
 };
 use crate::domain::{
@@ -60,6 +62,8 @@ pub struct Recorded {
     pub health: Option<Health>,
     /// A copy for another receiver.
     pub divert: Option<Divert>,
+    /// Whose hold of the receiver's queue this was tried under; `None` where nobody else could.
+    pub hold: Option<Hold>,
 }
 
 /// What becomes of a delivery after an attempt.
@@ -269,7 +273,7 @@ fn heads(conn: &Connection) -> sql::Result<Vec<(String, Timestamp)>> {
     Ok(heads)
 }
 
-fn health(conn: &Connection, receiver: &str) -> sql::Result<Health> {
+pub(super) fn health(conn: &Connection, receiver: &str) -> sql::Result<Health> {
     let known = conn
         .prepare_cached("SELECT blocked_until, dead, failures FROM receivers WHERE name = $1")?
         .query_row(params![receiver], |row| {
@@ -352,6 +356,13 @@ fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
         outcome.outcome,
         outcome.detail
     ])?;
+    News::Changed.tell(conn)?;
+    if let Some(hold) = &outcome.hold
+        && !holds::is_held(conn, outcome.delivery, hold.token)?
+    {
+        // Whoever holds it now tells what became of it.
+        return Ok(());
+    }
     let Some((notification, receiver, critical)) = settle(conn, outcome)? else {
         return Ok(());
     };
@@ -373,6 +384,12 @@ fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
             health.failures,
             receiver
         ])?;
+        if outcome.hold.is_some() {
+            holds::note_death(conn, &receiver, health, outcome.at)?;
+        }
+    }
+    if outcome.divert.is_some() {
+        News::Outbox.tell(conn)?;
     }
     match &outcome.divert {
         Some(divert) => add_delivery(

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     Store, StoreError,
     actions::{self, Actor, Doing},
+    lead::News,
     rows::millis,
 };
 
@@ -44,6 +45,8 @@ impl Store {
                         before: Some(before),
                     },
                 )?;
+                News::Outbox.tell(conn)?;
+                News::Changed.tell(conn)?;
                 Ok(true)
             })
             .await
@@ -77,6 +80,8 @@ impl Store {
                         after: Some(json!({ "pending": ids })),
                     },
                 )?;
+                News::Outbox.tell(conn)?;
+                News::Changed.tell(conn)?;
                 Ok(ids.len() as u64)
             })
             .await

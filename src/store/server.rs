@@ -1,6 +1,6 @@
 //! How a PostgreSQL server is reached: address, password, encryption, and what every connection is told first.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, future::poll_fn, path::Path, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -12,8 +12,12 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
 use tokio_postgres::{
-    Client, Config, NoTls,
+    AsyncMessage, Client, Config, Connection, NoTls,
     config::{SslMode, TargetSessionAttrs},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -32,6 +36,9 @@ const KEEPALIVE: Duration = Duration::from_secs(3);
 
 /// What drives a connection, to be spawned.
 pub(super) type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where words of others go.
+pub(super) type Told = mpsc::UnboundedSender<String>;
 
 /// A server and a database of it.
 pub(super) struct Server {
@@ -72,8 +79,13 @@ impl Server {
     }
 
     /// Opens a connection whose statements may take `patience`; what comes with it must be driven.
-    pub(super) async fn connect(&self, patience: Duration) -> Result<(Client, Driver)> {
-        let (client, mut driver) = self.open().await?;
+    /// What others tell on channels goes to `told`.
+    pub(super) async fn connect(
+        &self,
+        patience: Duration,
+        told: Option<Told>,
+    ) -> Result<(Client, Driver)> {
+        let (client, mut driver) = self.open(told).await?;
         let settings = format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
              SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'; \
@@ -92,7 +104,7 @@ impl Server {
         Ok((client, driver))
     }
 
-    async fn open(&self) -> Result<(Client, Driver)> {
+    async fn open(&self, told: Option<Told>) -> Result<(Client, Driver)> {
         let mut config = self.config.clone();
         if let Some(password) = self.password()? {
             config.password(password.expose_secret());
@@ -101,13 +113,11 @@ impl Server {
             Ok::<_, tokio_postgres::Error>(match &self.tls {
                 Some(tls) => {
                     let (client, connection) = config.connect(tls.clone()).await?;
-                    let driver: Driver = Box::pin(async move { note_end(connection.await) });
-                    (client, driver)
+                    (client, drive(connection, told) as Driver)
                 }
                 None => {
                     let (client, connection) = config.connect(NoTls).await?;
-                    let driver: Driver = Box::pin(async move { note_end(connection.await) });
-                    (client, driver)
+                    (client, drive(connection, told) as Driver)
                 }
             })
         };
@@ -127,13 +137,30 @@ impl Server {
     }
 }
 
-fn note_end(ended: std::result::Result<(), tokio_postgres::Error>) {
-    if let Err(error) = ended {
-        tracing::debug!(
-            error = &error as &dyn std::error::Error,
-            "A connection to the database ended"
-        );
-    }
+/// Drives a connection to its end, and passes on what others tell.
+fn drive<S, T>(mut connection: Connection<S, T>, told: Option<Told>) -> Driver
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Box::pin(async move {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match (message, &told) {
+                (Ok(AsyncMessage::Notification(news)), Some(told)) => {
+                    // Who no longer listens does not need it.
+                    drop(told.send(news.payload().to_owned()));
+                }
+                (Ok(_), _) => {}
+                (Err(error), _) => {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "A connection to the database broke"
+                    );
+                    return;
+                }
+            }
+        }
+    })
 }
 
 fn encryption(url: &PostgresUrl) -> std::result::Result<ClientConfig, String> {

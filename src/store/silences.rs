@@ -7,6 +7,7 @@ use super::{
     Store, StoreError,
     actions::{Actor, Doing, note},
     counts::bump,
+    lead::News,
     rows::{body, json, millis},
 };
 use crate::domain::{
@@ -158,5 +159,7 @@ fn put(conn: &Connection, silence: &Silence) -> sql::Result<()> {
         millis(silence.ends_at),
         body(silence)
     ])?;
-    bump(conn, CHANGES, 1)
+    bump(conn, CHANGES, 1)?;
+    News::Inbox.tell(conn)?;
+    News::Changed.tell(conn)
 }

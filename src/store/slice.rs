@@ -117,10 +117,16 @@ impl Store {
         wanted: Wanted,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let epoch = self.leads().unwrap_or_default();
         // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
             .main
-            .order(move |session| session.look(|session| load(session, &wanted, now)))
+            .order(move |session| {
+                session.look(|session| {
+                    session.memory.belong_to(epoch);
+                    load(session, &wanted, now)
+                })
+            })
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
             if !state.runs.contains_key(&run.name) {

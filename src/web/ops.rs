@@ -79,6 +79,9 @@ fn sources(web: &Web) -> (bool, String) {
             ),
         };
     };
+    if web.shared.store.leads().is_none() {
+        return (true, "another replica leads and reads deck".to_owned());
+    }
     let last = web.shared.metrics.deck_last_success.get();
     if last <= 0.0 {
         return (false, "deck has not been read yet".to_owned());

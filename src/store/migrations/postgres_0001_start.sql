@@ -321,3 +321,29 @@ CREATE TABLE probe (
     id bigint PRIMARY KEY,
     at bigint NOT NULL
 );
+
+-- Which replica leads; one row. `until` is by the server's clock, and `epoch` grows whenever another takes over.
+CREATE TABLE lead (
+    id     bigint PRIMARY KEY,
+    holder text COLLATE "C" NOT NULL,
+    epoch  bigint NOT NULL,
+    until  bigint NOT NULL
+);
+INSERT INTO lead (id, holder, epoch, until) VALUES (1, '', 0, 0);
+-- Which replica sends to a receiver.
+CREATE TABLE holds (
+    receiver   text COLLATE "C" PRIMARY KEY,
+    holder     text COLLATE "C" NOT NULL,
+    token      bigint NOT NULL,
+    until      bigint NOT NULL,
+    dead_until bigint
+);
+-- When the next message to a webhook is due, in microseconds; the key is a hash of its address.
+CREATE TABLE paces (
+    key text COLLATE "C" PRIMARY KEY,
+    due bigint NOT NULL
+);
+-- Rows come and go all the time; they are tidied up by their number, not by their share.
+ALTER TABLE inbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE lead SET (fillfactor = 50);
+ALTER TABLE counters SET (fillfactor = 50);

@@ -232,7 +232,7 @@ impl Inner {
             ));
         }
         let (server, patience) = (Arc::clone(&self.server), self.patience);
-        match self.runtime.block_on(server.connect(patience)) {
+        match self.runtime.block_on(server.connect(patience, None)) {
             Ok((client, driver)) => {
                 let driver = self.runtime.spawn(driver);
                 self.again = (Instant::now(), PAUSES.0);
@@ -356,7 +356,8 @@ fn sent<'a>(link: &'a Link, ahead: &'a [Ahead]) -> Vec<Sending<'a>> {
 async fn start(all: &mut [Sending<'_>]) {
     poll_fn(|context| {
         for one in all.iter_mut() {
-            drop(one.as_mut().poll(context));
+            // Its outcome is asked for later.
+            let (Poll::Ready(()) | Poll::Pending) = one.as_mut().poll(context);
         }
         Poll::Ready(())
     })

@@ -13,6 +13,7 @@ pub(super) fn sent(delivery: i64) -> Recorded {
         then: Then::Sent,
         health: None,
         divert: None,
+        hold: None,
     }
 }
 

@@ -415,7 +415,7 @@ async fn assert_sums(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if ON_POSTGRES.get() { 12 } else { 96 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn slices_decide_and_tell_what_the_whole_state_would(history in any_history()) {
