@@ -35,6 +35,7 @@ mod stops;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod transfer;
 
 use std::{
     path::Path,
@@ -60,6 +61,7 @@ pub use self::{
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
     silences::Mark,
     slice::{KnownRun, Sighting, Wanted},
+    transfer::Copied,
 };
 use self::{
     file::{File, Reader},

@@ -40,6 +40,13 @@ impl Location {
     }
 }
 
+impl Location {
+    /// Whether it is a file.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+}
+
 impl From<PathBuf> for Location {
     fn from(path: PathBuf) -> Self {
         Self::File(Arc::from(path))

@@ -4,6 +4,7 @@
 //! Integers are `bigint`, flags `bigint` 0 or 1, times epoch milliseconds, bodies text. Where the two need other
 //! words for the same, [`dialect`] has them.
 
+pub(super) mod any;
 mod dialect;
 pub(super) mod error;
 pub(super) mod postgres;

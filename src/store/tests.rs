@@ -21,6 +21,7 @@ mod intake;
 #[allow(dead_code, reason = "the tests of the whole program use the rest")]
 mod postgres;
 mod releases;
+mod replicas;
 mod sending;
 mod slices;
 

@@ -48,7 +48,7 @@ pub(super) struct Bound<'a>(pub(super) Value<'a>);
 /// A column of an answer of PostgreSQL.
 #[derive(Debug)]
 pub(in crate::store) struct Cell<'a> {
-    form: Type,
+    pub(super) form: Type,
     bytes: Option<&'a [u8]>,
 }
 
@@ -172,6 +172,10 @@ pub(super) fn raw(row: &tokio_postgres::Row, column: usize) -> Result<Option<&[u
 }
 
 impl Cell<'_> {
+    pub(super) fn is_null(&self) -> bool {
+        self.bytes.is_none()
+    }
+
     fn integer(&self) -> std::result::Result<i64, Cause> {
         let Some(bytes) = self.bytes else {
             return Err("a value is missing".into());
