@@ -35,7 +35,7 @@ const FLOOD: f64 = 2_000.0;
 /// Nothing is put off for longer because of one.
 const GIVE_WAY: Duration = Duration::from_secs(2);
 /// Between two looks at whether it is over.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether another process made or ended a silence.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Without a list to read first, what webhooks send again after a start has so long to come before anything is late.
@@ -62,6 +62,7 @@ pub struct Worker {
 struct Tide {
     at: Instant,
     arrived: usize,
+    is_high: bool,
 }
 
 /// What a step did.
@@ -87,6 +88,7 @@ impl Worker {
             tide: Tide {
                 at: Instant::now(),
                 arrived: 0,
+                is_high: false,
             },
         }
     }
@@ -95,10 +97,11 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wait = match self.step().await {
-                Ok(step) if step.more => {
+                Ok(_) if self.is_flooded() => {
                     self.give_way().await;
                     continue;
                 }
+                Ok(step) if step.more => continue,
                 Ok(step) => Some(
                     self.until(step.next_due)
                         .map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY)),
@@ -128,20 +131,23 @@ impl Worker {
         }
     }
 
-    /// Judges by what came since the last look.
+    /// Judges by what came since the last look; one that was just now still holds.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a rate is not exact, and these numbers are small"
     )]
     fn is_flooded(&mut self) -> bool {
-        let arrived = self.shared.arrivals.load(Ordering::Relaxed);
-        let now = Tide {
-            at: Instant::now(),
-            arrived,
-        };
-        let before = std::mem::replace(&mut self.tide, now);
-        let came = arrived.saturating_sub(before.arrived) as f64;
-        came > FLOOD * before.at.elapsed().as_secs_f64()
+        let passed = self.tide.at.elapsed();
+        if passed >= LOOK_AGAIN {
+            let arrived = self.shared.arrivals.load(Ordering::Relaxed);
+            let came = arrived.saturating_sub(self.tide.arrived) as f64;
+            self.tide = Tide {
+                at: Instant::now(),
+                arrived,
+                is_high: came > FLOOD * passed.as_secs_f64(),
+            };
+        }
+        self.tide.is_high
     }
 
     fn until(&self, due: Option<Timestamp>) -> Option<Duration> {
