@@ -33,7 +33,7 @@ const AT_ONCE: usize = 32;
 /// So many arrivals a second are a flood.
 const FLOOD: f64 = 2_000.0;
 /// Nothing is put off for longer because of one.
-const GIVE_WAY: Duration = Duration::from_secs(2);
+const GIVE_WAY: Duration = Duration::from_secs(5);
 /// Between two looks at whether it is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether another process made or ended a silence.
