@@ -51,10 +51,7 @@ pub(super) struct Doing<'a> {
 
 /// Notes what is done, in the transaction that does it.
 pub(super) fn note(conn: &Connection, doing: &Doing<'_>) -> sql::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO actions (at, who, by, action, subject, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )?
-    .execute(params![
+    conn.put("INSERT INTO actions (at, who, by, action, subject, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)", params![
         millis(doing.at),
         doing.actor.who,
         doing.actor.by,
@@ -63,7 +60,6 @@ pub(super) fn note(conn: &Connection, doing: &Doing<'_>) -> sql::Result<()> {
         doing.before.as_ref().map(body),
         doing.after.as_ref().map(body),
     ])
-    .map(drop)
 }
 
 impl Store {

@@ -77,12 +77,13 @@ impl Work {
             && self.state.is_empty()
     }
 
-    /// Takes what was touched out of the state, which then forgets what a store can load again.
+    /// Takes what was touched out of the state. What is left of runs, incidents and releases is to be forgotten:
+    /// [`State::forget_slices`].
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
         let (runs, incidents) = (changes.runs.iter(), changes.incidents.iter());
         let releases = changes.releases.into_iter();
-        let changed = Changed {
+        Changed {
             releases: releases
                 .filter_map(|key| state.releases.remove(&key).map(|release| (key, release)))
                 .collect(),
@@ -100,9 +101,7 @@ impl Work {
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
             stops: stops::changed(state, &changes.stops),
             next_incident: state.next_incident,
-        };
-        state.forget_slices();
-        changed
+        }
     }
 }
 
@@ -330,12 +329,9 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> sql::Result<Put> {
     let (id, before) = conn
         .prepare_cached("SELECT id, verdict, finished_at FROM runs WHERE name = $1")?
         .query_row(params![&run.name.0], |row| Ok((row.get(0)?, ended(row)?)))?;
-    conn.prepare_cached(
-        "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, pending_at = $6, \
+    conn.put("UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, pending_at = $6, \
          finished_at = $7, incident = $8, base_ref = $9, base_sha = $10, url = $11, alias = $12, build_id = $13, \
-         inferred = $14, facts = $15, provisional = $16, release = $17 WHERE name = $18",
-    )?
-    .execute(values)?;
+         inferred = $14, facts = $15, provisional = $16, release = $17 WHERE name = $18", values)?;
     Ok(Put {
         id,
         is_new: false,
@@ -349,15 +345,12 @@ fn ended(row: &Row<'_>) -> sql::Result<Ended> {
 }
 
 fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> sql::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body, owner, stage, \
+    conn.put("INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body, owner, stage, \
          kind, severity, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id, cause = excluded.cause, open = excluded.open, \
          first_at = excluded.first_at, closed_at = excluded.closed_at, window_ends = excluded.window_ends, \
          body = excluded.body, owner = excluded.owner, stage = excluded.stage, kind = excluded.kind, \
-         severity = excluded.severity, seen_at = excluded.seen_at",
-    )?
-    .execute(params![
+         severity = excluded.severity, seen_at = excluded.seen_at", params![
         incident.id.0,
         job_id,
         incident.cause.0,
@@ -372,20 +365,16 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> sql::Res
         incident.latest.class.severity.as_str(),
         incident.announced_at.map(millis),
     ])
-    .map(drop)
 }
 
 fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> sql::Result<()> {
     let (run_s, retry_s) = release.spent_s();
-    conn.prepare_cached(
-        "INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed, \
+    conn.put("INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed, \
          hand_made, run_s, retry_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (key) DO UPDATE SET began_at = excluded.began_at, due_at = excluded.due_at, \
          body = excluded.body, done_at = excluded.done_at, reruns = excluded.reruns, stopped = excluded.stopped, \
          soft_failed = excluded.soft_failed, hand_made = excluded.hand_made, run_s = excluded.run_s, \
-         retry_s = excluded.retry_s",
-    )?
-    .execute(params![
+         retry_s = excluded.retry_s", params![
         key.0,
         release.service,
         release.version,
@@ -400,7 +389,6 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> sql::R
         run_s,
         retry_s,
     ])
-    .map(drop)
 }
 
 /// Causes, folds, digests, watches, troubles and the next incident's number.
@@ -434,12 +422,8 @@ fn put_owed(conn: &Connection, state: &Changed) -> sql::Result<()> {
     for (key, body) in &state.watches {
         put_body(conn, &keyed::WATCH, &[&key.0], body.as_ref())?;
     }
-    conn.prepare_cached(
-        "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value",
-    )?
-    .execute(params![state.next_incident])
-    .map(drop)
+    conn.put("INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value", params![state.next_incident])
 }
 
 /// Decisions on runs that are not stored carry the run's name.
@@ -456,14 +440,9 @@ fn put_decisions(
             Some(id) => Some(*id),
             None => run_id(&session.conn, &row.run)?,
         };
-        session
-            .conn
-            .prepare_cached(
-                "INSERT INTO decisions (run_id, run, job_id, source, seen_at, decided_at, verdict, decision, rule, \
+        session.conn.put("INSERT INTO decisions (run_id, run, job_id, source, seen_at, decided_at, verdict, decision, rule, \
                  reason, class, receivers, incident) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            )?
-            .execute(params![
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)", params![
                 run_id,
                 run_id.is_none().then_some(&row.run.0),
                 job_id,

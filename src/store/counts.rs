@@ -52,13 +52,7 @@ impl Store {
     /// Stores a value, in place of an earlier one.
     pub async fn set_meta(&self, key: &'static str, value: String) -> Result<(), StoreError> {
         self.main.write(move |session| {
-            session
-                .conn
-                .prepare_cached(
-                    "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                )?
-                .execute(params![key, value])
-                .map(drop)
+            session.conn.put("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", params![key, value])
         })
         .await
     }
@@ -67,12 +61,10 @@ impl Store {
     pub async fn init_meta(&self, key: &'static str, value: String) -> Result<String, StoreError> {
         self.main
             .write(move |session| {
-                session
-                .conn
-                .prepare_cached(
+                session.conn.put(
                     "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
-                )?
-                .execute(params![key, value])?;
+                    params![key, value],
+                )?;
                 Ok(meta(&session.conn, key)?.unwrap_or(value))
             })
             .await
@@ -121,10 +113,9 @@ fn counts(conn: &Connection) -> sql::Result<Counts> {
 
 /// Adds to a counter.
 pub(super) fn bump(conn: &Connection, name: &str, by: i64) -> sql::Result<()> {
-    conn.prepare_cached(
+    conn.put(
         "INSERT INTO counters (name, value) VALUES ($1, $2) \
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
-    )?
-    .execute(params![name, by])
-    .map(drop)
+        params![name, by],
+    )
 }

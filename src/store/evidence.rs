@@ -156,11 +156,11 @@ impl Store {
 /// Notes that runs are to be read from `now` on.
 pub(super) fn order(conn: &Connection, runs: &[Observation], now: Timestamp) -> sql::Result<()> {
     for run in runs {
-        conn.prepare_cached(
+        conn.put(
             "INSERT INTO reads (run, due_at, attempts, since, body) VALUES ($1, $2, 0, $2, $3) \
              ON CONFLICT (run) DO NOTHING",
-        )?
-        .execute(params![run.run.0, millis(now), body(run)])?;
+            params![run.run.0, millis(now), body(run)],
+        )?;
     }
     Ok(())
 }
@@ -175,13 +175,10 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> sql::Result<()> {
             ),
             Finding::Green(_) | Finding::Nothing(_) | Finding::Unreadable(_) => (None, None),
         };
-        conn.prepare_cached(
-            "INSERT INTO evidence (run, at, attempts, again_at, class, signature, location, body) \
+        conn.put("INSERT INTO evidence (run, at, attempts, again_at, class, signature, location, body) \
              VALUES ($1, $2, 1, $3, $4, $5, $6, $7) ON CONFLICT (run) DO UPDATE SET at = excluded.at, \
              attempts = evidence.attempts + 1, again_at = excluded.again_at, class = excluded.class, \
-             signature = excluded.signature, location = excluded.location, body = excluded.body",
-        )?
-        .execute(params![
+             signature = excluded.signature, location = excluded.location, body = excluded.body", params![
             reason.run.0,
             millis(reason.at),
             reason.again_at.map(millis),
@@ -191,11 +188,10 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> sql::Result<()> {
             body(&reason.finding),
         ])?;
         match reason.again_at {
-            Some(again_at) => conn
-                .prepare_cached(
-                    "UPDATE reads SET due_at = $1, attempts = attempts + 1 WHERE run = $2",
-                )?
-                .execute(params![millis(again_at), reason.run.0])?,
+            Some(again_at) => conn.put(
+                "UPDATE reads SET due_at = $1, attempts = attempts + 1 WHERE run = $2",
+                params![millis(again_at), reason.run.0],
+            )?,
             None => conn
                 .prepare_cached("DELETE FROM reads WHERE run = $1")?
                 .execute(params![&reason.run.0])?,

@@ -156,11 +156,10 @@ impl Session<Jobs> {
             return Ok(());
         }
         let now = Class::of(class);
-        self.conn
-            .prepare_cached(
-                "UPDATE jobs SET owner = $1, service = $2, stage = $3, severity = $4 WHERE id = $5",
-            )?
-            .execute(params![now.owner, now.service, now.stage, now.severity, id])?;
+        self.conn.put(
+            "UPDATE jobs SET owner = $1, service = $2, stage = $3, severity = $4 WHERE id = $5",
+            params![now.owner, now.service, now.stage, now.severity, id],
+        )?;
         if let Some(job) = self.memory.known.peek_mut(key) {
             job.class = Some(now);
         }
@@ -184,9 +183,10 @@ impl Session<Jobs> {
         }
         let now = health::of(self.history(job)?).health;
         if was != Some(now) {
-            self.conn
-                .prepare_cached("UPDATE jobs SET health = $1 WHERE id = $2")?
-                .execute(params![now.as_str(), job])?;
+            self.conn.put(
+                "UPDATE jobs SET health = $1 WHERE id = $2",
+                params![now.as_str(), job],
+            )?;
             if let Some(job) = self.memory.known.peek_mut(&run.job.0) {
                 job.health = Some(now);
             }

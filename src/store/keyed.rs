@@ -58,7 +58,5 @@ pub(super) fn put_body(
         }
         None => sql.drop,
     };
-    conn.prepare_cached(statement)?
-        .execute(values.as_slice())
-        .map(drop)
+    conn.put(statement, values.as_slice())
 }

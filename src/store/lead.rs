@@ -108,8 +108,10 @@ impl Lead {
     pub(super) fn among_others() -> Self {
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();
+        // Containers may share a name and all have process 1.
+        let random = getrandom::u32().unwrap_or_default();
         Self {
-            holder: format!("{host} (process {})", std::process::id()),
+            holder: format!("{host} (process {}) {random:08x}", std::process::id()),
             epoch: watch::Sender::new(None),
         }
     }

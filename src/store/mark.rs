@@ -41,12 +41,8 @@ pub(super) fn get(conn: &Connection) -> sql::Result<i64> {
 
 /// Moves the mark, never back.
 pub(super) fn advance(conn: &Connection, upto: i64) -> sql::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO counters (name, value) VALUES ('decided-upto', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value",
-    )?
-    .execute(params![upto])
-    .map(drop)
+    conn.put("INSERT INTO counters (name, value) VALUES ('decided-upto', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value", params![upto])
 }
 
 /// How far decisions have come.
@@ -104,8 +100,7 @@ pub(super) fn pass(conn: &Connection, passed: &Passed) -> sql::Result<i64> {
     }
     let mark = get(conn)?;
     for seq in gone.iter().filter(|seq| **seq <= mark) {
-        conn.prepare_cached("DELETE FROM parked WHERE seq = $1")?
-            .execute(params![seq])?;
+        conn.put("DELETE FROM parked WHERE seq = $1", params![seq])?;
     }
     set_aside_and_park(conn, passed)?;
     let put_off = passed.parked.iter().map(|(row, _)| row.seq);
@@ -135,9 +130,7 @@ fn take_out(conn: &Connection, passed: &Passed, gone: &[i64]) -> sql::Result<i64
     let put_off = passed.parked.iter().map(|(row, _)| row.seq);
     let all: Vec<i64> = gone.iter().copied().chain(put_off).collect();
     if !all.is_empty() {
-        let left = conn
-            .prepare_cached("DELETE FROM inbox WHERE seq = ANY($1)")?
-            .execute(params![all])?;
+        let left = conn.put("DELETE FROM inbox WHERE seq = ANY($1)", params![all])?;
         bump(conn, "decided-upto", i64::try_from(left).unwrap_or(0))?;
     }
     Ok(0)
@@ -158,15 +151,14 @@ fn set_aside_and_park(conn: &Connection, passed: &Passed) -> sql::Result<()> {
 }
 
 fn park(conn: &Connection, row: &InboxRow, due_at: Timestamp) -> sql::Result<()> {
-    conn.prepare_cached(
+    conn.put(
         "INSERT INTO parked (seq, received_at, due_at, attempts, body) VALUES ($1, $2, $3, 1, $4) \
          ON CONFLICT (seq) DO UPDATE SET due_at = excluded.due_at, attempts = parked.attempts + 1",
-    )?
-    .execute(params![
-        row.seq,
-        millis(row.received_at),
-        millis(due_at),
-        body(&row.observation)
-    ])
-    .map(drop)
+        params![
+            row.seq,
+            millis(row.received_at),
+            millis(due_at),
+            body(&row.observation)
+        ],
+    )
 }

@@ -307,11 +307,11 @@ pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> sql::Result<()> {
                 |row| row.get(0),
             )?;
         for incident in &told.incidents {
-            conn.prepare_cached(
+            conn.put(
                 "INSERT INTO notification_incidents (notification_id, incident_id) VALUES ($1, $2) \
                  ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![id, incident.0])?;
+                params![id, incident.0],
+            )?;
         }
         let critical = notification.severity == Severity::Critical;
         add_delivery(
@@ -334,28 +334,24 @@ fn add_delivery(
     at: Timestamp,
     diverted: Option<&Diverted>,
 ) -> sql::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO outbox (notification_id, receiver, critical, state, attempts, plain, created_at, due_at, diverted) \
-         VALUES ($1, $2, $3, 'pending', 0, 0, $4, $5, $6)",
-    )?
-    .execute(params![notification, receiver, critical, millis(at), millis(at), diverted.map(body)])?;
-    conn.prepare_cached(
+    conn.put("INSERT INTO outbox (notification_id, receiver, critical, state, attempts, plain, created_at, due_at, diverted) \
+         VALUES ($1, $2, $3, 'pending', 0, 0, $4, $5, $6)", params![notification, receiver, critical, millis(at), millis(at), diverted.map(body)])?;
+    conn.put(
         "INSERT INTO receivers (name, failures) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING",
-    )?
-    .execute(params![receiver])
-    .map(drop)
+        params![receiver],
+    )
 }
 
 fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
-    conn.prepare_cached(
+    conn.put(
         "INSERT INTO attempts (delivery_id, at, outcome, detail) VALUES ($1, $2, $3, $4)",
-    )?
-    .execute(params![
-        outcome.delivery,
-        millis(outcome.at),
-        outcome.outcome,
-        outcome.detail
-    ])?;
+        params![
+            outcome.delivery,
+            millis(outcome.at),
+            outcome.outcome,
+            outcome.detail
+        ],
+    )?;
     News::Changed.tell(conn)?;
     if let Some(hold) = &outcome.hold
         && !holds::is_held(conn, outcome.delivery, hold.token)?
@@ -368,22 +364,22 @@ fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
     };
     if outcome.then == Then::Sent {
         // When the first message about an incident was accepted.
-        conn.prepare_cached(
+        conn.put(
             "UPDATE incidents SET notified_at = $1 WHERE notified_at IS NULL AND id IN \
              (SELECT incident_id FROM notification_incidents WHERE notification_id = $2)",
-        )?
-        .execute(params![millis(outcome.at), notification])?;
+            params![millis(outcome.at), notification],
+        )?;
     }
     if let Some(health) = &outcome.health {
-        conn.prepare_cached(
+        conn.put(
             "UPDATE receivers SET blocked_until = $1, dead = $2, failures = $3 WHERE name = $4",
-        )?
-        .execute(params![
-            health.blocked_until.map(millis),
-            health.dead,
-            health.failures,
-            receiver
-        ])?;
+            params![
+                health.blocked_until.map(millis),
+                health.dead,
+                health.failures,
+                receiver
+            ],
+        )?;
         if outcome.hold.is_some() {
             holds::note_death(conn, &receiver, health, outcome.at)?;
         }

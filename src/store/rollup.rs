@@ -34,12 +34,12 @@ impl Rollup {
 
     /// Adds it to what is stored.
     pub(super) fn write(self, conn: &Connection) -> sql::Result<()> {
-        let mut add = conn.prepare_cached(
-            "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
-        )?;
         for ((day, service, verdict), by) in self.0.iter().filter(|(_, by)| **by != 0) {
-            add.execute(params![day, service, verdict.as_str(), by])?;
+            conn.put(
+                "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
+                params![day, service, verdict.as_str(), by],
+            )?;
         }
         Ok(())
     }

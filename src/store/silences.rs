@@ -150,15 +150,11 @@ fn find(conn: &Connection, id: SilenceId) -> sql::Result<Option<Silence>> {
 }
 
 fn put(conn: &Connection, silence: &Silence) -> sql::Result<()> {
-    conn.prepare_cached(
+    conn.put(
         "INSERT INTO silences (id, ends_at, body) VALUES ($1, $2, $3) \
          ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body",
-    )?
-    .execute(params![
-        silence.id.0,
-        millis(silence.ends_at),
-        body(silence)
-    ])?;
+        params![silence.id.0, millis(silence.ends_at), body(silence)],
+    )?;
     bump(conn, CHANGES, 1)?;
     News::Inbox.tell(conn)?;
     News::Changed.tell(conn)

@@ -15,17 +15,13 @@ pub(super) fn changed(state: &State, runs: &BTreeSet<RunName>) -> Vec<Stop> {
 
 /// Adds what was suggested; of a run that was suggested before, what was said last stands.
 pub(super) fn put(conn: &Connection, stop: &Stop) -> sql::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO stops (run, at, because, body) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (run) DO UPDATE SET at = excluded.at, because = excluded.because, body = excluded.body",
-    )?
-    .execute(params![
+    conn.put("INSERT INTO stops (run, at, because, body) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (run) DO UPDATE SET at = excluded.at, because = excluded.because, body = excluded.body", params![
         stop.doomed.run.0,
         millis(stop.at),
         stop.because.0,
         body(stop)
     ])
-    .map(drop)
 }
 
 /// What was suggested within the hour before the latest suggestion: all that a limit per hour can ask for.

@@ -194,8 +194,17 @@ async fn a_schema_that_is_newer_by_one_step_is_worked_with() {
     let known = i64::try_from(schema::STEPS.len()).unwrap();
     assert_eq!(newer.await.unwrap(), known + 1);
     let again = Store::connect(&world.url(), world.clock.clone()).await;
-    again.unwrap().accept(vec![failed("r1", "s3", 0)]).await.unwrap();
-    world.sql("UPDATE schema_version SET version = version + 1").await;
+    again
+        .unwrap()
+        .accept(vec![failed("r1", "s3", 0)])
+        .await
+        .unwrap();
+    world
+        .sql("UPDATE schema_version SET version = version + 1")
+        .await;
     let refused = Store::connect(&world.url(), world.clock.clone()).await;
-    assert!(matches!(refused, Err(StoreError::Unusable { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Unusable { .. })),
+        "{refused:?}"
+    );
 }

@@ -113,7 +113,7 @@ impl Cluster {
             replica
                 .daemon
                 .as_ref()
-                .is_some_and(|daemon| holder.ends_with(&format!("(process {})", daemon.child.id())))
+                .is_some_and(|daemon| holder.contains(&format!("(process {})", daemon.child.id())))
         })?;
         Some((led, epoch.parse().unwrap()))
     }
