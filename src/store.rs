@@ -6,6 +6,7 @@
 //! to them. A third connection reads for pages. Nothing outside knows the database: methods name an intent, and no type of its driver is public.
 
 mod actions;
+mod batch;
 mod commit;
 mod counts;
 mod error;

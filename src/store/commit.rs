@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     InboxRow, Poisoned, Store, StoreError,
+    batch::Numbers,
     counts::bump,
     evidence::{self, Learned},
     jobs::Jobs,
@@ -255,9 +256,10 @@ fn put_state<'a>(
     let mut ids = BTreeMap::new();
     let mut inserted = 0;
     let mut rollup = Rollup::default();
+    let mut numbers = Numbers::of(&session.conn, &state.runs)?;
     for run in &state.runs {
         let job_id = session.job_id(&run.job.0)?;
-        let put = put_run(&session.conn, run, job_id)?;
+        let put = put_run(&session.conn, run, job_id, numbers.as_mut())?;
         session.note_run(job_id, run)?;
         ids.insert(run.name.0.as_str(), put.id);
         inserted += usize::from(put.is_new);
@@ -290,7 +292,12 @@ struct Put {
 }
 
 /// Most runs are new, so a run is inserted unless it is known, and only then updated.
-fn put_run(conn: &Connection, run: &Run, job_id: i64) -> sql::Result<Put> {
+fn put_run(
+    conn: &Connection,
+    run: &Run,
+    job_id: i64,
+    numbers: Option<&mut Numbers>,
+) -> sql::Result<Put> {
     let values = params![
         job_id,
         run.state,
@@ -311,35 +318,58 @@ fn put_run(conn: &Connection, run: &Run, job_id: i64) -> sql::Result<Put> {
         run.release.as_ref().map(|key| &key.0),
         run.name.0,
     ];
-    let new = conn
-        .insert(
-            "INSERT INTO runs (job_id, state, verdict, counts, started_at, pending_at, finished_at, incident, \
-             base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, release, name) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-             ON CONFLICT (name) DO NOTHING",
-            values,
-        )?;
-    if let Some(id) = new {
-        return Ok(Put {
-            id,
-            is_new: true,
-            before: None,
-        });
+    let stored = match numbers {
+        None => insert_run(conn, values)?.map_or_else(
+            || {
+                conn.prepare_cached("SELECT id, verdict, finished_at FROM runs WHERE name = $1")?
+                    .query_row(params![run.name.0], |row| {
+                        Ok((row.get(0)?, Some(ended(row)?)))
+                    })
+            },
+            |id| Ok((id, None)),
+        )?,
+        Some(numbers) => match numbers.stored(&run.name) {
+            Some((id, before)) => (id, Some(before)),
+            None => {
+                let id = numbers.free().ok_or(sql::Error::NoRow)?;
+                let mut numbered = values.to_vec();
+                numbered.push(&id);
+                conn.put(INSERT_NUMBERED, &numbered)?;
+                (id, None)
+            }
+        },
+    };
+    let (id, before) = stored;
+    if before.is_some() {
+        conn.put(UPDATE_RUN, values)?;
     }
-    let (id, before) = conn
-        .prepare_cached("SELECT id, verdict, finished_at FROM runs WHERE name = $1")?
-        .query_row(params![&run.name.0], |row| Ok((row.get(0)?, ended(row)?)))?;
-    conn.put("UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, pending_at = $6, \
-         finished_at = $7, incident = $8, base_ref = $9, base_sha = $10, url = $11, alias = $12, build_id = $13, \
-         inferred = $14, facts = $15, provisional = $16, release = $17 WHERE name = $18", values)?;
     Ok(Put {
         id,
-        is_new: false,
-        before,
+        is_new: before.is_none(),
+        before: before.flatten(),
     })
 }
 
-fn ended(row: &Row<'_>) -> sql::Result<Ended> {
+const UPDATE_RUN: &str = "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, \
+     pending_at = $6, finished_at = $7, incident = $8, base_ref = $9, base_sha = $10, url = $11, alias = $12, \
+     build_id = $13, inferred = $14, facts = $15, provisional = $16, release = $17 WHERE name = $18";
+/// For a number that was reserved.
+const INSERT_NUMBERED: &str = "INSERT INTO runs (job_id, state, verdict, counts, started_at, pending_at, \
+     finished_at, incident, base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, release, name, id) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
+/// Inserts a run unless it is known; returns its number.
+fn insert_run(conn: &Connection, values: &[&dyn sql::Param]) -> sql::Result<Option<i64>> {
+    conn.insert(
+        "INSERT INTO runs (job_id, state, verdict, counts, started_at, pending_at, finished_at, incident, \
+         base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, release, name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+         ON CONFLICT (name) DO NOTHING",
+        values,
+    )
+}
+
+pub(super) fn ended(row: &Row<'_>) -> sql::Result<Ended> {
     let verdict = word(row, 1)?;
     Ok(row.get::<Option<i64>>(2)?.map(|at| (verdict, at)))
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Store, StoreError,
+    batch::Known,
     jobs::Jobs,
     rows::{json, millis, run, run_query, time, time_or_none},
     stops,
@@ -252,13 +253,14 @@ fn hot(conn: &Connection, now: Timestamp) -> sql::Result<State> {
 
 fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Result<Slice> {
     let mut slice = Slice::default();
+    let stored = Known::of(&session.conn, wanted)?;
     for name in &wanted.runs {
-        if let Some(run) = by_name(&session.conn, name)? {
+        if let Some(run) = stored.run(&session.conn, name)? {
             slice.keep(run);
         }
     }
     for sighting in &wanted.sightings {
-        let known = by_name(&session.conn, &sighting.run)?;
+        let known = stored.run(&session.conn, &sighting.run)?;
         let ended = known
             .as_ref()
             .is_some_and(|run| run.finished_at.is_some() && !run.provisional);
@@ -271,7 +273,7 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Re
             if let Some(job) = session.known_job_id(&sighting.job.0)? {
                 slice.load_neighbours(session, sighting, job)?;
             }
-            slice.load_twins(&session.conn, sighting)?;
+            slice.load_twins(&session.conn, &stored, sighting)?;
             if sighting.needs_history {
                 slice.load_history(session, &sighting.job)?;
             }
@@ -351,7 +353,12 @@ impl Slice {
     }
 
     /// The runs that may be the same as this one: a GitHub status may be any's, a run only a status'.
-    fn load_twins(&mut self, conn: &Connection, sighting: &Sighting) -> sql::Result<()> {
+    fn load_twins(
+        &mut self,
+        conn: &Connection,
+        stored: &Known,
+        sighting: &Sighting,
+    ) -> sql::Result<()> {
         let Some(alias) = &sighting.alias else {
             return Ok(());
         };
@@ -359,11 +366,7 @@ impl Slice {
             self.twins.extend(by_alias(conn, alias)?);
             return Ok(());
         }
-        let mut statement =
-            conn.prepare_cached(run_query!("WHERE runs.alias = $1 AND runs.inferred = 1"))?;
-        for twin in statement.query_map(params![alias], run)? {
-            self.twins.push(twin?);
-        }
+        self.twins.extend(stored.inferred(conn, alias)?);
         Ok(())
     }
 
@@ -424,7 +427,8 @@ impl Slice {
     }
 }
 
-fn by_name(conn: &Connection, name: &RunName) -> sql::Result<Option<Run>> {
+/// Reads a run.
+pub(super) fn by_name(conn: &Connection, name: &RunName) -> sql::Result<Option<Run>> {
     conn.prepare_cached(run_query!("WHERE runs.name = $1"))?
         .query_row(params![&name.0], run)
         .optional()
