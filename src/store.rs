@@ -26,6 +26,7 @@ mod replay;
 mod retention;
 mod rollup;
 mod rows;
+mod runs;
 mod schema;
 mod server;
 mod setup;

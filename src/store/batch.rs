@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, vec};
 
 use super::{
-    commit::ended,
     rollup::Ended,
     rows::{run, run_query},
+    runs::ended,
     slice::{Wanted, by_name},
     sql::{self, Connection, params},
 };
