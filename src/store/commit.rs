@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -17,9 +17,8 @@ use super::{
     mark::{self, Passed},
     outbox,
     rollup::Rollup,
-    rows::{body, millis, word},
+    rows::{body, millis},
     runs::put_run,
-    slice::build_id,
     stops,
     threads::Session,
 };

@@ -192,9 +192,7 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> sql::Result<()> {
                 "UPDATE reads SET due_at = $1, attempts = attempts + 1 WHERE run = $2",
                 params![millis(again_at), reason.run.0],
             )?,
-            None => conn
-                .prepare_cached("DELETE FROM reads WHERE run = $1")?
-                .execute(params![&reason.run.0])?,
+            None => conn.put("DELETE FROM reads WHERE run = $1", params![reason.run.0])?,
         };
     }
     Ok(())

@@ -130,7 +130,9 @@ fn take_out(conn: &Connection, passed: &Passed, gone: &[i64]) -> sql::Result<i64
     let put_off = passed.parked.iter().map(|(row, _)| row.seq);
     let all: Vec<i64> = gone.iter().copied().chain(put_off).collect();
     if !all.is_empty() {
-        let left = conn.put("DELETE FROM inbox WHERE seq = ANY($1)", params![all])?;
+        let left = conn
+            .prepare_cached("DELETE FROM inbox WHERE seq = ANY($1)")?
+            .execute(params![all])?;
         bump(conn, "decided-upto", i64::try_from(left).unwrap_or(0))?;
     }
     Ok(0)

@@ -5,7 +5,7 @@ use super::{
     rollup::Ended,
     rows::{body, millis, word},
     slice::build_id,
-    sql::{self, Connection, OptionalExtension as _, Row, params},
+    sql::{self, Connection, Row, params},
 };
 use crate::domain::incident::Run;
 
