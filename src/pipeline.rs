@@ -88,6 +88,7 @@ impl Shared {
     pub async fn leads(&self, stop: &CancellationToken) -> bool {
         let mut leadership = self.store.leadership();
         tokio::select! {
+            biased;
             () = stop.cancelled() => false,
             leads = leadership.wait_for(Option::is_some) => leads.is_ok(),
         }

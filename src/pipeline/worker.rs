@@ -18,8 +18,8 @@ use self::ahead::{Batch, Read};
 use super::{Shared, live::Live, reports::Taken};
 use crate::{
     domain::{
-        flush::Told, fold::to_signed, observe::Outcome, policy::Policy, replay::seen_at,
-        state::State,
+        flush::Told, fold::to_signed, observation::Source, observe::Outcome, policy::Policy,
+        replay::seen_at, state::State,
     },
     metrics::{DecisionLabel, EventLabel},
     store::{DecisionRow, Epoch, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
@@ -194,6 +194,12 @@ impl Worker {
         let live = self.shared.live();
         let batch = self.next_batch(&live, now).await?;
         let more = batch.more;
+        // Webhooks may have come to other replicas.
+        let told = batch.read.iter().map(|read| &read.row.observation);
+        let told = told.filter(|run| run.source == Source::Webhook);
+        if let Some(heard) = told.map(|run| run.seen_at).max() {
+            self.shared.reports.hear(heard);
+        }
         let (read, mut parked) = self.put_off_unresolved(&live, batch.read, now).await?;
         let (rows, to_read) = self.put_off_unread(&live, read, &mut parked, now).await?;
         let mut state = if let Some(state) = self.state.take() {
