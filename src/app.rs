@@ -23,6 +23,7 @@ use crate::{
         reading::{Library, Reader},
         reload::Reloader,
         sender::Sender,
+        watcher::Watcher,
         worker::Worker,
     },
     priority,
@@ -120,6 +121,12 @@ impl App {
             "poller",
             &failed,
             Poller::new(shared.clone()).run(sources.clone()),
+        );
+        spawn(
+            &tracker,
+            "watcher",
+            &failed,
+            Watcher::new(shared.clone()).run(sources.clone()),
         );
         spawn(&tracker, "reloader", &failed, reloader.run(sources.clone()));
         spawn(

@@ -7,9 +7,12 @@ pub mod pulse;
 pub mod reading;
 pub mod reload;
 pub mod reports;
+pub mod roster;
 mod ruling;
+pub mod seen;
 pub mod sender;
 pub mod trail;
+pub mod watcher;
 pub mod worker;
 
 use std::{
