@@ -17,6 +17,7 @@ use std::{
 use prow_notifier::{
     http::Http,
     standin::{
+        kube::KubeStandin,
         prow::{DeckStandin, Job},
         slack::{Message, Options, Pace, SlackStandIn},
     },
@@ -42,6 +43,8 @@ const RULES: &str = include_str!("../../config/ack.yaml");
 pub(crate) struct Setup {
     /// Whether the daemon polls the deck stand-in.
     pub(crate) deck: bool,
+    /// Whether the daemon watches the stand-in of the API server.
+    pub(crate) watch: bool,
     /// Whether webhooks are taken.
     pub(crate) webhooks: bool,
     /// How fast the Slack stand-in takes messages.
@@ -55,6 +58,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             deck: false,
+            watch: false,
             webhooks: true,
             pace: Options::default().pace,
             settings: String::new(),
@@ -69,6 +73,21 @@ impl Setup {
             deck: true,
             ..Self::default()
         }
+    }
+
+    /// A daemon that watches, and asks for a new watch every second.
+    pub(crate) fn with_watch() -> Self {
+        Self {
+            watch: true,
+            ..Self::default()
+        }
+    }
+
+    /// Deck is polled too.
+    #[must_use]
+    pub(crate) fn and_deck(mut self) -> Self {
+        self.deck = true;
+        self
     }
 
     /// For tests that send more than Slack likes: neither end holds anything back.
@@ -103,6 +122,8 @@ pub(crate) struct Context {
     pub(crate) slack: SlackStandIn,
     /// Deck, polled if the setup says so.
     pub(crate) deck: DeckStandin,
+    /// The API server, watched if the setup says so.
+    pub(crate) kube: KubeStandin,
     http: Client,
     home: TempDir,
     daemon: Option<Daemon>,
@@ -133,11 +154,15 @@ impl Context {
         let slack = slack.await.unwrap();
         let http = Http::new().unwrap().open().clone();
         let deck = DeckStandin::start(&TaskTracker::new()).await.unwrap();
+        let kube = KubeStandin::start(&TaskTracker::new()).await.unwrap();
         let home = tempfile::tempdir().unwrap();
+        kube.write_kubeconfig(&home.path().join("kubeconfig"))
+            .unwrap();
         write_config(home.path(), setup, &slack, &deck);
         Self {
             slack,
             deck,
+            kube,
             http,
             home,
             daemon: None,
@@ -254,6 +279,16 @@ impl Context {
         // The one that is counted next may have begun before.
         self.until("two more polls of deck", |metrics| {
             metrics.sum("deck_polls_total") >= before + 2
+        })
+        .await;
+        self.settle().await
+    }
+
+    /// Waits until two watches have ended, well or not, and all that they told is settled.
+    pub(crate) async fn watched(&self) -> Metrics {
+        let before = self.metrics().await.sum("watches_total");
+        self.until("two more watches", |metrics| {
+            metrics.sum("watches_total") >= before + 2
         })
         .await;
         self.settle().await
@@ -425,6 +460,12 @@ fn write_config(home: &Path, setup: &Setup, slack: &SlackStandIn, deck: &DeckSta
         sources.push(format!(
             "deck: {{ url: \"{}\", interval: 1s, timeout: 5s }}",
             deck.url()
+        ));
+    }
+    if setup.watch {
+        let kubeconfig = show("kubeconfig");
+        sources.push(format!(
+            "watch: {{ namespace: prow, kubeconfig: \"{kubeconfig}\", renew: 1s, timeout: 2s }}"
         ));
     }
     let receivers = format!(
