@@ -57,7 +57,7 @@ pub struct ReadLabel {
 /// How something ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
-    /// `success` or `failure`.
+    /// `success`, `failure`, or another word for what came of it.
     pub result: &'static str,
 }
 
@@ -93,6 +93,8 @@ pub struct Metrics {
     pub deck_list_items: Gauge,
     /// When deck last gave its whole list, in seconds since the epoch; 0 before the first time.
     pub deck_last_success: FloatGauge,
+    /// Orders to stop a run, by what came of them, and attempts that failed.
+    pub stops: Family<ResultLabel, Counter>,
     /// Watches of ProwJobs that ended, by result.
     pub watches: Family<ResultLabel, Counter>,
     /// ProwJobs in the last list that Kubernetes gave.
@@ -153,6 +155,7 @@ impl Metrics {
             deck_polls: Family::default(),
             deck_list_items: Gauge::default(),
             deck_last_success: FloatGauge::default(),
+            stops: Family::default(),
             watches: Family::default(),
             watch_list_items: Gauge::default(),
             watch_last_heard: FloatGauge::default(),
@@ -232,6 +235,11 @@ impl Metrics {
             "When deck last gave its whole list; 0 before the first time",
             Unit::Seconds,
             m.deck_last_success.clone(),
+        );
+        registry.register(
+            "stops",
+            "Orders to stop a run, by what came of them, and attempts that failed",
+            m.stops.clone(),
         );
         registry.register(
             "watches",

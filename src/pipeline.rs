@@ -11,6 +11,7 @@ pub mod roster;
 mod ruling;
 pub mod seen;
 pub mod sender;
+pub mod stopper;
 pub mod trail;
 pub mod watcher;
 pub mod worker;

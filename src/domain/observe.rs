@@ -274,9 +274,7 @@ impl State {
                 }
                 outcome
             }
-            Verdict::Superseded => {
-                case.outcome(Decision::Superseded, "a newer run replaced it".to_owned())
-            }
+            Verdict::Superseded => case.outcome(Decision::Superseded, case.judged.what.clone()),
             Verdict::NoOp => case.outcome(Decision::NoOp, case.judged.what.clone()),
             Verdict::AbortedByHuman => {
                 case.outcome(Decision::NotFailed, "a person stopped it".to_owned())

@@ -83,6 +83,12 @@ impl Live {
             problems.push(problem);
             AccessTokens::default()
         });
+        if snapshot.policy.orders_stops() && settings.watch.is_none() {
+            problems.push(Problem::general(
+                "`abort_downstream: on` stops runs through the API of Kubernetes, and there is no way to it",
+                "set sources.watch.namespace, or write `abort_downstream: suggest`",
+            ));
+        }
         if problems.is_empty() {
             Ok(Self {
                 snapshot,

@@ -40,6 +40,9 @@ pub const WATCH: &str = "watch";
 /// Kubernetes tells nothing.
 pub const WATCH_SILENT: &str = "watch silent";
 
+/// Runs cannot be stopped.
+pub const STOP: &str = "stop";
+
 /// What was last reported of each thing: whether it was in trouble.
 #[derive(Debug, Default)]
 pub struct Fares(BTreeMap<&'static str, bool>);
@@ -97,6 +100,18 @@ pub fn unwatched(failures: u32, why: &str, others: &str, limits: &Limits) -> Opt
         trouble(
             "watching ProwJobs",
             format!("{failures} attempts in a row failed: {why}. Until that works, {others}"),
+        )
+    })
+}
+
+/// Stopping lost runs failed so many times in a row; the last time why.
+pub fn unstoppable(failures: u32, why: &str, limits: &Limits) -> Option<Trouble> {
+    (failures >= limits.polls).then(|| {
+        trouble(
+            "stopping lost runs",
+            format!(
+                "{failures} attempts in a row failed: {why}. Until that works, lost runs go on; `explain` shows the command that stops each"
+            ),
         )
     })
 }

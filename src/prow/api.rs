@@ -254,10 +254,14 @@ pub async fn stop(
             Err(error) if is_missing(&error) => return Ok(Stopped::Missing),
             read => read?,
         };
-        let (state, version) =
+        let (seen, version) =
             standing(&body).map_err(|why| reading.failed(Problem::Unreadable(why)))?;
         let Some(version) = version else {
-            return Ok(Stopped::Over(state.as_str().to_owned()));
+            return Ok(match seen.state {
+                // We did so before, and could not note it.
+                State::Aborted if seen.description == description => Stopped::Done,
+                state => Stopped::Over(state.as_str().to_owned()),
+            });
         };
         let patch = json!({
             "metadata": { "resourceVersion": version },
@@ -278,8 +282,8 @@ fn is_missing(error: &ClusterError) -> bool {
     matches!(error.problem, Problem::Missing(_))
 }
 
-/// A ProwJob's state, with its version while it can still be stopped.
-fn standing(body: &[u8]) -> Result<(State, Option<String>), String> {
+/// How a ProwJob stands, with its version while it can still be stopped.
+fn standing(body: &[u8]) -> Result<(Observation, Option<String>), String> {
     let about: Versioned = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let seen = parse::observation(body, Source::Watch, Timestamp::UNIX_EPOCH);
     let seen = seen.map_err(|error| error.to_string())?;
@@ -288,10 +292,7 @@ fn standing(body: &[u8]) -> Result<(State, Option<String>), String> {
         State::Scheduling | State::Triggered | State::Pending
     );
     let stoppable = under_way && seen.completed_at.is_none();
-    Ok((
-        seen.state,
-        stoppable.then_some(about.metadata.resource_version),
-    ))
+    Ok((seen, stoppable.then_some(about.metadata.resource_version)))
 }
 
 /// Tries what the watch needs: reads the first page and asks whether changes would be told. Gives how many ProwJobs
