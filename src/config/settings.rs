@@ -157,6 +157,9 @@ pub struct ArtifactSettings {
     pub folders: Vec<PathBuf>,
     pub namespaces_folder: Option<PathBuf>,
     pub namespaces_key: Option<String>,
+    pub namespaces_api: bool,
+    pub namespaces_lifetime: Duration,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Retrying of deliveries and reads.
@@ -317,6 +320,9 @@ impl Reader<'_> {
                 .collect(),
             namespaces_folder: self.text("artifacts.namespaces.folder").map(PathBuf::from),
             namespaces_key: self.text("artifacts.namespaces.key"),
+            namespaces_api: self.text("artifacts.namespaces.api").as_deref() == Some("true"),
+            namespaces_lifetime: self.duration("artifacts.namespaces.lifetime"),
+            kubeconfig: self.text("sources.watch.kubeconfig").map(PathBuf::from),
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Setup {
     pub(crate) webhooks: bool,
     /// How fast the Slack stand-in takes messages.
     pub(crate) pace: Option<Pace>,
+    /// What sorts runs.
+    pub(crate) rules: &'static str,
     /// More settings; they win over the usual ones.
     pub(crate) settings: String,
 }
@@ -61,6 +63,7 @@ impl Default for Setup {
             watch: false,
             webhooks: true,
             pace: Options::default().pace,
+            rules: RULES,
             settings: String::new(),
         }
     }
@@ -185,6 +188,11 @@ impl Context {
 
     fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().expect("the daemon runs")
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("config")
     }
 
     /// Throws the store of a stopped daemon away, so that the next start is the first.
@@ -493,7 +501,7 @@ fallback_receiver: platform
         show("platform"),
         show("slack"),
     );
-    fs::write(home.join("config/10-rules.yaml"), RULES).unwrap();
+    fs::write(home.join("config/10-rules.yaml"), setup.rules).unwrap();
     fs::write(home.join("config/20-receivers.yaml"), receivers).unwrap();
     fs::write(home.join("config/30-test.yaml"), &setup.settings).unwrap();
 }

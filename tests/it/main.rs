@@ -30,6 +30,7 @@ mod github_status;
 mod hostile;
 mod init;
 mod inside;
+mod kube_abort;
 mod kube_watch;
 mod limits;
 mod mass;

@@ -389,6 +389,18 @@ settings![
         "Folder with one folder per namespace, each holding that namespace's artifact-repositories ConfigMap. Off by default."
     ),
     (
+        "artifacts.namespaces.api",
+        Flag,
+        Some("false"),
+        "Whether each namespace's artifact-repositories ConfigMap is read through the API of Kubernetes, for runs in its own cluster. Secrets that it names are not read. A folder wins over it."
+    ),
+    (
+        "artifacts.namespaces.lifetime",
+        Duration,
+        Some("5m"),
+        "How long such a ConfigMap is remembered before it is read anew."
+    ),
+    (
         "artifacts.namespaces.key",
         Text,
         None,
