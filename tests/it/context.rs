@@ -190,6 +190,15 @@ impl Context {
         self.daemon.as_ref().expect("the daemon runs")
     }
 
+    /// The most memory that the daemon has had so far, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.daemon().child.id());
+        let status = fs::read_to_string(status).unwrap();
+        let mut lines = status.lines();
+        let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.home.path().join("config")

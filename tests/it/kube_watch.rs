@@ -9,7 +9,7 @@ use prow_notifier::{
         prow::{Fault as DeckFault, Job},
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::context::{Context, Setup, failed, hooks, passed, run, text};
 
@@ -276,5 +276,31 @@ async fn without_deck_the_watch_tells_that_prow_is_stuck() {
             assert!(headline(ctx).await.contains("starting jobs works again"));
         },
     )
+    .await;
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_the_list() {
+    run(Setup::with_watch().without_webhooks(), async |ctx| {
+        watching(ctx).await;
+        let before = ctx.peak_kib();
+        let since = Clock::System.now() - SignedDuration::from_hours(1);
+        let refs = json!([{ "org": "o", "repo": "r".repeat(200), "base_ref": "main" }]);
+        let refs = json!(vec![refs[0].clone(); 50]);
+        for number in 0..5_000 {
+            let job = Job::new("s3-controller", &format!("job-{number}"), "main", since);
+            let mut job = job.to_json();
+            job["spec"]["extra_refs"] = refs.clone();
+            // Pull requests are listed and not stored.
+            job["spec"]["type"] = "presubmit".into();
+            ctx.kube.upsert(job);
+        }
+        ctx.kube.compact();
+        let items = "watch_list_items";
+        ctx.until("all are listed", |metrics| metrics.sum(items) == 5_000)
+            .await;
+        let grown = ctx.peak_kib() - before;
+        assert!(grown < 40 << 10, "{grown} KiB more for a list of 60 MB");
+    })
     .await;
 }
