@@ -203,7 +203,7 @@ impl Cluster {
         self.whole(target, request, timeout, limit).await
     }
 
-    /// Whether we may do this, by the word of the API server itself (a SelfSubjectAccessReview).
+    /// Whether we may do this, by the word of the API server itself (a `SelfSubjectAccessReview`).
     pub async fn may(&self, target: &Target<'_>, timeout: Duration) -> Result<bool, ClusterError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",

@@ -1,5 +1,5 @@
 //! A stand-in for the API server of Kubernetes: lists ProwJobs page by page, tells of their changes, patches them,
-//! gives ConfigMaps, and says who may do what. Strict about tokens and versions, and it fails on demand.
+//! gives a ConfigMap, and says who may do what. Strict about tokens and versions, and it fails on demand.
 
 mod stream;
 
@@ -46,7 +46,7 @@ pub struct Requests {
     pub watches: u64,
     /// Largest number of ProwJobs that a page was asked for at most; 0 when a page without a limit was asked for.
     pub largest: u64,
-    /// ConfigMaps.
+    /// For a ConfigMap.
     pub configmaps: u64,
 }
 

@@ -144,12 +144,12 @@ async fn exactly_the_doomed_are_stopped_once_and_that_is_on_record() {
                 .ended("aborted", &words, Some(Clock::System.now()));
             ctx.kube.upsert(end.to_json());
         }
-        ctx.stop().await;
-        ctx.start().await;
         ctx.until("both ends are known", |metrics| {
             metrics.decided("superseded") == 2
         })
         .await;
+        ctx.stop().await;
+        ctx.start().await;
         ctx.watched().await;
         assert_eq!(ctx.kube.patches().len(), 2, "not again after a restart");
         let trail = ctx.explain(&chart.name()).unwrap();

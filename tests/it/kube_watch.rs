@@ -65,7 +65,7 @@ async fn watch_webhook_and_deck_together_make_one_message() {
     run(Setup::with_watch().and_deck(), async |ctx| {
         watching(ctx).await;
         ctx.polled_well().await;
-        let jobs = ["s3", "lambda", "sqs"].map(|service| failed(service, 0));
+        let jobs = ["s3", "lambda"].map(|service| failed(service, 0));
         for (first, job) in jobs.iter().enumerate() {
             for step in 0..3 {
                 match (first + step) % 3 {
@@ -76,9 +76,9 @@ async fn watch_webhook_and_deck_together_make_one_message() {
             }
         }
         let messages = ctx.messages(4).await;
-        assert_eq!(hooks(&messages), ["lambda", "platform", "s3", "sqs"]);
+        assert_eq!(hooks(&messages), ["lambda", "platform", "platform", "s3"]);
         ctx.polled().await;
-        assert_eq!(ctx.watched().await.decided("notify"), 3);
+        assert_eq!(ctx.watched().await.decided("notify"), 2);
     })
     .await;
 }
@@ -112,6 +112,7 @@ async fn what_happens_while_nobody_watches_is_told_once_after_a_restart() {
         put(ctx, &[failed("s3", 0)]);
         ctx.start().await;
         assert_eq!(hooks(&ctx.messages(2).await), ["platform", "s3"]);
+        ctx.settle().await;
         ctx.kill().await;
         ctx.start().await;
         ctx.watched().await;
@@ -237,8 +238,8 @@ async fn a_list_that_is_forbidden_and_a_token_that_expired_are_told_too() {
 async fn who_asked_for_a_rerun_is_kept_though_prow_says_so_for_seconds_only() {
     run(Setup::with_watch().without_webhooks(), async |ctx| {
         let broken = failed("s3", 30);
-        put(ctx, std::slice::from_ref(&broken));
         watching(ctx).await;
+        put(ctx, std::slice::from_ref(&broken));
         ctx.messages(2).await;
         let end = passed("s3", 0);
         let words = format!("alice successfully reran {}.", broken.name());
@@ -285,8 +286,7 @@ async fn memory_does_not_grow_with_the_list() {
         watching(ctx).await;
         let before = ctx.peak_kib();
         let since = Clock::System.now() - SignedDuration::from_hours(1);
-        let refs = json!([{ "org": "o", "repo": "r".repeat(200), "base_ref": "main" }]);
-        let refs = json!(vec![refs[0].clone(); 50]);
+        let refs = json!([{ "org": "o", "repo": "r".repeat(12_000), "base_ref": "main" }]);
         for number in 0..5_000 {
             let job = Job::new("s3-controller", &format!("job-{number}"), "main", since);
             let mut job = job.to_json();
