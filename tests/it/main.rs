@@ -31,6 +31,8 @@ mod github_status;
 mod hostile;
 mod init;
 mod inside;
+mod kube_abort;
+mod kube_watch;
 mod limits;
 mod mass;
 mod preview;
