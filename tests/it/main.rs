@@ -39,6 +39,7 @@ mod reasons;
 mod redaction;
 mod release_pages;
 mod reload;
+mod remote;
 mod roots;
 mod shipped_configs;
 mod storm;
