@@ -42,6 +42,7 @@ mod reload;
 mod remote;
 mod roots;
 mod shipped_configs;
+mod silences;
 mod storm;
 mod storylines;
 mod thresholds;
