@@ -1,6 +1,10 @@
 //! Commands that work through a running daemon: as whom they act, and what they say when it refuses.
 
-use std::path::PathBuf;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    path::PathBuf,
+};
 
 use prow_notifier::standin::slack::Forced;
 use serde_json::{Value, json};
@@ -44,6 +48,19 @@ impl Reach {
             .env("PROW_NOTIFIER_URL", &format!("http://{}", ctx.address()))
             .args(["--token-file".into(), self.file("token").into_os_string()])
     }
+}
+
+/// The address of a server that has never heard of us, and answers once. On a thread, because a command blocks.
+fn somebody_else() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read(&mut [0; 4096]).unwrap();
+        let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone";
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    format!("http://{address}")
 }
 
 fn first(lines: &str) -> Value {
@@ -137,9 +154,8 @@ async fn a_refusal_says_what_to_do() {
         args.extend(["--author", "bob"]);
         let as_another = reach.ann(ctx, &args).run().refused();
         assert!(as_another.contains("goes by the token"), "{as_another}");
-        // Deck is there, and is no daemon of ours.
-        let deck = ctx.deck.url();
-        let other = program(&["silence", "list", "--url", &deck]).run();
+        let somebody = somebody_else();
+        let other = program(&["silence", "list", "--url", &somebody]).run();
         assert_eq!(other.code, 1);
         assert!(
             other.stderr.contains("is it prow-notifier, of this version ("),
