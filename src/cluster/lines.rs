@@ -112,7 +112,7 @@ mod tests {
             lines in prop::collection::vec("[a-z{}\" ]{0,40}", 0..20),
             cuts in prop::collection::vec(1_usize..30, 1..60),
         ) {
-            let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let text = lines.iter().flat_map(|line| [line, "\n"]).collect::<String>();
             let (mut rest, mut splitter, mut found) = (text.as_bytes(), Splitter::default(), Vec::new());
             let mut cuts = cuts.iter().cycle();
             while !rest.is_empty() {
