@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     clock::Clock,
+    cluster::Problem,
     config::Config,
     http::Http,
     metrics::{Metrics, SourceLabel},
@@ -23,9 +24,12 @@ use crate::{
         reading::{Library, Reader},
         reload::Reloader,
         sender::Sender,
+        stopper::Stopper,
+        watcher::Watcher,
         worker::Worker,
     },
     priority,
+    prow::api,
     store::Store,
     web::{self, Web},
 };
@@ -61,6 +65,7 @@ impl App {
         let clock = store.clock();
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
+        may_stop(&live).await?;
         let listen = live.snapshot.config.settings.listen;
         let listener = TcpListener::bind(listen)
             .await
@@ -122,6 +127,12 @@ impl App {
             &failed,
             Poller::new(shared.clone()).run(sources.clone()),
         );
+        spawn(
+            &tracker,
+            "watcher",
+            &failed,
+            Watcher::new(shared.clone()).run(sources.clone()),
+        );
         spawn(&tracker, "reloader", &failed, reloader.run(sources.clone()));
         spawn(
             &tracker,
@@ -134,6 +145,12 @@ impl App {
             "reader",
             &failed,
             Reader::new(shared.clone()).run(sources.clone()),
+        );
+        spawn(
+            &tracker,
+            "stopper",
+            &failed,
+            Stopper::new(shared.clone()).run(sources.clone()),
         );
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());
@@ -168,6 +185,28 @@ impl App {
             "a part of the daemon ended by itself; see the log above"
         );
         Ok(())
+    }
+}
+
+/// Refuses to start when runs are to be stopped without the right to do so. When nobody can say, that is told later.
+async fn may_stop(live: &Live) -> Result<()> {
+    let settings = &live.snapshot.config.settings;
+    let Some(watch) = (settings.watch.as_ref()).filter(|_| live.snapshot.policy.orders_stops())
+    else {
+        return Ok(());
+    };
+    let (kubeconfig, timeout) = (watch.kubeconfig.as_deref(), watch.timeout);
+    match api::may_stop(kubeconfig, &watch.namespace, timeout).await {
+        Err(error) if matches!(error.problem, Problem::Forbidden { .. }) => Err(error)
+            .context("`abort_downstream: on` is not possible; grant the right or write suggest"),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Cannot ask whether runs may be stopped, going on without: {error}"
+            );
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

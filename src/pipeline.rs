@@ -7,9 +7,13 @@ pub mod pulse;
 pub mod reading;
 pub mod reload;
 pub mod reports;
+pub mod roster;
 mod ruling;
+pub mod seen;
 pub mod sender;
+pub mod stopper;
 pub mod trail;
+pub mod watcher;
 pub mod worker;
 
 use std::{

@@ -1,5 +1,6 @@
-//! Stand-ins for Slack, Prow and a bucket, for the demo and the tests.
+//! Stand-ins for Slack, Prow, Kubernetes and a bucket, for the demo and the tests.
 
 pub mod bucket;
+pub mod kube;
 pub mod prow;
 pub mod slack;

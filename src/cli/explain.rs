@@ -32,7 +32,7 @@ pub fn run(
     let config = match Config::load(paths, environment) {
         Ok(config) => Some(config),
         // With an address one needs no configuration.
-        Err(_) if args.daemon.is_named() => None,
+        Err(_) if args.daemon.is_named(environment) => None,
         Err(error) => return Err(error.into()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -42,6 +42,8 @@ pub struct Settings {
     pub hmac_file: Option<PathBuf>,
     /// See [`SETTINGS`].
     pub deck: Option<DeckSettings>,
+    /// See [`SETTINGS`].
+    pub watch: Option<WatchSettings>,
     /// How long a silence may last.
     pub longest_silence: Duration,
     /// See [`SETTINGS`].
@@ -117,6 +119,26 @@ impl fmt::Debug for DeckSettings {
     }
 }
 
+/// Watching of ProwJobs through the API of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchSettings {
+    /// Where the ProwJobs live.
+    pub namespace: String,
+    /// Who we are to the API server; `None`: the service account of the pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// Single answers.
+    pub timeout: Duration,
+    /// A watch is asked for anew after so long.
+    pub renew: Duration,
+}
+
+impl WatchSettings {
+    /// A watch that told nothing for so long does not work.
+    pub fn patience(&self) -> Duration {
+        ((self.renew + self.timeout) * 2).max(Duration::from_secs(300))
+    }
+}
+
 /// Reading of logs: times, sizes in bytes and numbers, each as [`SETTINGS`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table of settings says what each means")]
@@ -136,6 +158,9 @@ pub struct ArtifactSettings {
     pub folders: Vec<PathBuf>,
     pub namespaces_folder: Option<PathBuf>,
     pub namespaces_key: Option<String>,
+    pub namespaces_api: bool,
+    pub namespaces_lifetime: Duration,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Retrying of deliveries and reads.
@@ -169,10 +194,11 @@ impl Settings {
                 .max(Duration::from_secs(1)),
         });
         let types = reader.types().map_err(|problem| problems.push(problem));
+        let watch = reader.watch().map_err(|problem| problems.push(problem));
         let stops = reader.stops().map_err(|problem| problems.push(problem));
         let access = reader.access().map_err(|problem| problems.push(problem));
-        let (Ok(store), Ok(listen), Ok(types), Ok(stops), Ok(access)) =
-            (store, listen, types, stops, access)
+        let (Ok(store), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access)) =
+            (store, listen, types, watch, stops, access)
         else {
             return Err(ConfigError(problems));
         };
@@ -186,6 +212,7 @@ impl Settings {
             access,
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
+            watch,
             longest_silence: reader.duration("silences.max"),
             types,
             max_age: reader.duration("watch.max_age"),
@@ -292,6 +319,9 @@ impl Reader<'_> {
                 .collect(),
             namespaces_folder: self.text("artifacts.namespaces.folder").map(PathBuf::from),
             namespaces_key: self.text("artifacts.namespaces.key"),
+            namespaces_api: self.text("artifacts.namespaces.api").as_deref() == Some("true"),
+            namespaces_lifetime: self.duration("artifacts.namespaces.lifetime"),
+            kubeconfig: self.text("sources.watch.kubeconfig").map(PathBuf::from),
         }
     }
 
@@ -314,19 +344,38 @@ impl Reader<'_> {
         }
     }
 
+    fn watch(&self) -> Result<Option<WatchSettings>, Problem> {
+        let Some(namespace) = self.namespace("sources.watch.namespace")? else {
+            return Ok(None);
+        };
+        let second = Duration::from_secs(1);
+        Ok(Some(WatchSettings {
+            namespace,
+            kubeconfig: self.text("sources.watch.kubeconfig").map(PathBuf::from),
+            timeout: self.duration("sources.watch.timeout").max(second),
+            renew: self.duration("sources.watch.renew").max(second),
+        }))
+    }
+
     fn stops(&self) -> Result<StopPolicy, Problem> {
-        let namespace = self.text("abort.namespace");
-        if let Some(name) = namespace.as_deref().filter(|name| !is_object_name(name)) {
-            return Err(self.layers.problem(
-                "abort.namespace",
-                &format!("`{name}` is no name of a namespace"),
-                "write lower case letters, digits and dashes, such as prow",
-            ));
-        }
+        let own = self.namespace("abort.namespace")?;
+        let watched = || self.text("sources.watch.namespace");
         Ok(StopPolicy {
             per_hour: self.number("abort.per_hour"),
-            namespace,
+            namespace: own.or_else(watched),
         })
+    }
+
+    fn namespace(&self, key: &str) -> Result<Option<String>, Problem> {
+        let namespace = self.text(key);
+        match namespace.as_deref().filter(|name| !is_object_name(name)) {
+            Some(name) => Err(self.layers.problem(
+                key,
+                &format!("`{name}` is no name of a namespace"),
+                "write lower case letters, digits and dashes, such as prow",
+            )),
+            None => Ok(namespace),
+        }
     }
 
     fn listen(&self) -> Result<SocketAddr, Problem> {

@@ -262,9 +262,10 @@ impl Worker {
     /// After a start nothing is late before the sources were read once: what was awaited may have come while nobody
     /// looked.
     fn deadlines_from(&self, live: &Live) -> Timestamp {
-        match (&live.deck, self.shared.reports.listed()) {
-            (Some(_), listed) => listed.unwrap_or(Timestamp::MAX),
-            (None, _) => self.started_at + START_GRACE,
+        if live.lists() {
+            self.shared.reports.listed().unwrap_or(Timestamp::MAX)
+        } else {
+            self.started_at + START_GRACE
         }
     }
 

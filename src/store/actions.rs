@@ -15,7 +15,8 @@ use super::{
 pub struct Actor {
     /// The name of a token, or what a trusted proxy calls the person.
     pub who: String,
-    /// How that is known: `token`, `session`, `proxy`, or `store` for who writes to the file itself.
+    /// How that is known: `token`, `session`, `proxy`, `store` for who writes to the file itself, or `daemon` for what it
+    /// does by itself.
     pub by: String,
 }
 

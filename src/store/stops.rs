@@ -1,11 +1,74 @@
-//! The audit trail of runs whose stop was suggested, one row per run.
+//! The audit trail of runs whose stop was suggested or ordered, one row per run.
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+use serde_json::json;
+
 use crate::store::sql::{self, Connection, params};
 
-use super::rows::{body, json, millis};
-use crate::domain::{doom::Stop, observation::RunName, state::State};
+use super::{
+    Actor, Store, StoreError,
+    actions::{Doing, note},
+    rows::{self, body, millis},
+};
+use crate::domain::{
+    doom::{Stop, StopEnd, StopHow},
+    observation::RunName,
+    state::State,
+    trouble::OURSELVES,
+};
+
+impl Store {
+    /// Orders to stop a run that were given since then and of which nothing has come yet, the oldest first.
+    pub async fn open_orders(&self, since: Timestamp) -> Result<Vec<Stop>, StoreError> {
+        let stops: Vec<Stop> = self
+            .main
+            .read(move |conn| {
+                conn.prepare_cached("SELECT body FROM stops WHERE at >= $1 ORDER BY at, run")?
+                    .query_map(params![millis(since)], |row| rows::json(row, 0))?
+                    .collect()
+            })
+            .await?;
+        Ok(stops.into_iter().filter(Stop::is_open).collect())
+    }
+
+    /// Notes what came of an order, and among what people did that we stopped a run.
+    pub async fn end_order(&self, stop: Stop, end: StopEnd) -> Result<(), StoreError> {
+        self.main
+            .write(move |session| {
+                let stop = Stop {
+                    end: Some(end.clone()),
+                    ..stop.clone()
+                };
+                put(&session.conn, &stop)?;
+                if end.how != StopHow::Stopped {
+                    return Ok(());
+                }
+                let actor = Actor {
+                    who: OURSELVES.to_owned(),
+                    by: "daemon".to_owned(),
+                };
+                let because = json!({
+                    "state": "aborted",
+                    "stage": stop.doomed.stage,
+                    "because": stop.because,
+                    "broken": stop.broken,
+                    "incident": stop.incident,
+                });
+                let doing = Doing {
+                    actor: &actor,
+                    at: end.at,
+                    action: "abort",
+                    subject: format!("run {}", stop.doomed.run),
+                    before: None,
+                    after: Some(because),
+                };
+                note(&session.conn, &doing)
+            })
+            .await
+    }
+}
 
 /// What was suggested since the last commit.
 pub(super) fn changed(state: &State, runs: &BTreeSet<RunName>) -> Vec<Stop> {
@@ -29,14 +92,14 @@ pub(super) fn recent(conn: &Connection) -> sql::Result<Vec<Stop>> {
     conn.prepare_cached(
         "SELECT body FROM stops WHERE at > (SELECT max(at) FROM stops) - 3600000 ORDER BY at",
     )?
-    .query_map(&[], |row| json(row, 0))?
+    .query_map(&[], |row| rows::json(row, 0))?
     .collect()
 }
 
 /// What was suggested of a run, or because of it.
 pub(super) fn about(conn: &Connection, run: &RunName) -> sql::Result<Vec<Stop>> {
     conn.prepare_cached("SELECT body FROM stops WHERE run = $1 OR because = $1 ORDER BY at, run")?
-        .query_map(params![&run.0], |row| json(row, 0))?
+        .query_map(params![&run.0], |row| rows::json(row, 0))?
         .collect()
 }
 

@@ -143,6 +143,30 @@ settings![
         "How long one answer of deck may take as a whole."
     ),
     (
+        "sources.watch.namespace",
+        Text,
+        None,
+        "Namespace of the ProwJobs, which are then listed and watched through the API of Kubernetes. Without it nothing is watched."
+    ),
+    (
+        "sources.watch.kubeconfig",
+        Text,
+        None,
+        "Kubeconfig whose current context leads to the API server. Without it the pod's own service account does."
+    ),
+    (
+        "sources.watch.timeout",
+        Duration,
+        Some("30s"),
+        "How long one answer of the API server may take: a page of the list, or the beginning of a watch."
+    ),
+    (
+        "sources.watch.renew",
+        Duration,
+        Some("4m"),
+        "A watch is asked for anew after so long, from where it ended; a connection that died without a word is noticed soon after that."
+    ),
+    (
         "board.release_sla",
         Duration,
         Some("24h"),
@@ -170,7 +194,7 @@ settings![
         "watch.deck_failures",
         Number,
         Some("5"),
-        "Polls of deck in a row that fail, or bring an old list, before that is told."
+        "Polls of deck in a row that fail, or bring an old list, and attempts to watch that fail, before that is told."
     ),
     (
         "watch.pile_up",
@@ -188,7 +212,7 @@ settings![
         "watch.silent_after",
         Duration,
         Some("6h"),
-        "No webhook for so long, while deck shows runs that ended, is told."
+        "No webhook, or no word from Kubernetes, for so long, while another source shows runs that ended, is told."
     ),
     (
         "dedup.window",
@@ -236,7 +260,7 @@ settings![
         "abort.namespace",
         Text,
         None,
-        "Namespace of the ProwJobs, for the command that stops a run. Without it kubectl looks where it looks by itself."
+        "Namespace of the ProwJobs, for the command that stops a run. By default that of sources.watch; without either kubectl looks where it looks by itself."
     ),
     (
         "delivery.allowed_hosts",
@@ -369,6 +393,18 @@ settings![
         Text,
         None,
         "Folder with one folder per namespace, each holding that namespace's artifact-repositories ConfigMap. Off by default."
+    ),
+    (
+        "artifacts.namespaces.api",
+        Flag,
+        Some("false"),
+        "Whether each namespace's artifact-repositories ConfigMap is read through the API of Kubernetes, for runs in its own cluster. Secrets that it names are not read. A folder wins over it."
+    ),
+    (
+        "artifacts.namespaces.lifetime",
+        Duration,
+        Some("5m"),
+        "How long such a ConfigMap is remembered before it is read anew."
     ),
     (
         "artifacts.namespaces.key",
