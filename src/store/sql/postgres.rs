@@ -137,10 +137,11 @@ impl Client {
 
     pub(super) fn back_to_savepoint(&self) -> Result<()> {
         let mut inner = self.inner.borrow_mut();
-        inner.ahead.clear();
         if inner.link.is_none() {
             return Err(Error::Lost);
         }
+        // The place itself may not be sent yet. What fails of it is taken back just now.
+        drop(inner.flush());
         inner.state = State::Open;
         let words = "ROLLBACK TO SAVEPOINT work; RELEASE SAVEPOINT work";
         inner.talk(async |link| Ok(link.client.batch_execute(words).await?))
