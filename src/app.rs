@@ -1,6 +1,6 @@
 //! The daemon as a whole: opens things, starts them, and stops them so that nothing is lost.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -58,10 +58,11 @@ impl App {
     /// Reads the configuration, opens the store and the listener. Nothing runs yet.
     pub async fn build(origin: Origin, clock: Clock) -> Result<Self> {
         let config = Config::load(&origin.paths, &origin.environment)?;
-        let path: PathBuf = config.settings.store_path.clone();
+        let url = config.settings.store.clone();
         // Secrets are checked before a store is made.
         Live::build(config, &origin.environment, None)?;
-        let store = Store::open(&path, clock.clone()).await?;
+        let store = Store::connect(&url, clock.clone()).await?;
+        let clock = store.clock();
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
         may_stop(&live).await?;
@@ -154,6 +155,12 @@ impl App {
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());
         spawn(&inside, "worker", &failed, deciding);
+        spawn(
+            &inside,
+            "replica",
+            &failed,
+            shared.clone().take_part(inner.clone()),
+        );
         spawn(
             &inside,
             "sender",
@@ -262,7 +269,7 @@ async fn first_start(store: &Store, clock: &Clock) -> Result<Timestamp> {
 
 /// Deletes what is older than the retention, a little at a time.
 async fn prune(shared: Shared, stop: CancellationToken) {
-    loop {
+    while shared.leads(&stop).await {
         let older_than = shared
             .clock
             .now()

@@ -111,6 +111,8 @@ pub struct Metrics {
     pub open_incidents: Gauge,
     /// Receivers that refuse messages for good.
     pub dead_receivers: Gauge,
+    /// Whether this replica leads: it decides, polls deck and reads logs.
+    pub leader: Gauge,
     /// Whether the last reload of the configuration succeeded.
     pub config_last_reload_successful: Gauge,
     /// Reloads of the configuration, by result.
@@ -164,6 +166,7 @@ impl Metrics {
             outbox_pending: Gauge::default(),
             open_incidents: Gauge::default(),
             dead_receivers: Gauge::default(),
+            leader: Gauge::default(),
             config_last_reload_successful: Gauge::default(),
             config_reloads: Family::default(),
             artifact_reads: Family::default(),
@@ -278,6 +281,11 @@ impl Metrics {
             "dead_receivers",
             "Receivers that refuse messages for good",
             m.dead_receivers.clone(),
+        );
+        registry.register(
+            "leader",
+            "Whether this replica leads: it decides, polls deck and reads logs",
+            m.leader.clone(),
         );
         registry.register(
             "config_last_reload_successful",

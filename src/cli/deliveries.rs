@@ -236,13 +236,12 @@ async fn write(
 async fn open(config: Option<&Config>) -> Result<Store> {
     let config =
         config.context("no daemon answers, and there is no configuration to find its store by")?;
-    let path = &config.settings.store_path;
-    if !path.exists() {
+    let url = &config.settings.store;
+    if !url.may_exist() {
         return Err(UsageError(format!(
-            "there is no store at {}; is this the daemon's configuration?",
-            path.display()
+            "there is no store at {url}; is this the daemon's configuration?"
         ))
         .into());
     }
-    Ok(Store::open(path, Clock::System).await?)
+    Ok(Store::connect(url, Clock::System).await?)
 }

@@ -227,17 +227,16 @@ async fn stored(
     let config =
         config.context("no daemon answers, and there is no configuration to find its store by")?;
     let settings = &config.settings;
-    let path = &settings.store_path;
-    if !path.exists() {
+    let url = &settings.store;
+    if !url.may_exist() {
         return Err(UsageError(format!(
-            "there is no store at {}; is this the daemon's configuration?",
-            path.display()
+            "there is no store at {url}; is this the daemon's configuration?"
         ))
         .into());
     }
     let clock = Clock::System;
     let now = clock.now();
-    let store = Store::open(path, clock).await?;
+    let store = Store::connect(url, clock).await?;
     let found = match command {
         Command::Add(args) => {
             let author = author(args.author.as_deref(), environment)?;

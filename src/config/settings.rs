@@ -8,6 +8,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     access::{self, AccessSettings, Reads},
     error::{ConfigError, Problem},
+    store_url::StoreUrl,
     units,
 };
 use crate::domain::{
@@ -25,8 +26,8 @@ pub use table::{Form, SETTINGS, Setting, children};
 pub struct Settings {
     /// See [`SETTINGS`].
     pub external_url: Option<String>,
-    /// Path of the SQLite file.
-    pub store_path: PathBuf,
+    /// Where state is kept.
+    pub store: StoreUrl,
     /// See [`SETTINGS`].
     pub retention: Duration,
     /// See [`SETTINGS`].
@@ -181,9 +182,7 @@ impl Settings {
     pub fn read(layers: &Layers) -> Result<Self, ConfigError> {
         let reader = Reader { layers };
         let mut problems = Vec::new();
-        let store_path = reader
-            .store_path()
-            .map_err(|problem| problems.push(problem));
+        let store = reader.store().map_err(|problem| problems.push(problem));
         let listen = reader.listen().map_err(|problem| problems.push(problem));
         let deck = reader.text("sources.deck.url").map(|url| DeckSettings {
             url,
@@ -198,14 +197,14 @@ impl Settings {
         let watch = reader.watch().map_err(|problem| problems.push(problem));
         let stops = reader.stops().map_err(|problem| problems.push(problem));
         let access = reader.access().map_err(|problem| problems.push(problem));
-        let (Ok(store_path), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access)) =
-            (store_path, listen, types, watch, stops, access)
+        let (Ok(store), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access)) =
+            (store, listen, types, watch, stops, access)
         else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
             external_url: reader.text("external_url"),
-            store_path,
+            store,
             retention: reader.duration("store.retention"),
             listen,
             max_body_bytes: reader.size("server.max_body"),
@@ -326,18 +325,13 @@ impl Reader<'_> {
         }
     }
 
-    fn store_path(&self) -> Result<PathBuf, Problem> {
+    fn store(&self) -> Result<StoreUrl, Problem> {
         let url = self.text("store.url").unwrap_or_default();
-        let path = url
-            .strip_prefix("sqlite://")
-            .filter(|path| !path.is_empty());
-        path.map(PathBuf::from).ok_or_else(|| {
+        let password_file = self.text("store.password_file").map(PathBuf::from);
+        StoreUrl::parse(&url, password_file).map_err(|hint| {
             let url = without_credentials(&url);
-            self.layers.problem(
-                "store.url",
-                &format!("`{url}` is not a store this version knows"),
-                "write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db",
-            )
+            let what = format!("`{url}` is not a store this version knows");
+            self.layers.problem("store.url", &what, &hint)
         })
     }
 

@@ -69,7 +69,14 @@ impl Poller {
 
     /// Polls until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        let mut epoch = None;
+        while self.shared.leads(&stop).await {
+            let now = self.shared.store.leads();
+            if epoch != now {
+                // Another has reported since.
+                (self.seen, self.fares) = (Seen::default(), Fares::default());
+                (epoch, self.failures, self.old_lists) = (now, 0, 0);
+            }
             let pause = self.poll_and_report().await;
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -44,6 +44,16 @@ pub struct Taken {
 }
 
 impl Reports {
+    /// Forgets what was reported while another replica led, and the lists that were read before.
+    pub fn begin_anew(&self) {
+        let mut inner = self.lock();
+        let heard = inner.heard;
+        *inner = Inner {
+            heard,
+            ..Inner::default()
+        };
+    }
+
     /// Takes what was reported; to be followed by [`Self::settle`] or [`Self::put_back`].
     pub fn take(&self) -> Taken {
         std::mem::take(&mut self.lock().taken)

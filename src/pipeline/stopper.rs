@@ -65,7 +65,7 @@ impl Stopper {
     /// Carries orders out until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.shared.changes.subscribe();
-        while !stop.is_cancelled() {
+        while self.shared.leads(&stop).await {
             changes.mark_unchanged();
             let again_in = self.step_and_report().await;
             let next = async {

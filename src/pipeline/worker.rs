@@ -22,7 +22,7 @@ use crate::{
         state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
+    store::{DecisionRow, Epoch, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -54,6 +54,8 @@ pub struct Worker {
     /// The next batch, when it was read while the last one was stored.
     ahead: Option<Batch>,
     started_at: Timestamp,
+    /// The lease under which the state was loaded.
+    epoch: Epoch,
     tide: Tide,
 }
 
@@ -84,6 +86,7 @@ impl Worker {
             shared,
             state: None,
             silences: None,
+            epoch: Epoch::default(),
             ahead: None,
             tide: Tide {
                 at: Instant::now(),
@@ -95,7 +98,7 @@ impl Worker {
 
     /// Works until told to stop; a step under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        while self.shared.leads(&stop).await {
             let wait = match self.step().await {
                 Ok(_) if self.is_flooded() => {
                     self.give_way().await;
@@ -156,8 +159,21 @@ impl Worker {
         })
     }
 
+    /// Another may have decided since this replica led last, so nothing that it knew holds.
+    fn begin_anew(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.state = None;
+        self.ahead = None;
+        self.started_at = self.shared.clock.now();
+        self.shared.reports.begin_anew();
+        self.shared.reads_bell.notify_one();
+    }
+
     /// Decides on one batch, takes in what was read of earlier ones, and does whatever has fallen due.
     pub async fn step(&mut self) -> Result<Step, StoreError> {
+        if let Some(epoch) = self.shared.store.leads().filter(|it| *it != self.epoch) {
+            self.begin_anew(epoch);
+        }
         let reports = Arc::clone(&self.shared.reports);
         let taken = reports.take();
         let step = self.decide(&taken).await;
@@ -292,7 +308,13 @@ impl Worker {
             .map(|row| (row.seq, row.error.clone()))
             .collect();
         let to_read = !work.to_read.is_empty();
-        self.shared.store.commit(work).await?;
+        self.shared
+            .store
+            .commit(Work {
+                epoch: self.epoch,
+                ..work
+            })
+            .await?;
         self.shared.changed();
         if to_read {
             self.shared.reads_bell.notify_one();

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
 use serde_json::json;
+
+use crate::store::sql::{self, Connection, params};
 
 use super::{
     Actor, Store, StoreError,
@@ -25,7 +26,7 @@ impl Store {
             .main
             .read(move |conn| {
                 conn.prepare_cached("SELECT body FROM stops WHERE at >= $1 ORDER BY at, run")?
-                    .query_map([millis(since)], |row| rows::json(row, 0))?
+                    .query_map(params![millis(since)], |row| rows::json(row, 0))?
                     .collect()
             })
             .await?;
@@ -76,38 +77,34 @@ pub(super) fn changed(state: &State, runs: &BTreeSet<RunName>) -> Vec<Stop> {
 }
 
 /// Adds what was suggested; of a run that was suggested before, what was said last stands.
-pub(super) fn put(conn: &Connection, stop: &Stop) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO stops (run, at, because, body) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (run) DO UPDATE SET at = excluded.at, because = excluded.because, body = excluded.body",
-    )?
-    .execute(params![
+pub(super) fn put(conn: &Connection, stop: &Stop) -> sql::Result<()> {
+    conn.put("INSERT INTO stops (run, at, because, body) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (run) DO UPDATE SET at = excluded.at, because = excluded.because, body = excluded.body", params![
         stop.doomed.run.0,
         millis(stop.at),
         stop.because.0,
         body(stop)
     ])
-    .map(drop)
 }
 
 /// What was suggested within the hour before the latest suggestion: all that a limit per hour can ask for.
-pub(super) fn recent(conn: &Connection) -> rusqlite::Result<Vec<Stop>> {
+pub(super) fn recent(conn: &Connection) -> sql::Result<Vec<Stop>> {
     conn.prepare_cached(
         "SELECT body FROM stops WHERE at > (SELECT max(at) FROM stops) - 3600000 ORDER BY at",
     )?
-    .query_map([], |row| rows::json(row, 0))?
+    .query_map(&[], |row| rows::json(row, 0))?
     .collect()
 }
 
 /// What was suggested of a run, or because of it.
-pub(super) fn about(conn: &Connection, run: &RunName) -> rusqlite::Result<Vec<Stop>> {
+pub(super) fn about(conn: &Connection, run: &RunName) -> sql::Result<Vec<Stop>> {
     conn.prepare_cached("SELECT body FROM stops WHERE run = $1 OR because = $1 ORDER BY at, run")?
-        .query_map([&run.0], |row| rows::json(row, 0))?
+        .query_map(params![&run.0], |row| rows::json(row, 0))?
         .collect()
 }
 
 /// Forgets what is old.
-pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM stops WHERE run IN (SELECT run FROM stops WHERE at < $1 ORDER BY at LIMIT $2)",
     )?

@@ -115,6 +115,9 @@ fn sources(web: &Web) -> (bool, String) {
             None => (false, none.to_owned()),
         };
     }
+    if web.shared.store.leads().is_none() {
+        return (true, "another replica leads and reads them".to_owned());
+    }
     let now = web.shared.clock.now().as_duration().as_secs_f64();
     let words: Vec<String> = listings.iter().map(|one| one.text(now)).collect();
     let is_known = listings.iter().any(|one| one.last > 0.0);

@@ -2,6 +2,7 @@
 //! a test checks what must always hold. Nothing in here reaches into the program.
 
 pub(crate) mod daemon;
+pub(crate) mod postgres;
 mod reply;
 mod samples;
 
@@ -179,6 +180,12 @@ impl Context {
     /// The database.
     pub(crate) fn store(&self) -> PathBuf {
         self.home.path().join("state.db")
+    }
+
+    /// Lets the next daemon keep its state elsewhere.
+    pub(crate) fn use_store(&self, url: &str) {
+        let text = format!("store: {{ url: \"{url}\" }}\n");
+        fs::write(self.home.path().join("config/40-store.yaml"), text).unwrap();
     }
 
     /// Where the daemon listens.
@@ -460,7 +467,7 @@ impl Drop for Context {
     }
 }
 
-fn write_config(home: &Path, setup: &Setup, slack: &SlackStandIn, deck: &DeckStandin) {
+pub(crate) fn write_config(home: &Path, setup: &Setup, slack: &SlackStandIn, deck: &DeckStandin) {
     let show = |name: &str| home.join(name).display().to_string();
     fs::create_dir_all(home.join("config")).unwrap();
     fs::create_dir_all(home.join("slack")).unwrap();

@@ -50,7 +50,13 @@ settings![
         "store.url",
         Text,
         Some("sqlite:///var/lib/prow-notifier/state.db"),
-        "Where state is kept: sqlite:// and a path."
+        "Where state is kept: sqlite:// and a path, or postgres://user@host/database?sslmode=verify-full, which several replicas may share."
+    ),
+    (
+        "store.password_file",
+        Text,
+        None,
+        "File with the password for PostgreSQL, read for every connection."
     ),
     (
         "store.retention",

@@ -1,0 +1,5 @@
+//! Several replicas of the real program on a real PostgreSQL.
+
+mod cluster;
+mod faults;
+mod proxy;
