@@ -49,7 +49,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- .Values.watch.namespace | default .Release.Namespace -}}
 {{- end -}}
 
+{{/* Whether the pod talks to the API server. */}}
+{{- define "prow-notifier.needsToken" -}}
+{{- if or .Values.watch.enabled .Values.artifactRepositories -}}yes{{- end -}}
+{{- end -}}
+
 {{/* Whether the chart itself has something to say in the configuration. */}}
 {{- define "prow-notifier.hasSettings" -}}
-{{- if or .Values.postgres.enabled .Values.watch.enabled -}}yes{{- end -}}
+{{- if or .Values.postgres.enabled (include "prow-notifier.needsToken" .) -}}yes{{- end -}}
 {{- end -}}

@@ -12,7 +12,7 @@ metadata:
   {{- end }}
 spec:
   serviceAccountName: {{ include "prow-notifier.serviceAccount" . }}
-  automountServiceAccountToken: {{ .Values.watch.enabled }}
+  automountServiceAccountToken: {{ eq (include "prow-notifier.needsToken" .) "yes" }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.imagePullSecrets }}
