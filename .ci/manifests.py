@@ -197,6 +197,16 @@ def check_alerts(deployments, out):
         check(rule["labels"]["severity"] in {"critical", "warning"}, rule["alert"], "has no severity")
 
 
+def check_versions():
+    """Everything that names the version names that of the program."""
+    version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE).group(1)
+    chart = yaml.safe_load((ROOT / "deploy/chart/prow-notifier/Chart.yaml").read_text())
+    check((chart["version"], chart["appVersion"]) == (version, version), "Chart.yaml", f"is not of version {version}")
+    for path in ["deploy/base", "deploy/components/postgres"]:
+        tags = [image["newTag"] for image in yaml.safe_load((ROOT / path / "kustomization.yaml").read_text())["images"]]
+        check(tags == [version], path, f"image {tags} is not of version {version}")
+
+
 def check_dashboard(deployments):
     """The dashboard is what Grafana takes: panels with titles and queries, side by side and not over each other."""
     texts = [
@@ -269,6 +279,7 @@ def main():
         each.check()
     check_alerts(deployments, out)
     check_dashboard(deployments)
+    check_versions()
     checked = check_configurations(deployments, out, binary)
     for each in problems:
         print(each, file=sys.stderr)

@@ -14,6 +14,7 @@ pub mod remote;
 pub mod send_test;
 pub mod serve;
 pub mod silence;
+pub mod standin;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
@@ -64,6 +65,8 @@ pub enum Command {
     Silence(silence::Command),
     /// Send one clearly marked test message
     SendTest(send_test::Args),
+    /// Stand in for Prow and Slack, to try a deployment without either
+    Standin(standin::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
     #[command(subcommand)]
     Config(config::Command),
@@ -122,6 +125,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Exec(args) => exec::run(&args, &environment),
         Command::Silence(command) => silence::run(&command, &cli.config, &environment),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
+        Command::Standin(args) => standin::run(&args),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
