@@ -70,7 +70,8 @@ async fn it_shows_what_it_was_told_and_tells_what_it_was_sent() {
     let busy = json!({ "status": 429, "headers": [["Retry-After", "3"]] });
     let forced = http.post(format!("{control}/slack/force/HOOK")).json(&busy);
     assert_eq!(forced.send().await.unwrap().status(), 204);
-    let say = || http.post(slack).json(&json!({ "text": "hello" })).send();
+    let message = json!({ "text": "hello", "unfurl_links": false, "unfurl_media": false });
+    let say = || http.post(slack).json(&message).send();
     assert_eq!(say().await.unwrap().headers()["retry-after"], "3");
     assert_eq!(say().await.unwrap().status(), 200);
     let told: Value = serde_json::from_str(&get(format!("{control}/slack")).await).unwrap();
