@@ -146,10 +146,12 @@ async fn step(store: &Store, state: &mut State, policy: &Policy) -> Result<()> {
         .collect();
     let told = state.flush(policy, now, false);
     let done = claim.rows.iter().map(|row| row.seq).collect();
+    let changed = Work::changes(state);
+    state.forget_slices();
     store
         .commit(Work {
             done,
-            state: Work::changes(state),
+            state: changed,
             decisions,
             told,
             ..Work::default()

@@ -78,7 +78,7 @@ impl App {
             http: Http::new()?,
             metrics: Arc::clone(&metrics),
             live: receiver,
-            accepting: Arc::default(),
+            arrivals: Arc::default(),
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
             reports: Arc::default(),

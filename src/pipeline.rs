@@ -41,8 +41,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The configuration in force.
     pub live: watch::Receiver<Arc<Live>>,
-    /// How many callers wait for what they sent to be on the disk.
-    pub accepting: Arc<AtomicUsize>,
+    /// Counts what was accepted since the start.
+    pub arrivals: Arc<AtomicUsize>,
     /// Rung when something came into the inbox.
     pub inbox_bell: Arc<Notify>,
     /// Rung when something came into the outbox.

@@ -1,6 +1,6 @@
 //! The door: an observation is accepted once it is on the disk, and counted.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::Shared;
 use crate::{
@@ -8,22 +8,6 @@ use crate::{
     metrics::{ReasonLabel, SourceLabel},
     store::StoreError,
 };
-
-/// Counts a caller until it is gone, also when it goes early.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 impl Shared {
     /// Accepts observations; when this returns they are durable. On an error nothing was accepted. What a command
@@ -47,10 +31,9 @@ impl Shared {
             .filter(webhook)
             .map(|run| run.seen_at)
             .max();
-        let waiting = Waiting::new(&self.accepting);
         let accepted = self.store.accept(observations).await;
-        drop(waiting);
         accepted.inspect_err(|error| self.count_store_failure(error))?;
+        self.arrivals.fetch_add(sources.len(), Ordering::Relaxed);
         if let Some(heard) = heard {
             self.reports.hear(heard);
         }

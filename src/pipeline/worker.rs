@@ -1,6 +1,7 @@
 //! Takes observations out of the inbox in batches, runs them through the core, and commits everything
 //! that follows in one transaction.
 
+mod ahead;
 mod put_off;
 
 use std::{
@@ -9,17 +10,15 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use self::ahead::{Batch, Read};
 use super::{Shared, live::Live, reports::Taken};
 use crate::{
     domain::{
-        flush::Told,
-        fold::to_signed,
-        observe::{Outcome, Reading},
-        policy::Policy,
-        replay::seen_at,
+        flush::Told, fold::to_signed, observe::Outcome, policy::Policy, replay::seen_at,
         state::State,
     },
     metrics::{DecisionLabel, EventLabel},
@@ -28,15 +27,15 @@ use crate::{
 };
 
 /// Observations in one transaction.
-const BATCH: usize = 512;
+const BATCH: usize = 1024;
 /// Observations after which others get a turn: a whole batch would hold up webhooks for milliseconds.
 const AT_ONCE: usize = 32;
-/// So many callers that wait at once are a flood.
-const FLOOD: usize = 8;
+/// So many arrivals a second are a flood.
+const FLOOD: f64 = 2_000.0;
 /// Nothing is put off for longer because of one.
-const GIVE_WAY: Duration = Duration::from_millis(500);
+const GIVE_WAY: Duration = Duration::from_secs(2);
 /// Between two looks at whether it is over.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether another process made or ended a silence.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Without a list to read first, what webhooks send again after a start has so long to come before anything is late.
@@ -52,13 +51,18 @@ pub struct Worker {
     state: Option<State>,
     /// The silences that the state knows; `None` before they are read.
     silences: Option<Mark>,
+    /// The next batch, when it was read while the last one was stored.
+    ahead: Option<Batch>,
     started_at: Timestamp,
+    tide: Tide,
 }
 
-/// An observation that is ready to be decided on.
-struct Read {
-    row: InboxRow,
-    reading: Reading,
+/// What had arrived at the last look, to tell how fast it comes.
+#[derive(Debug)]
+struct Tide {
+    at: Instant,
+    arrived: usize,
+    is_high: bool,
 }
 
 /// What a step did.
@@ -80,6 +84,12 @@ impl Worker {
             shared,
             state: None,
             silences: None,
+            ahead: None,
+            tide: Tide {
+                at: Instant::now(),
+                arrived: 0,
+                is_high: false,
+            },
         }
     }
 
@@ -87,10 +97,11 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let wait = match self.step().await {
-                Ok(step) if step.more => {
+                Ok(_) if self.is_flooded() => {
                     self.give_way().await;
                     continue;
                 }
+                Ok(step) if step.more => continue,
                 Ok(step) => Some(
                     self.until(step.next_due)
                         .map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY)),
@@ -113,12 +124,30 @@ impl Worker {
     }
 
     /// In a flood those who send go first: they have a timeout, and what is accepted is not lost.
-    async fn give_way(&self) {
-        let busy = || self.shared.accepting.load(Ordering::Relaxed) >= FLOOD;
-        let gone_by = tokio::time::Instant::now() + GIVE_WAY;
-        while busy() && tokio::time::Instant::now() < gone_by {
+    async fn give_way(&mut self) {
+        let gone_by = Instant::now() + GIVE_WAY;
+        while self.is_flooded() && Instant::now() < gone_by {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Judges by what came since the last look; one that was just now still holds.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate is not exact, and these numbers are small"
+    )]
+    fn is_flooded(&mut self) -> bool {
+        let passed = self.tide.at.elapsed();
+        if passed >= LOOK_AGAIN {
+            let arrived = self.shared.arrivals.load(Ordering::Relaxed);
+            let came = arrived.saturating_sub(self.tide.arrived) as f64;
+            self.tide = Tide {
+                at: Instant::now(),
+                arrived,
+                is_high: came > FLOOD * passed.as_secs_f64(),
+            };
+        }
+        self.tide.is_high
     }
 
     fn until(&self, due: Option<Timestamp>) -> Option<Duration> {
@@ -147,18 +176,17 @@ impl Worker {
     async fn decide(&mut self, reported: &Taken) -> Result<Step, StoreError> {
         let now = self.shared.clock.now();
         let live = self.shared.live();
-        // Before the claim, which then holds all that was listed.
-        let deadlines_from = self.deadlines_from(&live);
-        let claim = self.shared.store.claim(BATCH, now).await?;
-        let (rows, mut parked) = self.put_off_unresolved(&live, claim.rows, now).await?;
-        let (rows, to_read) = self.put_off_unread(&live, rows, &mut parked, now).await?;
+        let batch = self.next_batch(&live, now).await?;
+        let more = batch.more;
+        let (read, mut parked) = self.put_off_unresolved(&live, batch.read, now).await?;
+        let (rows, to_read) = self.put_off_unread(&live, read, &mut parked, now).await?;
         let mut state = if let Some(state) = self.state.take() {
             state
         } else {
             self.silences = None;
             self.shared.store.load_hot().await?
         };
-        state.deadlines_from = deadlines_from;
+        state.deadlines_from = batch.deadlines_from;
         self.look_at_silences(&mut state, now).await?;
         let policy = &live.snapshot.policy;
         let wanted = wanted(policy, &state, &rows, reported);
@@ -175,24 +203,36 @@ impl Worker {
         if !(missing.incidents.is_empty() && missing.releases.is_empty()) {
             store.load_slice(&mut state, missing, now).await?;
         }
-        let told = state.flush(policy, now, claim.more);
+        let told = state.flush(policy, now, more);
         let mut work = Work {
             parked,
-            poisoned: claim.poisoned,
+            poisoned: batch.poisoned,
             learned: reported.learned.clone(),
             ..work(&mut state, &rows, outcomes, told, now)
         };
         work.to_read.extend(to_read);
-        self.commit(work).await?;
-        let next_due = if claim.more {
+        let decided = rows.len();
+        let meanwhile = async {
+            drop(rows);
+            state.forget_slices();
+            match batch.last {
+                Some(last) if more => self.read_ahead(&live, last).await,
+                _ => Ok(None),
+            }
+        };
+        let (committed, ahead) = tokio::join!(self.commit(work), meanwhile);
+        committed?;
+        // What could not be read ahead is read when its turn comes.
+        self.ahead = ahead.unwrap_or_default();
+        let next_due = if more {
             None
         } else {
             self.next_due(&state).await?
         };
         self.state = Some(state);
         Ok(Step {
-            decided: rows.len(),
-            more: claim.more,
+            decided,
+            more,
             next_due,
         })
     }

@@ -74,12 +74,13 @@ impl Work {
             && self.state.is_empty()
     }
 
-    /// Takes what was touched out of the state, which then forgets what a store can load again.
+    /// Takes what was touched out of the state. What is left of runs, incidents and releases is to be forgotten:
+    /// [`State::forget_slices`].
     pub fn changes(state: &mut State) -> Changed {
         let changes = state.take_changes();
         let (runs, incidents) = (changes.runs.iter(), changes.incidents.iter());
         let releases = changes.releases.into_iter();
-        let changed = Changed {
+        Changed {
             releases: releases
                 .filter_map(|key| state.releases.remove(&key).map(|release| (key, release)))
                 .collect(),
@@ -97,9 +98,7 @@ impl Work {
             gaps: bodies(changes.gaps, |key| state.gaps.get(key).map(body)),
             stops: stops::changed(state, &changes.stops),
             next_incident: state.next_incident,
-        };
-        state.forget_slices();
-        changed
+        }
     }
 }
 

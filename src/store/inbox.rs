@@ -207,6 +207,31 @@ impl Store {
         self.inbox.file.read(read).await
     }
 
+    /// The oldest observations behind the one with this number, at most `limit`, for whoever is about to commit
+    /// everything up to it. `None` while some that were put off are due, which come first.
+    pub async fn claim_behind(
+        &self,
+        seq: i64,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Option<Claim>, StoreError> {
+        let (mark, due) = self
+            .main
+            .read(|conn| Ok((mark::get(conn)?, mark::next_due(conn)?)))
+            .await?;
+        if due.is_some_and(|due| due <= now) {
+            return Ok(None);
+        }
+        let read = move |conn: &Connection| {
+            // Of rows that had been put off the number may be lower than what was decided since.
+            let mut raw = after(conn, mark.max(seq), limit.saturating_add(1))?;
+            let more = raw.len() > limit;
+            raw.truncate(limit);
+            Ok(Some(Claim::read(raw, more)))
+        };
+        self.inbox.file.read(read).await
+    }
+
     /// How many observations wait, those put off included.
     pub async fn inbox_depth(&self) -> Result<u64, StoreError> {
         let (mark, parked) = self.main.read(mark::progress).await?;

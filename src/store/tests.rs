@@ -194,6 +194,7 @@ impl World {
             .unwrap();
         work.told = self.state.flush(&self.policy, now, more_to_come);
         work.state = Work::changes(&mut self.state);
+        self.state.forget_slices();
         (work, outcomes)
     }
 

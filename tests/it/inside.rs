@@ -182,6 +182,11 @@ impl Inside {
         }
     }
 
+    /// Decides on one batch; returns whether more wait.
+    pub(crate) async fn decide_some(&mut self) -> bool {
+        self.parts().worker.step().await.unwrap().more
+    }
+
     /// Reads what is due, decides on nothing. Returns how many runs were read, and when the next is due.
     pub(crate) async fn read(&mut self) -> (usize, Option<Timestamp>) {
         self.parts().reader.step().await.unwrap()
@@ -274,7 +279,7 @@ impl Parts {
             http: Http::new().unwrap(),
             metrics: Arc::new(Metrics::new()),
             live: receiver,
-            accepting: Arc::default(),
+            arrivals: Arc::default(),
             inbox_bell: Arc::new(Notify::new()),
             outbox_bell: Arc::new(Notify::new()),
             reports: Arc::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::{Read, Worker};
+use super::{Worker, ahead::Read};
 use crate::{
     domain::{
         evidence::Finding,
@@ -35,16 +35,16 @@ impl Worker {
     pub(super) async fn put_off_unresolved(
         &self,
         live: &Live,
-        rows: Vec<InboxRow>,
+        read: Vec<Read>,
         now: Timestamp,
-    ) -> Result<(Vec<InboxRow>, Vec<(InboxRow, Timestamp)>), StoreError> {
-        let (mut ready, mut parked) = (Vec::with_capacity(rows.len()), Vec::new());
-        for row in rows {
-            if self.is_resolved(live, &row, now).await? {
-                ready.push(row);
+    ) -> Result<(Vec<Read>, Vec<(InboxRow, Timestamp)>), StoreError> {
+        let (mut ready, mut parked) = (Vec::with_capacity(read.len()), Vec::new());
+        for one in read {
+            if self.is_resolved(live, &one.row, now).await? {
+                ready.push(one);
             } else {
                 self.shared.deck_bell.notify_one();
-                parked.push((row, now + RESOLVE_EVERY));
+                parked.push((one.row, now + RESOLVE_EVERY));
             }
         }
         Ok((ready, parked))
@@ -55,18 +55,11 @@ impl Worker {
     pub(super) async fn put_off_unread(
         &self,
         live: &Live,
-        rows: Vec<InboxRow>,
+        mut read: Vec<Read>,
         parked: &mut Vec<(InboxRow, Timestamp)>,
         now: Timestamp,
     ) -> Result<(Vec<Read>, Vec<Observation>), StoreError> {
         let policy = &live.snapshot.policy;
-        let mut read: Vec<Read> = rows
-            .into_iter()
-            .map(|row| Read {
-                reading: Reading::of(policy, &row.observation, None),
-                row,
-            })
-            .collect();
         if !policy.reads_evidence {
             return Ok((read, Vec::new()));
         }
