@@ -98,6 +98,12 @@ impl Shared {
         }
     }
 
+    /// Waits until this replica leads no more.
+    pub async fn loses_lead(&self) {
+        let mut leadership = self.store.leadership();
+        drop(leadership.wait_for(Option::is_none).await);
+    }
+
     /// Takes part among the replicas that share the store, until told to stop.
     pub async fn take_part(self, stop: CancellationToken) {
         let mut leadership = self.store.leadership();

@@ -74,8 +74,7 @@ impl Poller {
             let now = self.shared.store.leads();
             if epoch != now {
                 // Another has reported since.
-                self.known.clear();
-                self.reported.clear();
+                (self.seen, self.fares) = (Seen::default(), Fares::default());
                 (epoch, self.failures, self.old_lists) = (now, 0, 0);
             }
             let pause = self.poll_and_report().await;

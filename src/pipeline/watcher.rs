@@ -81,9 +81,18 @@ impl Watcher {
 
     /// Watches until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
+        let mut epoch = None;
         while self.shared.leads(&stop).await {
+            let now = self.shared.store.leads();
+            if epoch != now {
+                // Another has listed and reported since.
+                self = Self::new(self.shared);
+                epoch = now;
+            }
+            let shared = self.shared.clone();
             let pause = tokio::select! {
                 () = stop.cancelled() => return,
+                () = shared.loses_lead() => continue,
                 pause = self.round_and_report() => pause,
             };
             tokio::select! {
