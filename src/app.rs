@@ -18,10 +18,12 @@ use crate::{
     metrics::{Metrics, SourceLabel},
     pipeline::{
         Origin, Shared,
+        backfill::Backfiller,
         live::Live,
         poller::Poller,
         reading::{Library, Reader},
         reload::Reloader,
+        resolver::Resolver,
         sender::Sender,
         worker::Worker,
     },
@@ -84,6 +86,8 @@ impl App {
             reports: Arc::default(),
             library: Arc::new(Library::new(origin.environment.clone())),
             reads_bell: Arc::new(Notify::new()),
+            unresolved: Arc::default(),
+            catch_up: Arc::default(),
             deck_bell: Arc::new(Notify::new()),
             changes: Arc::new(watch::Sender::new(0)),
         };
@@ -108,6 +112,14 @@ impl App {
         // Sources stop first, then what they feed.
         let (sources, inner) = (CancellationToken::new(), CancellationToken::new());
         let failed = CancellationToken::new();
+        // Before any source tells anything.
+        let backfiller = Backfiller::prepare(shared.clone()).await?;
+        spawn(
+            &tracker,
+            "backfill",
+            &failed,
+            backfiller.run(sources.clone()),
+        );
         let web = Web::new(shared.clone(), stop.clone());
         spawn(
             &tracker,
@@ -133,6 +145,12 @@ impl App {
             "reader",
             &failed,
             Reader::new(shared.clone()).run(sources.clone()),
+        );
+        spawn(
+            &tracker,
+            "resolver",
+            &failed,
+            Resolver::new(shared.clone()).run(sources.clone()),
         );
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());

@@ -2,7 +2,9 @@
 //! decide anything.
 
 pub mod deck;
+pub mod folder;
 pub mod parse;
+pub mod pubsub;
 pub mod signature;
 pub mod stage;
 pub mod status;

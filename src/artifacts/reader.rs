@@ -2,6 +2,7 @@
 
 mod copy;
 mod pod;
+mod survey;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,8 @@ use super::{
     fetch::Folder,
     namespaces::Namespaces,
 };
+pub use survey::Page;
+
 use crate::{
     clock::Clock,
     config::{Config, artifacts::Artifacts, settings::ArtifactSettings},

@@ -35,6 +35,7 @@ mod limits;
 mod mass;
 mod preview;
 mod program;
+mod pubsub;
 mod pulse;
 mod reasons;
 mod redaction;
