@@ -236,7 +236,8 @@ impl State {
     /// When a digest goes out. What was missed is summed up once all of it has been looked at.
     pub(super) fn due_at(&self, digest: &Digest) -> Timestamp {
         match digest.kind {
-            DigestKind::CatchUp { .. } => digest.due_at.max(self.deadlines_from),
+            DigestKind::CatchUp { .. } if self.deadlines_from == Timestamp::MAX => Timestamp::MAX,
+            DigestKind::CatchUp { .. } => digest.due_at,
             DigestKind::Period { .. } | DigestKind::FirstStart | DigestKind::Hushed { .. } => {
                 digest.due_at
             }

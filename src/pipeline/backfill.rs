@@ -83,13 +83,14 @@ impl Backfiller {
         let heard = shared.store.meta(HEARD).await?;
         let heard = heard.and_then(|text| text.parse().ok());
         let plan = shared.store.meta(PLAN).await?;
+        let after = after(&shared.live());
+        let plan = plan.filter(|_| after.is_some());
         let plan: Option<Plan> = plan.and_then(|json| serde_json::from_str(&json).ok());
         let gap = plan.as_ref().map(|plan| Gap {
             since: plan.since,
             until: plan.until,
         });
         shared.catch_up.resume(heard, gap);
-        let after = after(&shared.live());
         shared.catch_up.look(shared.clock.now(), after);
         Ok(Self {
             shared,

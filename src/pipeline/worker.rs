@@ -252,7 +252,7 @@ impl Worker {
     /// What was missed is summed up once all of it is decided, runs that were put off included; but it does not wait
     /// for ever where others come all the time.
     async fn hold_summary(&mut self, state: &mut State, now: Timestamp) -> Result<(), StoreError> {
-        if !state.owes_catch_up() || now < state.deadlines_from {
+        if !state.owes_catch_up() || state.deadlines_from == Timestamp::MAX {
             self.summary_held = None;
             return Ok(());
         }

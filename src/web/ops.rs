@@ -71,9 +71,11 @@ pub async fn readyz(State(web): State<Arc<Web>>) -> Response {
 fn sources(web: &Web) -> (bool, String) {
     let live = web.shared.live();
     let Some(deck) = &live.snapshot.config.settings.deck else {
-        return match live.tokens {
-            Some(_) => (true, "webhooks".to_owned()),
-            None => (
+        let pubsub = &live.snapshot.config.settings.pubsub;
+        return match (&live.tokens, pubsub) {
+            (Some(_), _) => (true, "webhooks".to_owned()),
+            (None, Some(_)) => (true, "Pub/Sub".to_owned()),
+            (None, None) => (
                 false,
                 "none: set sources.deck.url or sources.webhook.hmac_file".to_owned(),
             ),

@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod architecture;
 mod artifacts;
+mod backfill;
 mod backlog;
 mod backtest;
 mod browser;
