@@ -19,10 +19,12 @@ use crate::{
     metrics::{Metrics, SourceLabel},
     pipeline::{
         Origin, Shared,
+        backfill::Backfiller,
         live::Live,
         poller::Poller,
         reading::{Library, Reader},
         reload::Reloader,
+        resolver::Resolver,
         sender::Sender,
         stopper::Stopper,
         watcher::Watcher,
@@ -90,6 +92,8 @@ impl App {
             reports: Arc::default(),
             library: Arc::new(Library::new(origin.environment.clone())),
             reads_bell: Arc::new(Notify::new()),
+            unresolved: Arc::default(),
+            catch_up: Arc::default(),
             deck_bell: Arc::new(Notify::new()),
             changes: Arc::new(watch::Sender::new(0)),
         };
@@ -114,6 +118,14 @@ impl App {
         // Sources stop first, then what they feed.
         let (sources, inner) = (CancellationToken::new(), CancellationToken::new());
         let failed = CancellationToken::new();
+        // Before any source tells anything.
+        let backfiller = Backfiller::prepare(shared.clone()).await?;
+        spawn(
+            &tracker,
+            "backfill",
+            &failed,
+            backfiller.run(sources.clone()),
+        );
         let web = Web::new(shared.clone(), stop.clone());
         spawn(
             &tracker,
@@ -151,6 +163,12 @@ impl App {
             "stopper",
             &failed,
             Stopper::new(shared.clone()).run(sources.clone()),
+        );
+        spawn(
+            &tracker,
+            "resolver",
+            &failed,
+            Resolver::new(shared.clone()).run(sources.clone()),
         );
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());

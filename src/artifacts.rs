@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use crate::{domain::observation::Observation, evidence::Remains};
 
-pub use reader::Reader;
+pub use reader::{Page, Reader};
 
 /// What came of reading what a run left behind.
 #[derive(Debug, Clone)]

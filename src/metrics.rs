@@ -13,7 +13,7 @@ use prometheus_client::{
 /// Where an observation came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceLabel {
-    /// `webhook`, `deck`, `watch`, `github`, or `restart` for what a restart found in the inbox.
+    /// `webhook`, `deck`, `watch`, `github`, `pubsub`, `bucket`, or `restart` for what a restart found in the inbox.
     pub source: &'static str,
 }
 
@@ -87,6 +87,12 @@ pub struct Metrics {
     pub notification_latency: Histogram,
     /// Requests to this daemon, by route and status.
     pub requests: Family<RequestLabel, Counter>,
+    /// Whether what was missed is being looked for in buckets.
+    pub backfill_active: Gauge,
+    /// Requests to buckets for what was missed.
+    pub backfill_requests: Counter,
+    /// Missed runs that were found in buckets.
+    pub backfill_runs: Counter,
     /// Polls of deck, by result.
     pub deck_polls: Family<ResultLabel, Counter>,
     /// ProwJobs in deck's last list.
@@ -154,6 +160,9 @@ impl Metrics {
             dead_letters: Counter::default(),
             notification_latency: latency,
             requests: Family::default(),
+            backfill_active: Gauge::default(),
+            backfill_requests: Counter::default(),
+            backfill_runs: Counter::default(),
             deck_polls: Family::default(),
             deck_list_items: Gauge::default(),
             deck_last_success: FloatGauge::default(),
@@ -222,6 +231,21 @@ impl Metrics {
             "http_requests",
             "Requests to this daemon, by route and status",
             m.requests.clone(),
+        );
+        registry.register(
+            "backfill_active",
+            "Whether what was missed is being looked for in buckets",
+            m.backfill_active.clone(),
+        );
+        registry.register(
+            "backfill_requests",
+            "Requests to buckets for what was missed",
+            m.backfill_requests.clone(),
+        );
+        registry.register(
+            "backfill_runs",
+            "Missed runs that were found in buckets",
+            m.backfill_runs.clone(),
         );
         registry.register(
             "deck_polls",

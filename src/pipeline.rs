@@ -1,5 +1,7 @@
 //! From a source to Slack: intake → inbox → worker (the core) → outbox → sender.
 
+pub mod backfill;
+pub mod catch_up;
 pub mod intake;
 pub mod live;
 pub mod poller;
@@ -7,6 +9,7 @@ pub mod pulse;
 pub mod reading;
 pub mod reload;
 pub mod reports;
+pub mod resolver;
 pub mod roster;
 mod ruling;
 pub mod seen;
@@ -33,9 +36,11 @@ use crate::{
     metrics::Metrics,
     store::{News, Store},
 };
+use catch_up::CatchUp;
 use live::Live;
 use reading::Library;
 use reports::Reports;
+use resolver::Unresolved;
 
 /// What every part of the running process shares. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,6 +69,10 @@ pub struct Shared {
     pub reads_bell: Arc<Notify>,
     /// Counts what changed in the store, for whoever shows it.
     pub changes: Arc<watch::Sender<u64>>,
+    /// Runs that messages tell of which name no ProwJob.
+    pub unresolved: Arc<Unresolved>,
+    /// Since when nobody told us anything, and what is being done about it.
+    pub catch_up: Arc<CatchUp>,
     /// Rung when a fresh list of deck is wanted at once.
     pub deck_bell: Arc<Notify>,
 }

@@ -3,7 +3,9 @@
 
 pub mod api;
 pub mod deck;
+pub mod folder;
 pub mod parse;
+pub mod pubsub;
 pub mod signature;
 pub mod stage;
 pub mod status;

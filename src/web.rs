@@ -4,6 +4,7 @@ mod access;
 mod api;
 pub mod body;
 pub mod hooks;
+mod oidc;
 pub mod ops;
 pub mod pages;
 pub mod runs;
@@ -61,6 +62,10 @@ pub struct Web {
     /// Ids of signed reports that were accepted. Apart, so that GitHub's many do not drive them out while their
     /// signatures still hold. After a restart a repeated report is found by its run.
     reports: Mutex<LruCache<String, ()>>,
+    /// Numbers and contents of Pub/Sub messages that were accepted.
+    messages: Mutex<LruCache<String, ()>>,
+    /// Google's keys.
+    keys: oidc::Keys,
     sessions: access::Sessions,
     inbound: DefaultKeyedRateLimiter<IpAddr>,
     /// When the figures in `/metrics` were last worked out.
@@ -80,6 +85,8 @@ impl Web {
             shared,
             deliveries: Mutex::new(LruCache::new(DELIVERIES)),
             reports: Mutex::new(LruCache::new(DELIVERIES)),
+            messages: Mutex::new(LruCache::new(DELIVERIES)),
+            keys: oidc::Keys::default(),
             sessions: access::Sessions::default(),
             inbound: RateLimiter::keyed(quota),
             figured_at: tokio::sync::Mutex::default(),
@@ -94,6 +101,7 @@ impl Web {
         let hooks = Router::new()
             .route("/hooks/prowjob", post(hooks::prowjob))
             .route("/hooks/github", post(hooks::github))
+            .route("/hooks/pubsub", post(hooks::pubsub))
             .route("/hooks/stage", post(hooks::stage))
             .layer(middleware::from_fn_with_state(Arc::clone(&web), limit_rate));
         let metrics = Router::new()

@@ -1,11 +1,12 @@
 //! One bucket, or folder of this machine, as an object store: how it is reached and with which credentials.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     gcp::{GcpCredential, GoogleCloudStorageBuilder},
+    list::PaginatedListStore,
     local::LocalFileSystem,
 };
 use reqwest::Url;
@@ -39,8 +40,31 @@ const AWS_VARIABLES: [&str; 11] = [
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// The same bucket, to be listed page by page; `None` of a folder of this machine.
+    pub(super) pages: Option<Pages>,
     /// Of a folder of this machine: its true path, which files must not lead out of.
     pub(super) folder: Option<PathBuf>,
+}
+
+/// A bucket that can be listed page by page.
+#[derive(Clone)]
+pub(super) struct Pages(pub(super) Arc<dyn PaginatedListStore>);
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pages")
+    }
+}
+
+impl Bucket {
+    fn of(store: impl ObjectStore + PaginatedListStore) -> Self {
+        let store = Arc::new(store);
+        Self {
+            pages: Some(Pages(Arc::clone(&store) as Arc<dyn PaginatedListStore>)),
+            store,
+            folder: None,
+        }
+    }
 }
 
 /// What is needed to reach buckets.
@@ -53,17 +77,11 @@ pub(super) struct Means<'a> {
 
 /// Opens the bucket of a location; nothing is asked for yet. The error says what to do.
 pub(super) fn open(location: &Location, means: &Means<'_>) -> Result<Bucket, String> {
-    let store: Arc<dyn ObjectStore> = match location.provider {
-        Provider::S3 => means.s3(&location.bucket)?,
-        Provider::Gs => means.gs(&location.bucket)?,
-        Provider::File => {
-            return Err("a folder is opened by its own path".to_owned());
-        }
-    };
-    Ok(Bucket {
-        store,
-        folder: None,
-    })
+    match location.provider {
+        Provider::S3 => means.s3(&location.bucket),
+        Provider::Gs => means.gs(&location.bucket),
+        Provider::File => Err("a folder is opened by its own path".to_owned()),
+    }
 }
 
 /// Opens a folder of this machine, if it is one of `allowed` or below one.
@@ -80,6 +98,7 @@ pub(super) fn open_folder(location: &Location, allowed: &[PathBuf]) -> Result<Bu
     let store = LocalFileSystem::new_with_prefix("/").map_err(|error| error.to_string())?;
     Ok(Bucket {
         store: Arc::new(store),
+        pages: None,
         folder: Some(folder),
     })
 }
@@ -132,7 +151,7 @@ impl Means<'_> {
         }
     }
 
-    fn s3(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
+    fn s3(&self, bucket: &str) -> Result<Bucket, String> {
         let file = match self.credentials()? {
             Some((path, text)) => S3File::read(&text)
                 .map_err(|why| format!("cannot use the credentials in {path}: {why}"))?,
@@ -180,7 +199,7 @@ impl Means<'_> {
         }
         let guard = self.guard(named, false, any_certificate)?;
         let built = builder.with_http_connector(guard).build();
-        Ok(Arc::new(built.map_err(|error| error.to_string())?))
+        built.map(Bucket::of).map_err(|error| error.to_string())
     }
 
     /// Credentials of the environment, and the host that they are handed out by.
@@ -233,7 +252,7 @@ impl Means<'_> {
             .is_some_and(|endpoint| endpoint.instance_credentials)
     }
 
-    fn gs(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
+    fn gs(&self, bucket: &str) -> Result<Bucket, String> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
             .with_retry(self.retries());
@@ -263,7 +282,7 @@ impl Means<'_> {
         }
         let guard = self.guard(named, true, false)?;
         let built = builder.with_http_connector(guard).build();
-        Ok(Arc::new(built.map_err(|error| error.to_string())?))
+        built.map(Bucket::of).map_err(|error| error.to_string())
     }
 
     /// The text of the credentials file, with its path.

@@ -2,6 +2,7 @@
 
 mod copy;
 mod pod;
+mod survey;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,8 @@ use super::{
     fetch::Folder,
     namespaces::{Namespaces, Repository},
 };
+pub use survey::Page;
+
 use crate::{
     clock::Clock,
     config::{Config, artifacts::Artifacts, settings::ArtifactSettings},

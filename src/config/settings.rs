@@ -3,7 +3,14 @@
 mod layers;
 mod table;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use reqwest::Url;
 
 use super::{
     access::{self, AccessSettings, Reads},
@@ -44,6 +51,8 @@ pub struct Settings {
     pub deck: Option<DeckSettings>,
     /// See [`SETTINGS`].
     pub watch: Option<WatchSettings>,
+    /// Who may push Pub/Sub messages; `None` refuses all of them.
+    pub pubsub: Option<PubsubSettings>,
     /// How long a silence may last.
     pub longest_silence: Duration,
     /// See [`SETTINGS`].
@@ -70,6 +79,8 @@ pub struct Settings {
     pub retry: Retry,
     /// Reading of logs.
     pub artifacts: ArtifactSettings,
+    /// Finding what was missed.
+    pub backfill: BackfillSettings,
     /// See [`SETTINGS`].
     pub default_receiver: Option<String>,
     /// See [`SETTINGS`].
@@ -139,6 +150,17 @@ impl WatchSettings {
     }
 }
 
+/// Who may push Pub/Sub messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PubsubSettings {
+    /// What tokens must be for.
+    pub audience: String,
+    /// Whose tokens must be.
+    pub service_account: String,
+    /// Where the keys are that tokens are signed with.
+    pub keys_url: Url,
+}
+
 /// Reading of logs: times, sizes in bytes and numbers, each as [`SETTINGS`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table of settings says what each means")]
@@ -161,6 +183,21 @@ pub struct ArtifactSettings {
     pub namespaces_api: bool,
     pub namespaces_lifetime: Duration,
     pub kubeconfig: Option<PathBuf>,
+}
+
+/// Finding in buckets what was missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackfillSettings {
+    /// Whether it is done.
+    pub enabled: bool,
+    /// After so long without a word of any source.
+    pub after: Duration,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Requests that it may take.
+    pub max_requests: u64,
+    /// Jobs at once; at least 1.
+    pub concurrency: usize,
 }
 
 /// Retrying of deliveries and reads.
@@ -197,8 +234,9 @@ impl Settings {
         let watch = reader.watch().map_err(|problem| problems.push(problem));
         let stops = reader.stops().map_err(|problem| problems.push(problem));
         let access = reader.access().map_err(|problem| problems.push(problem));
-        let (Ok(store), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access)) =
-            (store, listen, types, watch, stops, access)
+        let pubsub = reader.pubsub().map_err(|problem| problems.push(problem));
+        let (Ok(store), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access), Ok(pubsub)) =
+            (store, listen, types, watch, stops, access, pubsub)
         else {
             return Err(ConfigError(problems));
         };
@@ -213,6 +251,7 @@ impl Settings {
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
             watch,
+            pubsub,
             longest_silence: reader.duration("silences.max"),
             types,
             max_age: reader.duration("watch.max_age"),
@@ -231,6 +270,7 @@ impl Settings {
             outbound: reader.pace("delivery"),
             retry: reader.retry("delivery.retry"),
             artifacts: reader.artifacts(),
+            backfill: reader.backfill(),
             default_receiver: reader.text("default_receiver"),
             fallback_receiver: reader.text("fallback_receiver"),
         })
@@ -333,6 +373,42 @@ impl Reader<'_> {
             let what = format!("`{url}` is not a store this version knows");
             self.layers.problem("store.url", &what, &hint)
         })
+    }
+
+    fn backfill(&self) -> BackfillSettings {
+        BackfillSettings {
+            enabled: self.text("backfill.enabled").as_deref() != Some("false"),
+            after: self.duration("backfill.after"),
+            timeout: self.duration("backfill.timeout"),
+            max_requests: self.number("backfill.max_requests").into(),
+            concurrency: usize::try_from(self.number("backfill.concurrency")).unwrap_or(1),
+        }
+    }
+
+    fn pubsub(&self) -> Result<Option<PubsubSettings>, Problem> {
+        let [audience, account, keys] =
+            ["audience", "service_account", "keys_url"].map(|key| format!("sources.pubsub.{key}"));
+        let missing = |set: &str, key: &str| {
+            let what = format!("{set} alone lets nobody push messages");
+            self.layers.problem(set, &what, &format!("set {key} too"))
+        };
+        let (audience, service_account) = match (self.text(&audience), self.text(&account)) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => return Err(missing(&audience, &account)),
+            (None, Some(_)) => return Err(missing(&account, &audience)),
+            (Some(audience), Some(account)) => (audience, account),
+        };
+        let text = self.text(&keys).unwrap_or_default();
+        let keys_url = Url::parse(&text).ok().filter(is_of_keys).ok_or_else(|| {
+            let what = format!("`{}` is no place for keys", without_credentials(&text));
+            let hint = "write https://host/path; plain http only to a loopback address";
+            self.layers.problem(&keys, &what, hint)
+        })?;
+        Ok(Some(PubsubSettings {
+            audience,
+            service_account,
+            keys_url,
+        }))
     }
 
     fn mass(&self) -> MassPolicy {
@@ -441,6 +517,13 @@ impl Reader<'_> {
         let what = format!("`{word}` is not a type of job{hint}");
         Err(self.layers.problem("watch.types", &what, ""))
     }
+}
+
+/// Whether keys may be believed that come from there.
+fn is_of_keys(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    url.scheme() == "https" || (url.scheme() == "http" && address.is_ok_and(|ip| ip.is_loopback()))
 }
 
 /// An address as it may be shown: user and password of `scheme://user:password@host` masked.

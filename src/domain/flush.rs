@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     classify::Severity,
     flaky,
-    fold::{Cause, Fold, News, Owed, to_signed},
+    fold::{Cause, Digest, Fold, News, Owed, to_signed},
     incident::{Incident, IncidentId},
     notification::{DigestKind, Event, Item, MAX_ITEMS, Notification},
     policy::{Policy, SHARED_FROM},
@@ -249,20 +249,28 @@ impl State {
         more_to_come: bool,
         told: &mut Vec<Told>,
     ) {
-        let Some(digest) = self.digests.get(key).filter(|digest| digest.due_at <= now) else {
+        let due = |digest: &&Digest| self.due_at(digest) <= now;
+        let Some(digest) = self.digests.get(key).filter(due) else {
             return;
         };
         let (kind, incidents) = (
             digest.kind.clone(),
             self.in_order(digest.incidents.iter().copied()),
         );
-        // A first start is summed up once its whole list has been read.
-        if kind == DigestKind::FirstStart && more_to_come {
+        // A first start, or what was missed, is summed up once all of it has been read.
+        let sums_up = matches!(kind, DigestKind::FirstStart | DigestKind::CatchUp { .. });
+        if sums_up && more_to_come {
             return;
         }
         self.digests.remove(key);
         self.changed.digests.insert(key.clone());
-        let incidents = self.hush_digest(policy, &key.0, incidents, now);
+        let mut incidents = self.hush_digest(policy, &key.0, incidents, now);
+        if sums_up {
+            // What is broken now comes first, and is not cut off by what is over.
+            let is_over =
+                |id: &IncidentId| self.incidents.get(id).is_some_and(|one| !one.is_open());
+            incidents.sort_by_key(is_over);
+        }
         let items: Vec<Item> = incidents
             .iter()
             .filter_map(|id| self.spoken_of(*id, News::Opened))

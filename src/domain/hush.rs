@@ -121,6 +121,7 @@ fn as_run(facts: &Facts) -> Observation {
         artifacts: Artifacts::default(),
         inferred: false,
         initial: false,
+        missed_since: None,
         provisional: false,
         log_tail: None,
     }

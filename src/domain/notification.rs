@@ -91,6 +91,11 @@ pub enum DigestKind {
     },
     /// What had failed before the first start.
     FirstStart,
+    /// What happened while nobody told us anything.
+    CatchUp {
+        /// Since when that was so.
+        since: Timestamp,
+    },
     /// What a silence or a mute window hid that ended.
     Hushed {
         /// Which, in one clause.

@@ -31,6 +31,10 @@ pub enum Source {
     Watch,
     /// A GitHub `status` event.
     Github,
+    /// A message that Google Pub/Sub pushed.
+    Pubsub,
+    /// The folder of a finished run in a bucket.
+    Bucket,
     /// A file given on the command line.
     File,
     /// `POST /hooks/stage`: a command inside the run's own job.
@@ -45,6 +49,8 @@ impl Source {
             Self::Deck => "deck",
             Self::Watch => "watch",
             Self::Github => "github",
+            Self::Pubsub => "pubsub",
+            Self::Bucket => "bucket",
             Self::File => "file",
             Self::Exec => "exec",
         }
@@ -104,12 +110,15 @@ pub struct Observation {
     /// Where Prow was told to keep what the run leaves behind.
     #[serde(default, skip_serializing_if = "Artifacts::is_empty")]
     pub artifacts: Artifacts,
-    /// Whether only a GitHub status told us of the run, so that type, state and name are inferred.
+    /// Whether only a GitHub status or a Pub/Sub message told us of the run, so that its name, and more, is inferred.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inferred: bool,
     /// Whether it stood in the first deck list after the first start.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub initial: bool,
+    /// Of a run that ended while nobody told us anything: since when that was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_since: Option<Timestamp>,
     /// Whether it is the word of a command inside the job, before Prow has one: the run's real end still comes, and
     /// may be a good one when the job's script puts up with the failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -145,6 +154,9 @@ pub struct Artifacts {
     /// `local_output_dir`: files go straight into this folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_output_dir: Option<String>,
+    /// The run's own folder (`gs://bucket/logs/job/1`), when the source names it and nothing that it follows from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// `spec.namespace`, where the ProwJob lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

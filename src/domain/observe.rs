@@ -148,6 +148,7 @@ impl State {
         if let Some(reason) = unwatched(policy, &case) {
             return case.outcome(Decision::Ignored, reason);
         }
+        self.missed_since = run.missed_since;
         let outcome = self.apply(policy, &case, spot);
         self.note_ended(&run.run);
         let mut ended = spot.map_or_else(Vec::new, |spot| self.note_release(policy, &case, spot));
@@ -155,6 +156,7 @@ impl State {
             self.note_pending(&case, spot);
         }
         ended.extend(self.note_watches(policy, &case, spot));
+        self.missed_since = None;
         let outcome = self.with_ended(outcome, &ended);
         self.hushed(policy, outcome, case.now)
     }

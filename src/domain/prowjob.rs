@@ -1,5 +1,7 @@
 //! Prow's own words for a job and its run: type, state, refs. No parsing of JSON here, see `prow::parse`.
 
+pub mod build_time;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

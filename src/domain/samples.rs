@@ -33,6 +33,7 @@ pub(crate) fn run(name: &str, job: &str) -> Observation {
         artifacts: Artifacts::default(),
         inferred: false,
         initial: false,
+        missed_since: None,
         provisional: false,
         log_tail: None,
     }

@@ -16,6 +16,7 @@ use super::{
     incident::{GoodRun, Incident, IncidentId, Run},
     job::JobKey,
     mass::Recent,
+    notification::DigestKind,
     observation::RunName,
     release::{Release, ReleaseKey},
     silence::{Silence, SilenceId},
@@ -78,6 +79,8 @@ pub struct State {
     pub next_incident: u64,
     /// What was touched since the last [`State::take_changes`].
     pub changed: Changes,
+    /// Set while a run is observed that was missed: what it makes us say belongs into the summary of all of them.
+    pub(super) missed_since: Option<Timestamp>,
 }
 
 /// Keys of what was touched; a key that is no longer in the state was removed.
@@ -177,7 +180,7 @@ impl State {
         let digests = self
             .digests
             .values()
-            .filter(|digest| digest.due_at <= now)
+            .filter(|digest| self.due_at(digest) <= now)
             .flat_map(|digest| digest.incidents.iter().copied());
         let wanted: BTreeSet<IncidentId> = folds
             .chain(digests)
@@ -222,9 +225,29 @@ impl State {
         let folds = self
             .owing_folds()
             .filter_map(|((cause, _), fold)| fold.due_at(self.causes.get(cause)?));
-        let digests = self.digests.values().map(|digest| digest.due_at);
+        let digests = self.digests.values().map(|digest| self.due_at(digest));
         let hushes = self.hidden.values().map(|hidden| hidden.until);
-        folds.chain(digests).chain(hushes).min()
+        folds
+            .chain(digests.filter(|due| *due < Timestamp::MAX))
+            .chain(hushes)
+            .min()
+    }
+
+    /// When a digest goes out. What was missed is summed up once all of it has been looked at.
+    pub(super) fn due_at(&self, digest: &Digest) -> Timestamp {
+        match digest.kind {
+            DigestKind::CatchUp { .. } if self.deadlines_from == Timestamp::MAX => Timestamp::MAX,
+            DigestKind::CatchUp { .. } => digest.due_at,
+            DigestKind::Period { .. } | DigestKind::FirstStart | DigestKind::Hushed { .. } => {
+                digest.due_at
+            }
+        }
+    }
+
+    /// Whether what was missed is still to be summed up.
+    pub fn owes_catch_up(&self) -> bool {
+        let mut kinds = self.digests.values().map(|digest| &digest.kind);
+        kinds.any(|kind| matches!(kind, DigestKind::CatchUp { .. }))
     }
 
     /// Incidents that are to be summed up by `now`.

@@ -9,7 +9,7 @@ use super::{
     decision::Decision,
     evidence::Finding,
     fold::{Cause, CauseKey, Digest, News, to_signed},
-    incident::{IncidentId, Target},
+    incident::{Incident, IncidentId, Target},
     matcher::Labels,
     notification::DigestKind,
     observation::{Observation, RunName},
@@ -33,7 +33,8 @@ impl State {
         id: IncidentId,
     ) -> Outcome {
         let first_start = is_before_first_start(policy, case.run, at);
-        if !first_start && case.now.duration_since(at) > to_signed(policy.max_age) {
+        let is_summed_up = first_start || case.run.missed_since.is_some();
+        if !is_summed_up && case.now.duration_since(at) > to_signed(policy.max_age) {
             return case.outcome(
                 Decision::Stale,
                 format!(
@@ -110,6 +111,11 @@ impl State {
                 "no rule matches, and only failed postsubmits are told without one".to_owned(),
             );
         }
+        let is_open = self.incidents.get(&id).is_some_and(Incident::is_open);
+        if case.run.missed_since.is_some() && !is_open {
+            let reason = "missed, and over before anybody could be told".to_owned();
+            return case.outcome(Decision::Stale, reason);
+        }
         let labels = Labels {
             run: case.run,
             verdict: case.judged.verdict,
@@ -122,8 +128,17 @@ impl State {
         };
         let targets = targets(&destinations, case.class.severity);
         let cause = self.strike(id, targets.clone(), case.now, policy.window);
+        if case.run.missed_since.is_some() {
+            self.owe(id, News::Opened, case.now);
+            return case
+                .outcome(
+                    Decision::Digest,
+                    "missed while nobody told of it: told in one summary".to_owned(),
+                )
+                .to(names(&destinations));
+        }
         if first_start {
-            self.summarise(id, &targets, case.now);
+            self.summarise(id, &targets, DigestKind::FirstStart, case.now);
             return case
                 .outcome(
                     Decision::Digest,
@@ -173,9 +188,11 @@ impl State {
         let open = incident.is_open();
         let shared_stage = incident.shared_stage;
         let owner = incident.owner().to_owned();
+        // What was missed did not strike together only because we hear of it together.
+        let struck_at = self.missed_since.map_or(now, |_| incident.latest.at);
         self.changed.incidents.insert(id);
         let suffering = self.causes.entry(cause.clone()).or_default();
-        suffering.strike(id, &owner, shared_stage, now);
+        suffering.strike(id, &owner, shared_stage, struck_at);
         if !open {
             suffering.heal(id);
         }
@@ -213,15 +230,24 @@ impl State {
         }
     }
 
-    pub(super) fn summarise(&mut self, id: IncidentId, targets: &[Target], now: Timestamp) {
+    /// Puts an incident into the summary of each of its receivers.
+    pub(super) fn summarise(
+        &mut self,
+        id: IncidentId,
+        targets: &[Target],
+        kind: DigestKind,
+        now: Timestamp,
+    ) {
         for target in targets {
             let key = (target.receiver.clone(), true);
             let digest = self.digests.entry(key.clone()).or_insert_with(|| Digest {
-                kind: DigestKind::FirstStart,
+                kind: kind.clone(),
                 due_at: now,
                 incidents: Vec::new(),
             });
-            digest.incidents.push(id);
+            if !digest.incidents.contains(&id) {
+                digest.incidents.push(id);
+            }
             self.changed.digests.insert(key);
         }
     }
@@ -327,6 +353,13 @@ impl State {
         let Some(incident) = self.incidents.get(&id) else {
             return;
         };
+        let was_told = incident.told_failures > 0;
+        if let Some(since) = self.missed_since
+            && (news != News::Recovered || was_told)
+        {
+            let targets = incident.targets.clone();
+            return self.summarise(id, &targets, DigestKind::CatchUp { since }, now);
+        }
         for target in &incident.targets {
             let collects = target.digest.is_some() && news == News::Recovered;
             if collects && self.is_hidden(id, &target.receiver) {
@@ -335,10 +368,9 @@ impl State {
             if let Some(summary) = self.digests.get_mut(&(target.receiver.clone(), true))
                 && summary.incidents.contains(&id)
             {
-                // It closed before the first start's summary went out: nothing to tell of it any more.
-                summary
-                    .incidents
-                    .retain(|known| news != News::Recovered || *known != id);
+                // It closed before the summary went out: nothing to tell of it, unless it was told of before.
+                let is_told = news != News::Recovered || was_told;
+                summary.incidents.retain(|known| is_told || *known != id);
                 self.changed.digests.insert((target.receiver.clone(), true));
             } else if let Some(period) = target.digest {
                 let key = (target.receiver.clone(), false);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Shared;
+use super::{Shared, backfill};
 use crate::{
     domain::observation::{Observation, Source},
     metrics::{ReasonLabel, SourceLabel},
@@ -20,6 +20,10 @@ impl Shared {
         {
             *tail = live.snapshot.redactor.text(tail).lines().join("\n");
         }
+        if observations.iter().any(|run| run.source != Source::Bucket) {
+            self.catch_up.hear(self.clock.now(), backfill::after(&live));
+        }
+        self.catch_up.mark(&mut observations);
         let sources: Vec<&'static str> =
             observations.iter().map(|run| run.source.as_str()).collect();
         if sources.is_empty() {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Shared, is_watched,
+    Shared, backfill, is_watched,
     pulse::{self, Fares, Tally},
     seen::Seen,
 };
@@ -108,6 +108,8 @@ impl Poller {
         match self.poll(&url, &settings).await {
             Ok((stats, tally)) => {
                 self.failures = 0;
+                let after = backfill::after(&live);
+                self.shared.catch_up.hear(self.shared.clock.now(), after);
                 if self.shared.reports.list(self.shared.clock.now()) {
                     self.shared.inbox_bell.notify_one();
                 }

@@ -146,7 +146,7 @@ impl Library {
     }
 
     /// The reader of the configuration in force.
-    fn reader(&self, shared: &Shared) -> artifacts::Reader {
+    pub(super) fn reader(&self, shared: &Shared) -> artifacts::Reader {
         let live = shared.live();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match &*current {

@@ -40,6 +40,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Without a list to read first, what webhooks send again after a start has so long to come before anything is late.
 const START_GRACE: Duration = Duration::from_secs(60);
+/// A summary waits for what is put off for so long.
+const SUMMARY_WAITS: Duration = Duration::from_secs(300);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,6 +58,8 @@ pub struct Worker {
     started_at: Timestamp,
     /// The lease under which the state was loaded.
     epoch: Epoch,
+    /// Since when all that was missed is known, and its summary waits for what was put off.
+    summary_held: Option<Timestamp>,
     tide: Tide,
 }
 
@@ -88,6 +92,7 @@ impl Worker {
             silences: None,
             epoch: Epoch::default(),
             ahead: None,
+            summary_held: None,
             tide: Tide {
                 at: Instant::now(),
                 arrived: 0,
@@ -209,6 +214,7 @@ impl Worker {
             self.shared.store.load_hot().await?
         };
         state.deadlines_from = batch.deadlines_from;
+        self.hold_summary(&mut state, now).await?;
         self.look_at_silences(&mut state, now).await?;
         let policy = &live.snapshot.policy;
         let wanted = wanted(policy, &state, &rows, reported);
@@ -262,11 +268,29 @@ impl Worker {
     /// After a start nothing is late before the sources were read once: what was awaited may have come while nobody
     /// looked.
     fn deadlines_from(&self, live: &Live) -> Timestamp {
+        if self.shared.catch_up.gap().is_some() {
+            return Timestamp::MAX;
+        }
         if live.lists() {
             self.shared.reports.listed().unwrap_or(Timestamp::MAX)
         } else {
             self.started_at + START_GRACE
         }
+    }
+
+    /// What was missed is summed up once all of it is decided, runs that were put off included; but it does not wait
+    /// for ever where others come all the time.
+    async fn hold_summary(&mut self, state: &mut State, now: Timestamp) -> Result<(), StoreError> {
+        if !state.owes_catch_up() || state.deadlines_from == Timestamp::MAX {
+            self.summary_held = None;
+            return Ok(());
+        }
+        let since = *self.summary_held.get_or_insert(now);
+        let may_wait = now.duration_since(since) < to_signed(SUMMARY_WAITS);
+        if may_wait && self.shared.store.next_inbox_due().await?.is_some() {
+            state.deadlines_from = Timestamp::MAX;
+        }
+        Ok(())
     }
 
     /// Takes in silences that were made or ended since the last look.

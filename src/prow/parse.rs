@@ -181,6 +181,7 @@ impl raw::ProwJob<'_> {
             inferred: false,
             artifacts,
             initial: false,
+            missed_since: None,
             provisional: false,
             log_tail: None,
         })

@@ -246,6 +246,7 @@ impl Incoming<'_> {
             commit: None,
             artifacts: Artifacts::default(),
             initial: false,
+            missed_since: None,
             provisional: true,
             log_tail: given(self.log_tail).map(|tail| end_of(&tail, LONGEST_TAIL).to_owned()),
         })

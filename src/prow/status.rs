@@ -87,6 +87,7 @@ impl Status {
             inferred: true,
             artifacts: Artifacts::default(),
             initial: false,
+            missed_since: None,
             provisional: false,
             log_tail: None,
         })

@@ -59,7 +59,7 @@ pub enum Logs {
 /// What told where files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToldBy {
-    /// `decoration_config` of the run.
+    /// `decoration_config` of the run, or its own word.
     Run,
     /// `status.url`.
     Url,
@@ -111,6 +111,9 @@ fn place_of_pod(run: &Observation, fallback: Option<&Layout>) -> Result<Place, R
             told_by,
         }))
     };
+    if let Some(folder) = &run.artifacts.folder {
+        return stored(Location::parse(folder)?, ToldBy::Run);
+    }
     if let Some(folder) = &run.artifacts.local_output_dir {
         return stored(Location::parse(&format!("file://{folder}"))?, ToldBy::Run);
     }

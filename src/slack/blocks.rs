@@ -212,6 +212,11 @@ fn introduction_of_many(notification: &Notification, room: &Room) -> Vec<String>
              happen."
                 .to_owned(),
         ],
+        (Event::Digest, Some(DigestKind::CatchUp { since })) => vec![format!(
+            "Nobody told the notifier anything from {} on; this is how things stand now. What failed \
+             meanwhile and is over is on the record, and not told.",
+            date(*since)
+        )],
         (Event::Digest, Some(DigestKind::Period { since })) => {
             vec![format!("Collected since {}.", date(*since))]
         }

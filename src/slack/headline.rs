@@ -3,8 +3,8 @@
 use super::{
     text::inline,
     words::{
-        HEADLINE_NAME, counted, duration, failed, healed_subject, is_first_start, is_hushed, mark,
-        owners, services, single, step, subject,
+        HEADLINE_NAME, counted, duration, failed, healed_subject, is_catch_up, is_first_start,
+        is_hushed, mark, owners, services, single, step, subject,
     },
 };
 use crate::domain::{
@@ -99,6 +99,9 @@ fn headline_of_many(notification: &Notification) -> String {
         Event::Digest if is_first_start(notification) => {
             let jobs = counted(notification.total, "job", "jobs");
             format!("Failing since before the first start: {jobs}")
+        }
+        Event::Digest if is_catch_up(notification) => {
+            format!("After an outage: {}", failing_and_recovered(notification))
         }
         Event::Digest if is_hushed(notification) => {
             format!(

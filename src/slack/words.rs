@@ -33,6 +33,12 @@ pub(super) fn is_hushed(notification: &Notification) -> bool {
     matches!(notification.digest, Some(DigestKind::Hushed { .. }))
 }
 
+/// Whether it sums up what happened while nobody told us anything.
+pub(super) fn is_catch_up(notification: &Notification) -> bool {
+    use crate::domain::notification::DigestKind;
+    matches!(notification.digest, Some(DigestKind::CatchUp { .. }))
+}
+
 pub(super) fn is_first_start(notification: &Notification) -> bool {
     use crate::domain::notification::DigestKind;
     notification.digest == Some(DigestKind::FirstStart)

@@ -1,6 +1,8 @@
 //! A stand-in for Google Cloud Storage's XML interface: holds objects, serves them whole and in ranges, lists
 //! them, and fails on demand.
 
+mod listing;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -19,7 +21,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -62,7 +63,9 @@ pub struct BucketStandin {
 struct Shared {
     objects: BTreeMap<String, Object>,
     fault: Option<Fault>,
-    /// Faults of single buckets.
+    /// Entries of a listing, at most; as many as there are with `None`.
+    page: Option<usize>,
+    /// Faults of single buckets, or of what is below a folder of one.
     faults: BTreeMap<String, Fault>,
     /// Of a hundred requests so many fail, and how.
     flaky: Option<(u32, Fault)>,
@@ -165,7 +168,12 @@ impl BucketStandin {
         lock(&self.shared).fault = fault;
     }
 
-    /// The same for one bucket.
+    /// Lists at most so many entries at once.
+    pub fn set_page(&self, entries: usize) {
+        lock(&self.shared).page = Some(entries);
+    }
+
+    /// The same for one bucket, or for objects of one of its folders.
     pub fn set_fault_of(&self, bucket: &str, fault: Option<Fault>) {
         let mut shared = lock(&self.shared);
         match fault {
@@ -313,8 +321,12 @@ fn read_range(text: &str, length: u64) -> Option<Range<u64>> {
 impl Shared {
     fn fault_for(&self, request: &str) -> Option<Fault> {
         let (_, path) = request.split_once(' ')?;
-        let bucket = path.split('/').next()?;
-        let own = self.faults.get(bucket).or(self.fault.as_ref());
+        let is_below = |above: &str| {
+            let rest = path.strip_prefix(above);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut below = self.faults.iter().filter(|(above, _)| is_below(above));
+        let own = below.next().map(|(_, fault)| fault).or(self.fault.as_ref());
         own.cloned().or_else(|| {
             let (percent, fault) = self.flaky.as_ref()?;
             let asked = self.requests.iter().filter(|asked| *asked == request);
@@ -326,25 +338,9 @@ impl Shared {
     }
 
     fn listing(&self, bucket: &str, uri: &Uri) -> String {
-        let url = Url::parse(&format!("http://bucket{uri}"));
-        let prefix = url
-            .iter()
-            .flat_map(Url::query_pairs)
-            .find(|(key, _)| key == "prefix");
-        let prefix = prefix
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default();
-        let entry = |(path, object): (&String, &Object)| {
-            let key = path.strip_prefix(bucket)?.strip_prefix('/')?;
-            let size = object.len();
-            key.starts_with(&prefix).then(|| {
-                format!(
-                    "<Contents><Key>{key}</Key><LastModified>2026-08-20T10:00:00.000Z</LastModified><ETag>e</ETag><Size>{size}</Size></Contents>"
-                )
-            })
-        };
-        let entries: Vec<String> = self.objects.iter().filter_map(entry).collect();
-        let entries = entries.concat();
-        format!("<?xml version='1.0'?><ListBucketResult>{entries}</ListBucketResult>")
+        let all = format!("{bucket}/");
+        let keys = self.objects.range(all.clone()..);
+        let keys = keys.map_while(|(path, object)| Some((path.strip_prefix(&all)?, object.len())));
+        listing::xml(keys, &listing::Asked::read(uri), self.page)
     }
 }

@@ -1,5 +1,7 @@
 //! `POST /hooks/…`: size, signature, shape, durable acceptance, in this order.
 
+mod pubsub;
+
 use std::sync::Arc;
 
 use axum::{
@@ -28,6 +30,8 @@ use crate::{
     store::StoreError,
 };
 
+pub use pubsub::pubsub;
+
 /// Seconds after which a sender may try again when the store cannot take anything.
 const RETRY_AFTER: &str = "5";
 
@@ -48,6 +52,8 @@ enum Answer {
     TooSlow,
     /// The store cannot take it now.
     Unavailable,
+    /// Whether it is signed cannot be seen now.
+    Unverifiable,
 }
 
 impl Answer {
@@ -62,6 +68,10 @@ impl Answer {
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "cannot store it now, try again\n".to_owned(),
+            ),
+            Self::Unverifiable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "cannot verify it now, try again\n".to_owned(),
             ),
         };
         web.shared.metrics.count_request(route, status.as_u16());

@@ -2,6 +2,7 @@
 //! misbehaves, from folders and from deck.
 
 mod bucket;
+mod listing;
 mod places;
 mod tls;
 

@@ -59,6 +59,7 @@ fn run(name: &str, service: &str, state: ProwState, end: i64) -> Observation {
         inferred: false,
         artifacts: Artifacts::default(),
         initial: false,
+        missed_since: None,
         provisional: false,
         log_tail: None,
     }

@@ -285,6 +285,8 @@ impl Parts {
             reports: Arc::default(),
             library: Arc::new(Library::new(no_environment())),
             reads_bell: Arc::new(Notify::new()),
+            unresolved: Arc::default(),
+            catch_up: Arc::default(),
             deck_bell: Arc::new(Notify::new()),
             changes: Arc::new(watch::Sender::new(0)),
         };

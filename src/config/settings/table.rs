@@ -125,6 +125,24 @@ settings![
         "Prow's HMAC token file (one token, or a map of org or org/repo to tokens). Without it webhooks are refused."
     ),
     (
+        "sources.pubsub.audience",
+        Text,
+        None,
+        "Audience that the tokens of a Pub/Sub push subscription name, as set on it. Without it Pub/Sub messages are refused."
+    ),
+    (
+        "sources.pubsub.service_account",
+        Text,
+        None,
+        "E-mail address of the service account that the push subscription authenticates as; needed with sources.pubsub.audience."
+    ),
+    (
+        "sources.pubsub.keys_url",
+        Text,
+        Some("https://www.googleapis.com/oauth2/v3/certs"),
+        "Where the public keys of Google's tokens are; another one only for an emulator."
+    ),
+    (
         "sources.deck.url",
         Text,
         None,
@@ -165,6 +183,36 @@ settings![
         Duration,
         Some("4m"),
         "A watch is asked for anew after so long, from where it ended; a connection that died without a word is noticed soon after that."
+    ),
+    (
+        "backfill.enabled",
+        Flag,
+        Some("true"),
+        "Whether finished runs are looked for in the buckets of artifacts.defaults when no source told anything for longer than backfill.after."
+    ),
+    (
+        "backfill.after",
+        Duration,
+        Some("47h"),
+        "So long no source must have told anything; best a little less than Prow keeps ProwJobs (sinker's max_prowjob_age)."
+    ),
+    (
+        "backfill.timeout",
+        Duration,
+        Some("1h"),
+        "How long may be tried to find what was missed, failures of a bucket included."
+    ),
+    (
+        "backfill.max_requests",
+        Number,
+        Some("20000"),
+        "Requests to buckets that finding it may take: one for each job, and one for each run since a day before the gap."
+    ),
+    (
+        "backfill.concurrency",
+        Number,
+        Some("8"),
+        "Jobs that are looked through at the same time."
     ),
     (
         "board.release_sla",

@@ -1,4 +1,4 @@
-//! What cannot be decided yet: a status whose ProwJob is not known, a green run whose log is not read.
+//! What cannot be decided yet: a status or a message whose ProwJob is not known, a green run whose log is not read.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use crate::{
     telemetry::short,
 };
 
-/// How long a GitHub status waits for deck to show its ProwJob: deck renews its list every 30 s, and we
-/// poll it as often.
+/// How long a GitHub status or a Pub/Sub message waits until its ProwJob is found: deck renews its list every 30 s,
+/// and we poll it as often; Prow stores a ProwJob in the run's folder within seconds.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(90);
 /// How often such a status is looked at again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ const READ_WITHIN: Duration = Duration::from_secs(120);
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// A GitHub status carries no ProwJob. It is put off until the run itself is known, or until it has
+    /// A GitHub status or a Pub/Sub message carries no ProwJob. It is put off until the run itself is known, or until it has
     /// waited long enough to be told by what is known.
     pub(super) async fn put_off_unresolved(
         &self,
@@ -44,6 +44,9 @@ impl Worker {
                 ready.push(one);
             } else {
                 self.shared.deck_bell.notify_one();
+                if one.row.observation.artifacts.folder.is_some() {
+                    self.shared.unresolved.ask(&one.row.observation);
+                }
                 parked.push((one.row, now + RESOLVE_EVERY));
             }
         }
@@ -108,11 +111,20 @@ impl Worker {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let run = &row.observation;
-        if run.source != Source::Github
-            || !run.inferred
-            || live.deck.is_none()
-            || !is_watched(live, run)
-        {
+        let can_be_found = match run.source {
+            Source::Github => live.deck.is_some(),
+            Source::Pubsub => {
+                let reads = live.snapshot.config.settings.artifacts.enabled;
+                live.deck.is_some() || (reads && run.artifacts.folder.is_some())
+            }
+            Source::Webhook
+            | Source::Deck
+            | Source::Watch
+            | Source::Bucket
+            | Source::File
+            | Source::Exec => false,
+        };
+        if !can_be_found || !run.inferred || !is_watched(live, run) {
             return Ok(true);
         }
         let waited = now.duration_since(row.received_at);
@@ -122,7 +134,8 @@ impl Worker {
         if waited >= to_signed(RESOLVE_WITHIN) {
             warn!(
                 run = short(&run.run.0),
-                "Deck does not show the run behind a GitHub status, telling what the status says"
+                source = run.source.as_str(),
+                "Cannot find the run that a source tells of, telling what the source says"
             );
             return Ok(true);
         }

@@ -29,6 +29,7 @@ pub(super) fn read(
         default_repo: gcs.default_repo.owned(),
         job_url_prefix: gcs.job_url_prefix.owned(),
         local_output_dir: gcs.local_output_dir.owned(),
+        folder: None,
         namespace: namespace.owned(),
         containers: containers
             .into_iter()
@@ -77,6 +78,7 @@ mod tests {
                 namespace: text("test-pods"),
                 containers: vec!["main".to_owned(), "aux".to_owned()],
                 decorated: Some(true),
+                folder: None,
             }
         );
     }

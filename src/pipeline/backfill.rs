@@ -1,0 +1,402 @@
+//! Fills gaps: when nobody told us anything for longer than Prow keeps ProwJobs, what ended meanwhile is found in
+//! the buckets, where Prow keeps it.
+//!
+//! Job after job is taken in, and the last one stored, so that a restart or a bucket that fails goes on from there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{Shared, catch_up::Gap, is_watched, live::Live};
+use crate::{
+    artifacts,
+    config::settings::BackfillSettings,
+    domain::{
+        backoff,
+        location::Location,
+        observation::{Observation, RunName, Source},
+        prowjob::build_time,
+        trouble::Trouble,
+    },
+    prow::folder::{self, PROWJOB},
+    store::StoreError,
+};
+
+/// Key in the store: when somebody last told us anything.
+const HEARD: &str = "heard_at";
+/// Key in the store: how far the filling of a gap has come; empty when none is being filled.
+const PLAN: &str = "backfill";
+/// What is heard is stored so often.
+const KEEP: Duration = Duration::from_secs(60);
+/// Build ids are given at the start: who ended in the gap may have started so long before it.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(24);
+/// Pauses after a bucket failed.
+const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// What the trouble is called when a gap could not be filled.
+const TROUBLE: &str = "backfill";
+
+/// How far the filling of a gap has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Plan {
+    since: Timestamp,
+    until: Timestamp,
+    /// When it began; with [`BackfillSettings::timeout`] that says when it is given up.
+    began: Timestamp,
+    requests: u64,
+    runs: u64,
+    /// The last job that was taken in, by bucket; empty once all were.
+    done: BTreeMap<String, String>,
+}
+
+/// Why it cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Stuck {
+    /// Worth trying again.
+    #[error("{0}")]
+    Bucket(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("more than backfill.max_requests ({0}) are needed")]
+    TooMany(u64),
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// The one that fills gaps.
+#[derive(Debug)]
+pub struct Backfiller {
+    shared: Shared,
+    plan: Option<Plan>,
+    kept: Option<Timestamp>,
+}
+
+impl Backfiller {
+    /// Looks whether there is a gap before any source tells anything.
+    pub async fn prepare(shared: Shared) -> Result<Self, StoreError> {
+        let heard = shared.store.meta(HEARD).await?;
+        let heard = heard.and_then(|text| text.parse().ok());
+        let plan = shared.store.meta(PLAN).await?;
+        let after = after(&shared.live());
+        let plan = plan.filter(|_| after.is_some());
+        let plan: Option<Plan> = plan.and_then(|json| serde_json::from_str(&json).ok());
+        let gap = plan.as_ref().map(|plan| Gap {
+            since: plan.since,
+            until: plan.until,
+        });
+        shared.catch_up.resume(heard, gap);
+        shared.catch_up.look(shared.clock.now(), after);
+        Ok(Self {
+            shared,
+            plan,
+            kept: heard,
+        })
+    }
+
+    /// Fills gaps until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            if self.shared.store.leads().is_none() {
+                self.follow().await;
+            } else {
+                if let Some(gap) = self.shared.catch_up.gap() {
+                    self.fill(gap, &stop).await;
+                }
+                self.keep().await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.shared.catch_up.bell.notified() => {}
+                () = tokio::time::sleep(KEEP) => {}
+            }
+        }
+        if self.shared.store.leads().is_some() {
+            self.keep().await;
+        }
+    }
+
+    /// Takes over what the replica that leads was told, so that taking over from it leaves no gap.
+    async fn follow(&mut self) {
+        match self.shared.store.meta(HEARD).await {
+            Ok(heard) => {
+                self.kept = heard.and_then(|text| text.parse().ok());
+                self.shared.catch_up.resume(self.kept, None);
+            }
+            Err(error) => self.shared.count_store_failure(&error),
+        }
+    }
+
+    /// Stores when somebody last told us anything.
+    async fn keep(&mut self) {
+        let heard = self.shared.catch_up.heard();
+        if let Some(at) = heard.filter(|_| heard != self.kept) {
+            match self.shared.store.set_meta(HEARD, at.to_string()).await {
+                Ok(()) => self.kept = heard,
+                Err(error) => self.shared.count_store_failure(&error),
+            }
+        }
+    }
+
+    /// Fills a gap, or as much of it as can be had in time.
+    async fn fill(&mut self, gap: Gap, stop: &CancellationToken) {
+        let now = self.shared.clock.now();
+        let mut plan = self.plan.take().unwrap_or_else(|| Plan {
+            since: gap.since,
+            until: gap.until,
+            began: now,
+            requests: 0,
+            runs: 0,
+            done: BTreeMap::new(),
+        });
+        self.shared.metrics.backfill_active.set(1);
+        info!(
+            backfill.since = %plan.since,
+            backfill.until = %plan.until,
+            "Nothing was heard since {}, looking into the buckets for what ended meanwhile", plan.since
+        );
+        let mut failures = 0;
+        let missing = loop {
+            let error = match self.attempt(&mut plan, stop).await {
+                Ok(()) => break None,
+                Err(Stuck::Stopping) => return self.plan = Some(plan),
+                Err(error) => error,
+            };
+            failures += 1;
+            let waited = self.shared.clock.now().duration_since(plan.began);
+            let limit = self.settings().timeout;
+            let is_over = waited >= SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+            if is_over || matches!(error, Stuck::TooMany(_)) {
+                break Some(error.to_string());
+            }
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Cannot look into a bucket for what ended meanwhile, going on later: {error}"
+            );
+            let pause = backoff::delay(RETRY.0, RETRY.1, failures, self.shared.jitter());
+            tokio::select! {
+                () = stop.cancelled() => return self.plan = Some(plan),
+                () = tokio::time::sleep(pause) => {}
+            }
+        };
+        self.end(&plan, missing).await;
+    }
+
+    async fn end(&mut self, plan: &Plan, missing: Option<String>) {
+        if let Err(error) = self.shared.store.set_meta(PLAN, String::new()).await {
+            self.shared.count_store_failure(&error);
+        }
+        let (runs, requests) = (plan.runs, plan.requests);
+        match &missing {
+            None => info!(
+                backfill.runs = runs,
+                backfill.requests = requests,
+                "Caught up: found {runs} runs in the buckets"
+            ),
+            Some(why) => warn!(
+                backfill.runs = runs,
+                reason = why,
+                "Gave up catching up after {runs} runs: {why}"
+            ),
+        }
+        let trouble = missing.map(|why| Trouble {
+            part: "catching up after an outage".to_owned(),
+            what: format!("{why}. Some runs since {} are not known", plan.since),
+        });
+        self.shared.reports.fares(TROUBLE, trouble);
+        self.shared.metrics.backfill_active.set(0);
+        self.shared.catch_up.end();
+        self.shared.inbox_bell.notify_one();
+    }
+
+    fn settings(&self) -> BackfillSettings {
+        self.shared.live().snapshot.config.settings.backfill
+    }
+
+    /// Takes in all jobs that were not taken in before.
+    async fn attempt(&self, plan: &mut Plan, stop: &CancellationToken) -> Result<(), Stuck> {
+        let live = self.shared.live();
+        let reader = self.shared.library.reader(&self.shared);
+        for root in roots(&live) {
+            let jobs = root
+                .join("logs")
+                .map_err(|why| Stuck::Bucket(why.to_string()))?;
+            let name = root.to_string();
+            let mut next = None;
+            loop {
+                // Keys of jobs end in a slash, and `0` is the character behind it.
+                let after = plan.done.get(&name).map(|job| format!("{job}0"));
+                let page = reader.folders(&jobs, after.as_deref().filter(|_| next.is_none()), next);
+                let page = page.await.map_err(Stuck::Bucket)?;
+                self.count(plan, 1)?;
+                for some in page.names.chunks(self.settings().concurrency) {
+                    if stop.is_cancelled() {
+                        return Err(Stuck::Stopping);
+                    }
+                    self.take_in(plan, &reader, &jobs, some).await?;
+                    if let Some(last) = some.last() {
+                        plan.done.insert(name.clone(), last.clone());
+                        self.save(plan).await?;
+                    }
+                }
+                if page.next.is_none() {
+                    break;
+                }
+                next = page.next;
+            }
+        }
+        Ok(())
+    }
+
+    async fn save(&self, plan: &Plan) -> Result<(), StoreError> {
+        let json = serde_json::to_string(plan).unwrap_or_default();
+        self.shared.store.set_meta(PLAN, json).await
+    }
+
+    fn count(&self, plan: &mut Plan, requests: u64) -> Result<(), Stuck> {
+        plan.requests += requests;
+        self.shared.metrics.backfill_requests.inc_by(requests);
+        let most = self.settings().max_requests;
+        if plan.requests > most {
+            return Err(Stuck::TooMany(most));
+        }
+        Ok(())
+    }
+
+    /// Accepts the missed runs of some jobs.
+    async fn take_in(
+        &self,
+        plan: &mut Plan,
+        reader: &artifacts::Reader,
+        above: &Location,
+        jobs: &[String],
+    ) -> Result<(), Stuck> {
+        let since = plan
+            .since
+            .checked_sub(LONGEST_RUN)
+            .unwrap_or(Timestamp::MIN);
+        let now = self.shared.clock.now();
+        let found = join_all(jobs.iter().map(|job| runs(reader, above, job, since, now))).await;
+        let mut missed = Vec::new();
+        let mut failed = None;
+        for found in found {
+            self.count(plan, found.requests)?;
+            missed.extend(found.runs);
+            failed = failed.or(found.failed);
+        }
+        if let Some(why) = failed {
+            return Err(Stuck::Bucket(why));
+        }
+        let live = self.shared.live();
+        missed.retain(|run| is_watched(&live, run));
+        let names: Vec<RunName> = missed.iter().map(|run| run.run.clone()).collect();
+        let known = self.shared.store.known(names).await?;
+        missed.retain(|run| !known.get(&run.run).is_some_and(|known| known.finished));
+        let count = missed.len() as u64;
+        debug!(runs = count, "Looked for missed runs of {jobs:?}");
+        self.shared.accept(missed).await?;
+        plan.runs += count;
+        self.shared.metrics.backfill_runs.inc_by(count);
+        Ok(())
+    }
+}
+
+/// What was found of a job.
+#[derive(Debug, Default)]
+struct Found {
+    runs: Vec<Observation>,
+    requests: u64,
+    /// Why there may be more.
+    failed: Option<String>,
+}
+
+/// The finished runs of a job that started after a moment, oldest first.
+async fn runs(
+    reader: &artifacts::Reader,
+    above: &Location,
+    job: &str,
+    since: Timestamp,
+    now: Timestamp,
+) -> Found {
+    let mut found = Found::default();
+    if let Err(why) = gather(&mut found, reader, above, job, since, now).await {
+        found.failed = Some(why);
+    }
+    found
+}
+
+async fn gather(
+    found: &mut Found,
+    reader: &artifacts::Reader,
+    above: &Location,
+    job: &str,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(), String> {
+    // A folder with an odd name is none of Prow's.
+    let Ok(folder) = above.join(job) else {
+        return Ok(());
+    };
+    let first = build_time::first(since);
+    let mut next = None;
+    loop {
+        found.requests += 1;
+        let after = Some(first.as_str()).filter(|_| next.is_none());
+        let page = reader.folders(&folder, after, next).await?;
+        for build in &page.names {
+            let is_missed = build_time::of(build).is_some_and(|at| at >= since && at <= now);
+            let Ok(place) = folder.join(build) else {
+                continue;
+            };
+            if !is_missed {
+                continue;
+            }
+            found.requests += 1;
+            let files = reader.files(&place, &[PROWJOB]).await?;
+            found.runs.extend(
+                files
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|json| read(&json, job, &place, now)),
+            );
+        }
+        if page.next.is_none() {
+            return Ok(());
+        }
+        next = page.next;
+    }
+}
+
+/// A stored run, if it is over.
+fn read(json: &[u8], job: &str, place: &Location, now: Timestamp) -> Option<Observation> {
+    match folder::run(json, Source::Bucket, now) {
+        Ok(run) if run.job != job => {
+            warn!("The ProwJob in {place} is of another job, left it out");
+            None
+        }
+        Ok(run) => Some(run).filter(Observation::is_finished),
+        Err(error) => {
+            warn!("Cannot read the ProwJob in {place}, left it out: {error}");
+            None
+        }
+    }
+}
+
+/// The buckets that the configuration names, each once.
+fn roots(live: &Live) -> BTreeSet<Location> {
+    let defaults = live.snapshot.config.artifacts.defaults.iter();
+    defaults.map(|default| default.root.clone()).collect()
+}
+
+/// Nothing heard for longer is a gap; `None` when none is to be filled, or there is nowhere to look.
+pub(super) fn after(live: &Live) -> Option<Duration> {
+    let settings = &live.snapshot.config.settings;
+    let has_buckets = !live.snapshot.config.artifacts.defaults.is_empty();
+    (settings.backfill.enabled && settings.artifacts.enabled && has_buckets)
+        .then_some(settings.backfill.after)
+}
