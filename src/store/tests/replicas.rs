@@ -158,7 +158,7 @@ async fn a_connection_that_broke_is_replaced() {
         .main
         .write(|session| {
             session.conn.execute_batch(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
             )
         })
