@@ -1,6 +1,6 @@
 //! The daemon as a whole: opens things, starts them, and stops them so that nothing is lost.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     clock::Clock,
+    cluster::Problem,
     config::Config,
     http::Http,
     metrics::{Metrics, SourceLabel},
@@ -25,9 +26,12 @@ use crate::{
         reload::Reloader,
         resolver::Resolver,
         sender::Sender,
+        stopper::Stopper,
+        watcher::Watcher,
         worker::Worker,
     },
     priority,
+    prow::api,
     store::Store,
     web::{self, Web},
 };
@@ -56,12 +60,14 @@ impl App {
     /// Reads the configuration, opens the store and the listener. Nothing runs yet.
     pub async fn build(origin: Origin, clock: Clock) -> Result<Self> {
         let config = Config::load(&origin.paths, &origin.environment)?;
-        let path: PathBuf = config.settings.store_path.clone();
+        let url = config.settings.store.clone();
         // Secrets are checked before a store is made.
         Live::build(config, &origin.environment, None)?;
-        let store = Store::open(&path, clock.clone()).await?;
+        let store = Store::connect(&url, clock.clone()).await?;
+        let clock = store.clock();
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
+        may_stop(&live).await?;
         let listen = live.snapshot.config.settings.listen;
         let listener = TcpListener::bind(listen)
             .await
@@ -133,6 +139,12 @@ impl App {
             &failed,
             Poller::new(shared.clone()).run(sources.clone()),
         );
+        spawn(
+            &tracker,
+            "watcher",
+            &failed,
+            Watcher::new(shared.clone()).run(sources.clone()),
+        );
         spawn(&tracker, "reloader", &failed, reloader.run(sources.clone()));
         spawn(
             &tracker,
@@ -152,9 +164,21 @@ impl App {
             &failed,
             Resolver::new(shared.clone()).run(sources.clone()),
         );
+        spawn(
+            &tracker,
+            "stopper",
+            &failed,
+            Stopper::new(shared.clone()).run(sources.clone()),
+        );
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());
         spawn(&inside, "worker", &failed, deciding);
+        spawn(
+            &inside,
+            "replica",
+            &failed,
+            shared.clone().take_part(inner.clone()),
+        );
         spawn(
             &inside,
             "sender",
@@ -179,6 +203,28 @@ impl App {
             "a part of the daemon ended by itself; see the log above"
         );
         Ok(())
+    }
+}
+
+/// Refuses to start when runs are to be stopped without the right to do so. When nobody can say, that is told later.
+async fn may_stop(live: &Live) -> Result<()> {
+    let settings = &live.snapshot.config.settings;
+    let Some(watch) = (settings.watch.as_ref()).filter(|_| live.snapshot.policy.orders_stops())
+    else {
+        return Ok(());
+    };
+    let (kubeconfig, timeout) = (watch.kubeconfig.as_deref(), watch.timeout);
+    match api::may_stop(kubeconfig, &watch.namespace, timeout).await {
+        Err(error) if matches!(error.problem, Problem::Forbidden { .. }) => Err(error)
+            .context("`abort_downstream: on` is not possible; grant the right or write suggest"),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Cannot ask whether runs may be stopped, going on without: {error}"
+            );
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -241,7 +287,7 @@ async fn first_start(store: &Store, clock: &Clock) -> Result<Timestamp> {
 
 /// Deletes what is older than the retention, a little at a time.
 async fn prune(shared: Shared, stop: CancellationToken) {
-    loop {
+    while shared.leads(&stop).await {
         let older_than = shared
             .clock
             .now()

@@ -3,6 +3,7 @@
 
 pub mod breaker;
 mod bucket;
+pub mod configmaps;
 mod credentials;
 mod failure;
 mod fetch;

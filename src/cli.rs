@@ -14,6 +14,8 @@ pub mod remote;
 pub mod send_test;
 pub mod serve;
 pub mod silence;
+pub mod standin;
+pub mod store;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
@@ -64,6 +66,11 @@ pub enum Command {
     Silence(silence::Command),
     /// Send one clearly marked test message
     SendTest(send_test::Args),
+    /// Copy the store into another, such as from a file to PostgreSQL
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Stand in for Prow and Slack, to try a deployment without either
+    Standin(standin::Args),
     /// Show the configuration as it is in effect, or its JSON Schema
     #[command(subcommand)]
     Config(config::Command),
@@ -121,7 +128,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Deliveries(command) => deliveries::run(&command, &cli.config, &environment),
         Command::Exec(args) => exec::run(&args, &environment),
         Command::Silence(command) => silence::run(&command, &cli.config, &environment),
+        Command::Store(command) => store::run(&command),
         Command::SendTest(args) => send_test::run(&args, &cli.config, &environment),
+        Command::Standin(args) => standin::run(&args),
     };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 pub enum Clock {
     /// The machine's clock.
     System,
+    /// The machine's clock, set right by another by so many milliseconds.
+    Server(Arc<AtomicI64>),
     /// A clock that moves only when told to: milliseconds since the epoch.
     Manual(Arc<AtomicI64>),
 }
@@ -29,6 +31,10 @@ impl Clock {
             Self::System => {
                 let now = Timestamp::now();
                 Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+            }
+            Self::Server(offset) => {
+                let now = Self::System.now().as_millisecond() + offset.load(Ordering::Relaxed);
+                Timestamp::from_millisecond(now).unwrap_or(Timestamp::MAX)
             }
             Self::Manual(millis) => {
                 Timestamp::from_millisecond(millis.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)

@@ -12,6 +12,7 @@ pub mod schema;
 pub mod settings;
 pub mod shown;
 pub mod snapshot;
+pub mod store_url;
 pub mod units;
 pub mod yaml;
 

@@ -33,6 +33,7 @@ pub mod policy;
 pub mod prowjob;
 pub mod release;
 pub mod replay;
+pub mod rerun;
 pub mod root;
 pub mod route;
 #[cfg(test)]

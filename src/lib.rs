@@ -1,6 +1,6 @@
 //! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
 //!
-//! Modules depend downwards only: `domain` below everything, then `evidence`, then `clock`, `http`,
+//! Modules depend downwards only: `domain` below everything, then `evidence`, then `clock`, `cluster`, `http`,
 //! `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `board`,
 //! `web`, `app` and `cli`. `standin` holds the fakes of Slack and Prow that the demo and the tests share.
 
@@ -9,6 +9,7 @@ pub mod artifacts;
 pub mod board;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod domain;
 pub mod evidence;

@@ -13,7 +13,7 @@ use prometheus_client::{
 /// Where an observation came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceLabel {
-    /// `webhook`, `deck`, `github`, `pubsub`, `bucket`, or `restart` for what a restart found in the inbox.
+    /// `webhook`, `deck`, `watch`, `github`, `pubsub`, `bucket`, or `restart` for what a restart found in the inbox.
     pub source: &'static str,
 }
 
@@ -57,7 +57,7 @@ pub struct ReadLabel {
 /// How something ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
-    /// `success` or `failure`.
+    /// `success`, `failure`, or another word for what came of it.
     pub result: &'static str,
 }
 
@@ -99,6 +99,14 @@ pub struct Metrics {
     pub deck_list_items: Gauge,
     /// When deck last gave its whole list, in seconds since the epoch; 0 before the first time.
     pub deck_last_success: FloatGauge,
+    /// Orders to stop a run, by what came of them, and attempts that failed.
+    pub stops: Family<ResultLabel, Counter>,
+    /// Watches of ProwJobs that ended, by result.
+    pub watches: Family<ResultLabel, Counter>,
+    /// ProwJobs in the last list that Kubernetes gave.
+    pub watch_list_items: Gauge,
+    /// When Kubernetes last told anything of ProwJobs, in seconds since the epoch; 0 before the first time.
+    pub watch_last_heard: FloatGauge,
     /// When an observation was last accepted, in seconds since the epoch; 0 before the first.
     pub last_observation: FloatGauge,
     /// Observations accepted and not yet decided.
@@ -109,6 +117,8 @@ pub struct Metrics {
     pub open_incidents: Gauge,
     /// Receivers that refuse messages for good.
     pub dead_receivers: Gauge,
+    /// Whether this replica leads: it decides, polls deck and reads logs.
+    pub leader: Gauge,
     /// Whether the last reload of the configuration succeeded.
     pub config_last_reload_successful: Gauge,
     /// Reloads of the configuration, by result.
@@ -156,11 +166,16 @@ impl Metrics {
             deck_polls: Family::default(),
             deck_list_items: Gauge::default(),
             deck_last_success: FloatGauge::default(),
+            stops: Family::default(),
+            watches: Family::default(),
+            watch_list_items: Gauge::default(),
+            watch_last_heard: FloatGauge::default(),
             last_observation: FloatGauge::default(),
             inbox_depth: Gauge::default(),
             outbox_pending: Gauge::default(),
             open_incidents: Gauge::default(),
             dead_receivers: Gauge::default(),
+            leader: Gauge::default(),
             config_last_reload_successful: Gauge::default(),
             config_reloads: Family::default(),
             artifact_reads: Family::default(),
@@ -248,6 +263,27 @@ impl Metrics {
             Unit::Seconds,
             m.deck_last_success.clone(),
         );
+        registry.register(
+            "stops",
+            "Orders to stop a run, by what came of them, and attempts that failed",
+            m.stops.clone(),
+        );
+        registry.register(
+            "watches",
+            "Watches of ProwJobs that ended, by result",
+            m.watches.clone(),
+        );
+        registry.register(
+            "watch_list_items",
+            "ProwJobs in the last list that Kubernetes gave",
+            m.watch_list_items.clone(),
+        );
+        registry.register_with_unit(
+            "watch_last_heard_timestamp",
+            "When Kubernetes last told anything of ProwJobs; 0 before the first time",
+            Unit::Seconds,
+            m.watch_last_heard.clone(),
+        );
         registry.register_with_unit(
             "last_observation_timestamp",
             "When an observation was last accepted; 0 before the first",
@@ -269,6 +305,11 @@ impl Metrics {
             "dead_receivers",
             "Receivers that refuse messages for good",
             m.dead_receivers.clone(),
+        );
+        registry.register(
+            "leader",
+            "Whether this replica leads: it decides, polls deck and reads logs",
+            m.leader.clone(),
         );
         registry.register(
             "config_last_reload_successful",

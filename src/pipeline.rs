@@ -10,9 +10,13 @@ pub mod reading;
 pub mod reload;
 pub mod reports;
 pub mod resolver;
+pub mod roster;
 mod ruling;
+pub mod seen;
 pub mod sender;
+pub mod stopper;
 pub mod trail;
+pub mod watcher;
 pub mod worker;
 
 use std::{
@@ -22,10 +26,15 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, config::error::ConfigError, domain::observation::Observation, http::Http,
-    metrics::Metrics, store::Store,
+    clock::Clock,
+    config::error::ConfigError,
+    domain::observation::Observation,
+    http::Http,
+    metrics::Metrics,
+    store::{News, Store},
 };
 use catch_up::CatchUp;
 use live::Live;
@@ -86,6 +95,46 @@ impl Shared {
     /// Tells open pages that there is something new.
     pub fn changed(&self) {
         self.changes.send_modify(|number| *number += 1);
+    }
+
+    /// Waits until this replica leads; `false` when told to stop first.
+    pub async fn leads(&self, stop: &CancellationToken) -> bool {
+        let mut leadership = self.store.leadership();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            leads = leadership.wait_for(Option::is_some) => leads.is_ok(),
+        }
+    }
+
+    /// Waits until this replica leads no more.
+    pub async fn loses_lead(&self) {
+        let mut leadership = self.store.leadership();
+        drop(leadership.wait_for(Option::is_none).await);
+    }
+
+    /// Takes part among the replicas that share the store, until told to stop.
+    pub async fn take_part(self, stop: CancellationToken) {
+        let mut leadership = self.store.leadership();
+        let shown = async {
+            loop {
+                let leads = leadership.borrow_and_update().is_some();
+                self.metrics.leader.set(i64::from(leads));
+                if leadership.changed().await.is_err() {
+                    return std::future::pending::<()>().await;
+                }
+            }
+        };
+        let hears = |news| match news {
+            News::Inbox => self.inbox_bell.notify_one(),
+            News::Outbox => self.outbox_bell.notify_one(),
+            News::Changed => self.changed(),
+            News::Lead => {}
+        };
+        tokio::select! {
+            () = self.store.take_part(stop, hears) => {}
+            () = shown => {}
+        }
     }
 
     /// The configuration in force now.

@@ -1,6 +1,7 @@
 //! Prow's formats at the border: ProwJobs, deck, webhooks. Turns them into the domain's words and must not
 //! decide anything.
 
+pub mod api;
 pub mod deck;
 pub mod folder;
 pub mod parse;

@@ -6,15 +6,19 @@
 //! to them. A third connection reads for pages. Nothing outside knows the database: methods name an intent, and no type of its driver is public.
 
 mod actions;
+mod batch;
 mod commit;
 mod counts;
 mod error;
 mod evidence;
 mod explain;
 mod file;
+mod holds;
 mod inbox;
 mod jobs;
 mod keyed;
+mod lead;
+mod location;
 mod mark;
 mod outbox;
 pub mod pages;
@@ -22,17 +26,27 @@ mod replay;
 mod retention;
 mod rollup;
 mod rows;
+mod runs;
+mod schema;
+mod server;
 mod setup;
 mod silences;
 mod slice;
+mod sql;
 mod stops;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod transfer;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use crate::clock::Clock;
+use tokio::time::Instant;
+
+use crate::{clock::Clock, config::store_url::StoreUrl};
 
 pub use self::{
     actions::{ActionRow, Actor},
@@ -41,16 +55,21 @@ pub use self::{
     error::{Cause, Obstacle, StoreError},
     evidence::{DueRead, EvidenceTrail, Learned},
     explain::{Attempt, DeliveryTrail, NotificationTrail, Trail, Wait},
+    holds::{DEAD_FOR, Hold, Turn},
     inbox::{Claim, InboxRow},
+    lead::{Epoch, News},
+    location::Location,
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
     silences::Mark,
     slice::{KnownRun, Sighting, Wanted},
+    transfer::Copied,
 };
 use self::{
     file::{File, Reader},
     inbox::Inbox,
     jobs::Jobs,
+    lead::Lead,
     setup::MAIN,
 };
 
@@ -63,14 +82,17 @@ pub struct Store {
     pages: Reader,
     inbox: Inbox,
     clock: Clock,
+    lead: Arc<Lead>,
+    /// Until when the lease surely holds; `None` while it is not ours.
+    held_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
     /// Opens the database at `path` and its inbox beside it; creates them and their folder where there are
     /// none, and brings an older schema up to date.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let main = File::open(Arc::from(path), &MAIN, Jobs::default()).await?;
-        let pages = Reader::open(Arc::from(path), "pages").await?;
+        let main = File::open(Location::from(path), &MAIN, Jobs::default()).await?;
+        let pages = Reader::open(Location::from(path), "pages").await?;
         let inbox = Inbox::open(path).await?;
         // Whatever stood before the first row has been decided, even if the main file is new.
         let passed = inbox.first().await?.unwrap_or(1) - 1;
@@ -88,12 +110,38 @@ impl Store {
             pages,
             inbox,
             clock,
+            lead: Arc::new(Lead::alone()),
+            held_until: Arc::default(),
+        })
+    }
+
+    /// Opens the database at an address, and brings an older schema up to date.
+    pub async fn connect(url: &StoreUrl, clock: Clock) -> Result<Self, StoreError> {
+        let url = match url {
+            StoreUrl::Sqlite(path) => return Self::open(path, clock).await,
+            StoreUrl::Postgres(url) => url,
+        };
+        let location = Location::of_server(url)?;
+        let main = File::open(location.clone(), &MAIN, Jobs::default()).await?;
+        let clock = match clock {
+            Clock::System => lead::agreed(main.reader()).await?,
+            other => other,
+        };
+        let lead = Arc::new(Lead::among_others());
+        Ok(Self {
+            pages: Reader::open(location.clone(), "pages").await?,
+            inbox: Inbox::share(location, Arc::clone(&lead)).await?,
+            main,
+            clock,
+            lead,
+            held_until: Arc::default(),
         })
     }
 
     /// Finishes what was asked for before and closes the database; other handles get
     /// [`StoreError::Stopped`] from now on.
     pub async fn close(self) {
+        self.hand_over().await;
         self.inbox.file.close().await;
         self.pages.close().await;
         self.main.close().await;

@@ -1,6 +1,6 @@
 //! Buckets and prefixes that differ by namespace, as Argo Workflows keeps them: the ConfigMap
 //! `artifact-repositories` (<https://argo-workflows.readthedocs.io/en/latest/artifact-repository-ref/>), here
-//! from a folder per namespace.
+//! from a folder per namespace; `configmaps` asks Kubernetes itself.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The annotation that names the key to use.
-const DEFAULT_KEY: &str = "workflows.argoproj.io/default-artifact-repository";
+pub(super) const DEFAULT_KEY: &str = "workflows.argoproj.io/default-artifact-repository";
 /// Longest file that is read, in bytes; the whole of a ConfigMap is at most 1 MiB.
 const MAX_FILE: u64 = 1 << 20;
 /// Namespaces that are remembered; runs name them, so there could be any number.
@@ -134,31 +134,30 @@ impl Namespaces {
                 data.insert(name.to_string_lossy().into_owned(), (file.clone(), node));
             }
         }
-        let (key, (file, node)) = self.choose(folder, &data, named)?;
+        let wanted = self.key.clone().or(named);
+        let (key, (file, node)) = choose(wanted, &folder.display().to_string(), &data)?;
         repository(&format!("{}, key {key}", file.display()), node).map(Some)
     }
+}
 
-    /// The key that the configuration names, else the ConfigMap itself, else its only one.
-    fn choose<'a>(
-        &self,
-        folder: &Path,
-        data: &'a BTreeMap<String, (PathBuf, Node)>,
-        named: Option<String>,
-    ) -> Result<(&'a String, &'a (PathBuf, Node)), String> {
-        let folder = folder.display();
-        if let Some(wanted) = self.key.clone().or(named) {
-            return data
-                .get_key_value(&wanted)
-                .ok_or_else(|| format!("{folder} has no key {wanted}"));
-        }
-        let mut keys = data.iter();
-        match (keys.next(), keys.next()) {
-            (Some(only), None) => Ok(only),
-            (None, _) => Err(format!("{folder} holds no artifact repository")),
-            (Some(_), Some(_)) => Err(format!(
-                "{folder} holds several keys; set artifacts.namespaces.key, or annotate the ConfigMap with {DEFAULT_KEY}"
-            )),
-        }
+/// The key that is wanted by its name, else the only one; `place` is the ConfigMap, for errors.
+pub(super) fn choose<'a, T>(
+    wanted: Option<String>,
+    place: &str,
+    data: &'a BTreeMap<String, T>,
+) -> Result<(&'a String, &'a T), String> {
+    if let Some(wanted) = wanted {
+        return data
+            .get_key_value(&wanted)
+            .ok_or_else(|| format!("{place} has no key {wanted}"));
+    }
+    let mut keys = data.iter();
+    match (keys.next(), keys.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(format!("{place} holds no artifact repository")),
+        (Some(_), Some(_)) => Err(format!(
+            "{place} holds several keys; set artifacts.namespaces.key, or annotate the ConfigMap with {DEFAULT_KEY}"
+        )),
     }
 }
 
@@ -179,7 +178,7 @@ fn stamp(folder: &Path) -> io::Result<Vec<Stamp>> {
     Ok(files)
 }
 
-fn parse(file: &Path, text: String) -> Result<Node, String> {
+pub(super) fn parse(file: &Path, text: String) -> Result<Node, String> {
     yaml::parse(file, text).map_err(|problem| match problem.place {
         Some(place) => format!("{place}: {}", problem.what),
         None => problem.what,
@@ -213,7 +212,7 @@ fn texts(data: &Node, file: &Path) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Reads one repository; keys that are about uploading are of no use here.
-fn repository(place: &str, node: &Node) -> Result<Repository, String> {
+pub(super) fn repository(place: &str, node: &Node) -> Result<Repository, String> {
     let (provider, inner) = match (field(node, "s3"), field(node, "gcs")) {
         (Some(s3), None) => (Some(Provider::S3), s3),
         (None, Some(gcs)) => (Some(Provider::Gs), gcs),

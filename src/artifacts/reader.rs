@@ -21,9 +21,10 @@ use super::{
     EndpointHealth, Gathered, Outcome,
     breaker::{Breaker, State},
     bucket::{self, Bucket, Means},
+    configmaps::ConfigMaps,
     failure::Failure,
     fetch::Folder,
-    namespaces::Namespaces,
+    namespaces::{Namespaces, Repository},
 };
 pub use survey::Page;
 
@@ -60,6 +61,7 @@ struct Inner {
     lists: Artifacts,
     environment: BTreeMap<String, String>,
     namespaces: Option<Namespaces>,
+    configmaps: Option<ConfigMaps>,
     deck: Option<DeckUrl>,
     http: Http,
     clock: Clock,
@@ -174,6 +176,7 @@ impl Inner {
             lists: config.artifacts.clone(),
             environment: environment.clone(),
             namespaces: folder.map(|folder| Namespaces::new(folder, key)),
+            configmaps: ConfigMaps::new(&settings, clock.clone()),
             deck: None,
             http,
             clock,
@@ -186,7 +189,7 @@ impl Inner {
     }
 
     async fn gather(&self, run: &Observation) -> Gathered {
-        let (layout, warning) = self.layout(run);
+        let (layout, warning) = self.layout(run).await;
         let place = self.place(run, layout.as_ref());
         let Ok(_turn) = self.turns.acquire().await else {
             return Gathered::nothing(run, "the daemon is stopping".to_owned());
@@ -205,7 +208,7 @@ impl Inner {
 
     /// What the configuration says of a run's place: its namespace's repository, else the defaults. With a
     /// warning when the repository cannot be used.
-    fn layout(&self, run: &Observation) -> (Option<Layout>, Option<String>) {
+    async fn layout(&self, run: &Observation) -> (Option<Layout>, Option<String>) {
         let namespace = run.artifacts.namespace.as_deref().unwrap_or_default();
         let default = self
             .lists
@@ -216,10 +219,7 @@ impl Inner {
                 default_org: default.default_org.clone(),
                 default_repo: default.default_repo.clone(),
             });
-        let Some(namespaces) = &self.namespaces else {
-            return (default, None);
-        };
-        match namespaces.repository(namespace) {
+        match self.repository(&run.cluster, namespace).await {
             Ok(None) => (default, None),
             Ok(Some(repository)) => match repository.root(default.as_ref().map(|one| &one.root)) {
                 Ok(root) => {
@@ -229,6 +229,15 @@ impl Inner {
                 Err(why) => (default, Some(why)),
             },
             Err(why) => (default, Some(why)),
+        }
+    }
+
+    /// The repository of a namespace. Kubernetes knows those of its own cluster only, which Prow calls `default`.
+    async fn repository(&self, cluster: &str, space: &str) -> Result<Option<Repository>, String> {
+        match (&self.namespaces, &self.configmaps) {
+            (Some(folder), _) => folder.repository(space),
+            (None, Some(api)) if cluster == "default" => api.repository(space).await,
+            (None, _) => Ok(None),
         }
     }
 

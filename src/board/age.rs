@@ -29,12 +29,13 @@ pub struct DataAge {
 }
 
 impl DataAge {
-    /// By when deck was last read whole and when anything last came in.
+    /// By when deck was last read whole, when Kubernetes last told anything, and when anything last came in.
     pub fn of(shared: &Shared) -> Self {
         let now = shared.clock.now();
         let metrics = &shared.metrics;
         let heard = [
             metrics.deck_last_success.get(),
+            metrics.watch_last_heard.get(),
             metrics.last_observation.get(),
         ];
         let latest = heard.into_iter().fold(0.0, f64::max);
@@ -43,11 +44,13 @@ impl DataAge {
             .flatten()
             .and_then(|since| Timestamp::UNIX_EPOCH.checked_add(since).ok());
         let age = as_of.map(|as_of| now.duration_since(as_of).max(SignedDuration::ZERO));
-        let limit = match &shared.live().snapshot.config.settings.deck {
-            Some(deck) => {
+        let settings = &shared.live().snapshot.config.settings;
+        let limit = match (&settings.deck, &settings.watch) {
+            (Some(deck), _) => {
                 signed(deck.interval * POLLS + deck.timeout).max(SignedDuration::from_mins(5))
             }
-            None => QUIET,
+            (None, Some(watch)) => signed(watch.patience()),
+            (None, None) => QUIET,
         };
         Self {
             now,

@@ -8,6 +8,7 @@ use super::{
     age::DataAge,
     glyph::State,
     lists::{ListError, Listed, Page},
+    trends::Conservation,
 };
 use crate::{
     domain::notification::Notification,
@@ -41,6 +42,8 @@ pub struct Deliveries {
     pub next: Option<String>,
     /// What they are filtered by.
     pub filter: Filter,
+    /// Whether all that was accepted is accounted for.
+    pub conservation: Conservation,
 }
 
 /// What deliveries are filtered by.
@@ -133,6 +136,7 @@ pub async fn load(shared: &Shared, page: &Page, filter: Filter) -> Result<Delive
         recent: recent.items,
         next: recent.next,
         filter,
+        conservation: Conservation::of(&shared.store.counts().await?),
     })
 }
 

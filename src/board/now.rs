@@ -103,7 +103,8 @@ pub async fn load(shared: &Shared) -> Result<Now, StoreError> {
     })
 }
 
-fn counters(services: &[services::Service]) -> Vec<Counter> {
+/// How many services stand how.
+pub fn counters(services: &[services::Service]) -> Vec<Counter> {
     [
         State::Blocked,
         State::Stalled,

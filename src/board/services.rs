@@ -31,6 +31,24 @@ pub struct Services {
     pub services: Vec<Service>,
 }
 
+/// Which services.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Filter {
+    /// Only those that stand so.
+    pub state: Option<State>,
+    /// Only those with this in their name.
+    pub named: Option<String>,
+}
+
+impl Filter {
+    /// Whether a service is one of them.
+    pub fn takes(&self, service: &Service) -> bool {
+        let stands = self.state.is_none_or(|state| service.state == state);
+        let part = self.named.as_deref().unwrap_or_default();
+        stands && service.name.to_lowercase().contains(&part.to_lowercase())
+    }
+}
+
 /// One service.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Service {

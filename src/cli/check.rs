@@ -95,9 +95,10 @@ fn print_config(live: &Live, list: &mut List) {
         }
         out::line(&sums);
     }
-    if config.settings.deck.is_none() && config.settings.hmac_file.is_none() {
+    let settings = &config.settings;
+    if settings.deck.is_none() && settings.watch.is_none() && settings.hmac_file.is_none() {
         out::say(&format!(
-            "{} neither sources.deck.url nor sources.webhook.hmac_file is set: nothing would ever come in",
+            "{} none of sources.deck.url, sources.watch.namespace and sources.webhook.hmac_file is set: nothing would ever come in",
             out::styled(out::YELLOW, "warning:")
         ));
     }

@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::Deserialize;
 
-use super::{Format, Outcome, UsageError, out, remote};
+use super::{
+    Format, Outcome, UsageError, out,
+    remote::{self, Answer},
+};
 use crate::{
     board::deliveries::DeliveryItem,
     clock::Clock,
@@ -88,7 +91,7 @@ pub fn run(
     };
     let config = match Config::load(paths, environment) {
         Ok(config) => Some(config),
-        Err(_) if daemon.is_named() => None,
+        Err(_) if daemon.is_named(environment) => None,
         Err(error) => return Err(error.into()),
     };
     let remote = daemon.remote(config.as_ref(), environment)?;
@@ -126,14 +129,9 @@ async fn asked(args: &List, remote: &remote::Remote) -> Result<Option<Vec<Delive
         path.push_str("&receiver=");
         path.push_str(&remote::part(receiver));
     }
-    match remote.ask(Method::GET, &path).await? {
-        Some(reply) if reply.status == StatusCode::OK => {
-            let listed: Listed = serde_json::from_str(&reply.text)
-                .context("the daemon answers in another way, is it of this version?")?;
-            Ok(Some(listed.items))
-        }
-        Some(reply) if remote.named => Err(reply.problem()),
-        Some(_) | None => Ok(None),
+    match remote.api(Method::GET, &path, None, "delivery").await? {
+        Answer::Good(text) => Ok(Some(remote::read::<Listed>(&text)?.items)),
+        Answer::Unknown | Answer::Nobody => Ok(None),
     }
 }
 
@@ -205,30 +203,12 @@ async fn told(args: &Replay, remote: &remote::Remote) -> Result<Option<u64>> {
         (Some(receiver), _) => format!("/api/v1/receivers/{}/replay", remote::part(receiver)),
         (None, id) => format!("/api/v1/deliveries/{}/replay", id.unwrap_or_default()),
     };
-    let Some(reply) = remote.ask(Method::POST, &path).await? else {
-        return Ok(None);
-    };
-    match reply.status {
-        StatusCode::OK => {
-            let done: Replayed = serde_json::from_str(&reply.text)
-                .context("the daemon answers in another way, is it of this version?")?;
-            Ok(Some(done.replayed))
-        }
-        StatusCode::NOT_FOUND if is_ours(&reply) => Ok(Some(0)),
-        // Without tokens nobody can act through the daemon, but who may write its store may.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
-            if !remote.named =>
-        {
-            Ok(None)
-        }
-        _ => Err(reply.problem()),
-    }
-}
-
-/// Whether the answer is one of our API.
-fn is_ours(reply: &remote::Reply) -> bool {
-    let problem: serde_json::Value = serde_json::from_str(&reply.text).unwrap_or_default();
-    problem["title"] == "no such dead letter"
+    let answer = remote.api(Method::POST, &path, None, "dead letter").await?;
+    Ok(match answer {
+        Answer::Good(text) => Some(remote::read::<Replayed>(&text)?.replayed),
+        Answer::Unknown => Some(0),
+        Answer::Nobody => None,
+    })
 }
 
 async fn write(
@@ -256,13 +236,12 @@ async fn write(
 async fn open(config: Option<&Config>) -> Result<Store> {
     let config =
         config.context("no daemon answers, and there is no configuration to find its store by")?;
-    let path = &config.settings.store_path;
-    if !path.exists() {
+    let url = &config.settings.store;
+    if !url.may_exist() {
         return Err(UsageError(format!(
-            "there is no store at {}; is this the daemon's configuration?",
-            path.display()
+            "there is no store at {url}; is this the daemon's configuration?"
         ))
         .into());
     }
-    Ok(Store::open(path, Clock::System).await?)
+    Ok(Store::connect(url, Clock::System).await?)
 }

@@ -52,6 +52,7 @@ const FAST: Duration = Duration::from_secs(600);
 const LINGER: jiff::SignedDuration = jiff::SignedDuration::from_mins(12);
 /// How long one step really takes.
 const TICK: Duration = Duration::from_millis(18);
+const SECOND: Duration = Duration::from_secs(1);
 /// Deck is asked this often, in the story's time.
 const POLL: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
@@ -78,6 +79,7 @@ async fn play(args: &Args) -> Result<()> {
     let steps = storyline::steps();
     let home = tempfile::tempdir().context("cannot make a temporary folder")?;
     write_config(home.path(), &slack, &deck, &bucket, &steps)?;
+    let token = write_token(home.path())?;
     let origin = Origin {
         paths: vec![home.path().join("config")],
         environment: BTreeMap::new(),
@@ -100,11 +102,13 @@ async fn play(args: &Args) -> Result<()> {
     stage.conclude(&steps).await?;
     if !args.once {
         out::line(&format!(
-            "\nThe daemon is still running. Look around: http://{address}/  (Ctrl-C ends it)"
+            "\nThe daemon is still running. Look around: http://{address}/  (Ctrl-C ends it)\n\
+             To silence something or to send a message again: http://{address}/login#{token}"
         ));
-        tokio::signal::ctrl_c()
-            .await
-            .context("cannot wait for Ctrl-C")?;
+        tokio::select! {
+            ended = tokio::signal::ctrl_c() => ended.context("cannot wait for Ctrl-C")?,
+            () = stage.go_on() => {}
+        }
     }
     stop.cancel();
     daemon.await.context("the daemon panicked")??;
@@ -180,6 +184,18 @@ fallback_receiver: platform
     Ok(())
 }
 
+/// A token for this demo alone, whose daemon only this machine reaches.
+fn write_token(home: &Path) -> Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("cannot make a random token")?;
+    let token = hex::encode(random);
+    fs::write(home.join("tokens"), format!("demo: {token}\n"))?;
+    let file = home.join("tokens").display().to_string();
+    let access = format!("server: {{ access: {{ tokens_file: \"{file}\" }} }}\n");
+    fs::write(home.join("config/30-access.yaml"), access)?;
+    Ok(token)
+}
+
 fn services(steps: &[Step]) -> BTreeSet<String> {
     let repository = |step: &Step| {
         step.job
@@ -249,6 +265,11 @@ impl Stage {
         self.shared
             .clock
             .advance(to_next.map_or(step, |gap| gap.min(step)));
+        self.ring();
+    }
+
+    /// Wakes whoever waits for a time to come.
+    fn ring(&mut self) {
         if self.shared.clock.now().duration_since(self.last_poll) >= POLL {
             self.last_poll = self.shared.clock.now();
             self.shared.deck_bell.notify_one();
@@ -256,6 +277,16 @@ impl Stage {
         self.shared.inbox_bell.notify_one();
         self.shared.reads_bell.notify_one();
         self.shared.outbox_bell.notify_one();
+    }
+
+    /// After the story its time is everybody's, so that a silence made on the board ends.
+    async fn go_on(&mut self) {
+        loop {
+            tokio::time::sleep(SECOND).await;
+            self.shared.clock.advance(SECOND);
+            self.ring();
+            self.print_new();
+        }
     }
 
     async fn happen(&self, step: &Step) -> Result<()> {

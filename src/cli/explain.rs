@@ -32,7 +32,7 @@ pub fn run(
     let config = match Config::load(paths, environment) {
         Ok(config) => Some(config),
         // With an address one needs no configuration.
-        Err(_) if args.daemon.is_named() => None,
+        Err(_) if args.daemon.is_named(environment) => None,
         Err(error) => return Err(error.into()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,15 +84,14 @@ async fn asked(
 }
 
 async fn stored(args: &Args, config: &Config) -> Result<Option<String>> {
-    let path = &config.settings.store_path;
-    if !path.exists() {
+    let url = &config.settings.store;
+    if !url.may_exist() {
         return Err(UsageError(format!(
-            "there is no store at {}; is this the daemon's configuration?",
-            path.display()
+            "there is no store at {url}; is this the daemon's configuration?"
         ))
         .into());
     }
-    let store = Store::open(path, Clock::System).await?;
+    let store = Store::connect(url, Clock::System).await?;
     let trail = store.explain(&RunName(args.subject.clone())).await?;
     store.close().await;
     let Some(trail) = trail else {

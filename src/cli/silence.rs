@@ -1,17 +1,24 @@
-//! `silence`: makes, lists and ends silences. It writes to the store, where a running daemon sees it within seconds.
+//! `silence`: makes, lists and ends silences. A running daemon does it if there is one that knows us, else its store,
+//! where a daemon sees it within seconds.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use anyhow::Result;
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
 
-use super::{Format, Outcome, UsageError, out};
+use super::{
+    Format, Outcome, UsageError, out,
+    remote::{self, Answer, Remote},
+};
 use crate::{
+    board::silences::One,
     clock::Clock,
     config::{Config, units},
     domain::{
-        silence::{Draft, Silence, SilenceId, Standing, Wish},
+        silence::{Draft, SilenceId, Standing, Wish},
         time::words,
     },
     store::{Actor, Store},
@@ -46,12 +53,14 @@ pub struct Add {
     /// Why; shown wherever something is held back
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who asks for it; by default the user that runs this
+    /// Who asks for it, by default the user that runs this; a daemon goes by the token instead
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    daemon: remote::Where,
 }
 
 /// What to list.
@@ -63,6 +72,8 @@ pub struct List {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    daemon: remote::Where,
 }
 
 /// Which silence to end.
@@ -71,16 +82,50 @@ pub struct Expire {
     /// Its number
     #[arg(value_name = "ID")]
     id: u64,
-    /// Who ends it; by default the user that runs this
+    /// Who ends it, by default the user that runs this; a daemon goes by the token instead
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    daemon: remote::Where,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "write a duration such as 90s, 2h or 7d".to_owned())
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    silences: Vec<One>,
+}
+
+impl Command {
+    fn daemon(&self) -> &remote::Where {
+        match self {
+            Self::Add(args) => &args.daemon,
+            Self::List(args) => &args.daemon,
+            Self::Expire(args) => &args.daemon,
+        }
+    }
+
+    fn format(&self) -> Format {
+        match self {
+            Self::Add(args) => args.format,
+            Self::List(args) => args.format,
+            Self::Expire(args) => args.format,
+        }
+    }
+
+    /// Whose name was given: only the store takes another than the token's.
+    fn author(&self) -> Option<&str> {
+        match self {
+            Self::Add(args) => args.author.as_deref(),
+            Self::Expire(args) => args.author.as_deref(),
+            Self::List(_) => None,
+        }
+    }
 }
 
 /// Runs the command. Exit code 1 when there is no such silence.
@@ -89,39 +134,131 @@ pub fn run(
     paths: &[PathBuf],
     environment: &BTreeMap<String, String>,
 ) -> Result<Outcome> {
-    let config = Config::load(paths, environment)?;
-    let path = &config.settings.store_path;
-    if !path.exists() {
+    let daemon = command.daemon();
+    let config = match Config::load(paths, environment) {
+        Ok(config) => Some(config),
+        // With an address one needs no configuration.
+        Err(_) if daemon.is_named(environment) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let remote = daemon.remote(config.as_ref(), environment)?;
+    if remote.named && command.author().is_some() {
+        let told =
+            "a daemon goes by the token: leave --author out, or leave out where the daemon is";
+        return Err(UsageError(told.to_owned()).into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let found = runtime.block_on(async {
+        let answer = if command.author().is_some() {
+            Answer::Nobody
+        } else {
+            ask(command, &remote).await?
+        };
+        match answer {
+            Answer::Good(text) => read(command, &text),
+            Answer::Unknown => Ok(None),
+            Answer::Nobody => stored(command, config.as_ref(), environment).await,
+        }
+    })?;
+    show(command, found)
+}
+
+fn show(command: &Command, found: Option<Vec<One>>) -> Result<Outcome> {
+    let Some(found) = found else {
+        out::say("there is no such silence; see silence list --all");
+        return Ok(Outcome::No);
+    };
+    for one in &found {
+        match command.format() {
+            Format::Json => out::line(&serde_json::to_string(one)?),
+            Format::Text => out::line(&out::printable(&sentence(one))),
+        }
+    }
+    if found.is_empty() && command.format() == Format::Text {
+        out::say("no silence is in force or to come");
+    }
+    Ok(Outcome::Done)
+}
+
+/// Has a daemon do it.
+async fn ask(command: &Command, remote: &Remote) -> Result<Answer> {
+    match command {
+        Command::Add(args) => {
+            let body = json!({
+                "matchers": args.matchers,
+                "reason": args.reason,
+                "starts_at": args.from,
+                "ends_at": args.until,
+                "lasts_s": args.lasts.map(|lasts| lasts.as_secs()),
+            });
+            let path = "/api/v1/silences";
+            remote.api(Method::POST, path, Some(&body), "silence").await
+        }
+        Command::List(args) => {
+            let path = format!("/api/v1/silences?all={}", args.all);
+            remote.api(Method::GET, &path, None, "silence").await
+        }
+        Command::Expire(args) => {
+            let path = format!("/api/v1/silences/{}/expire", args.id);
+            remote.api(Method::POST, &path, None, "silence").await
+        }
+    }
+}
+
+fn read(command: &Command, text: &str) -> Result<Option<Vec<One>>> {
+    let Command::List(args) = command else {
+        return Ok(Some(vec![remote::read(text)?]));
+    };
+    let mut listed: Listed = remote::read(text)?;
+    // The board shows for a day what has ended.
+    let wanted = |one: &One| args.all || one.standing != Standing::Expired;
+    listed.silences.retain(wanted);
+    Ok(Some(listed.silences))
+}
+
+/// Does it in the store.
+async fn stored(
+    command: &Command,
+    config: Option<&Config>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<Vec<One>>> {
+    let config =
+        config.context("no daemon answers, and there is no configuration to find its store by")?;
+    let settings = &config.settings;
+    let url = &settings.store;
+    if !url.may_exist() {
         return Err(UsageError(format!(
-            "there is no store at {}; is this the daemon's configuration?",
-            path.display()
+            "there is no store at {url}; is this the daemon's configuration?"
         ))
         .into());
     }
     let clock = Clock::System;
     let now = clock.now();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let store = Store::open(path, clock).await?;
-        let ended = match command {
-            Command::Add(args) => {
-                let author = author(args.author.as_deref(), environment)?;
-                let draft = draft(args, &author, now, config.settings.longest_silence)?;
-                let made = store.add_silence(draft, actor(author), now).await?;
-                print(&made, args.format, now);
-                Outcome::Done
-            }
-            Command::List(args) => list(&store, args, now).await?,
-            Command::Expire(args) => {
-                let author = author(args.author.as_deref(), environment)?;
-                expire(&store, args, author, now).await?
-            }
-        };
-        store.close().await;
-        Ok(ended)
-    })
+    let store = Store::connect(url, clock).await?;
+    let found = match command {
+        Command::Add(args) => {
+            let author = author(args.author.as_deref(), environment)?;
+            let draft = draft(args, &author, now, settings.longest_silence)?;
+            vec![store.add_silence(draft, actor(author), now).await?]
+        }
+        Command::List(args) => {
+            let after = if args.all { Timestamp::UNIX_EPOCH } else { now };
+            store.silences(after).await?
+        }
+        Command::Expire(args) => {
+            let author = author(args.author.as_deref(), environment)?;
+            let ended = store.expire_silence(SilenceId(args.id), actor(author), now);
+            let Some(ended) = ended.await? else {
+                return Ok(None);
+            };
+            vec![ended]
+        }
+    };
+    store.close().await;
+    let shown = found.iter().map(|silence| One::new(silence, now));
+    Ok(Some(shown.collect()))
 }
 
 fn author(given: Option<&str>, environment: &BTreeMap<String, String>) -> Result<String> {
@@ -160,61 +297,25 @@ fn draft(args: &Add, author: &str, now: Timestamp, longest: Duration) -> Result<
     Ok(Draft::read(&wish, now, longest).map_err(|error| UsageError(error.to_string()))?)
 }
 
-async fn list(store: &Store, args: &List, now: Timestamp) -> Result<Outcome> {
-    let after = if args.all { Timestamp::UNIX_EPOCH } else { now };
-    let silences = store.silences(after).await?;
-    if silences.is_empty() && args.format == Format::Text {
-        out::say("no silence is in force or to come");
-    }
-    for silence in &silences {
-        print(silence, args.format, now);
-    }
-    Ok(Outcome::Done)
-}
-
-async fn expire(store: &Store, args: &Expire, by: String, now: Timestamp) -> Result<Outcome> {
-    let id = SilenceId(args.id);
-    let found = store.expire_silence(id, actor(by), now).await?;
-    let Some(silence) = found else {
-        out::say(&format!("there is no silence {}", args.id));
-        return Ok(Outcome::No);
-    };
-    print(&silence, args.format, now);
-    Ok(Outcome::Done)
-}
-
-fn print(silence: &Silence, format: Format, now: Timestamp) {
-    match format {
-        Format::Json => out::line(&object(silence, now).to_string()),
-        Format::Text => out::line(&out::printable(&sentence(silence, now))),
-    }
-}
-
-fn object(silence: &Silence, now: Timestamp) -> Value {
-    let mut object = json!(silence);
-    object["standing"] = json!(silence.standing(now));
-    object
-}
-
-fn sentence(silence: &Silence, now: Timestamp) -> String {
-    let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+fn sentence(one: &One) -> String {
+    let now = one.ends_at - SignedDuration::from_secs(one.ends_in_s);
     let seconds = |from: Timestamp, to: Timestamp| words(to.duration_since(from).as_secs());
-    let when = match silence.standing(now) {
-        Standing::Active => format!("ends in {}", seconds(now, silence.ends_at)),
-        Standing::Pending => format!("begins in {}", seconds(now, silence.starts_at)),
-        Standing::Expired => match &silence.expired_by {
-            Some(by) => format!("ended by {by} {} ago", seconds(silence.ends_at, now)),
-            None => format!("ended {} ago", seconds(silence.ends_at, now)),
+    let when = match one.standing {
+        Standing::Active => format!("ends in {}", seconds(now, one.ends_at)),
+        Standing::Pending => format!("begins in {}", seconds(now, one.starts_at)),
+        Standing::Expired => match &one.expired_by {
+            Some(by) => format!("ended by {by} {} ago", seconds(one.ends_at, now)),
+            None => format!("ended {} ago", seconds(one.ends_at, now)),
         },
     };
     format!(
         "{}  {}  {when} ({} to {})  {}  by {}: {}",
-        silence.id,
-        silence.standing(now).as_str(),
-        silence.starts_at,
-        silence.ends_at,
-        matchers.join(" "),
-        silence.author,
-        silence.reason
+        one.id,
+        one.standing.as_str(),
+        one.starts_at,
+        one.ends_at,
+        one.matchers.join(" "),
+        one.author,
+        one.reason
     )
 }

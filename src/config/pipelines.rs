@@ -178,14 +178,10 @@ fn read_abort(node: &Node) -> Result<AbortDownstream, Problem> {
     match text {
         "off" => Ok(AbortDownstream::Off),
         "suggest" => Ok(AbortDownstream::Suggest),
-        "on" => problem(
-            "`abort_downstream: on` is not possible yet: it comes with the Kubernetes watch"
-                .to_owned(),
-            "write suggest, which names the runs with the command that stops them, or off",
-        ),
+        "on" => Ok(AbortDownstream::On),
         _ => problem(
             format!("unknown `abort_downstream: {text}`"),
-            "write suggest or off",
+            "write suggest, on or off",
         ),
     }
 }

@@ -1,20 +1,16 @@
 //! Settings of the process, read from the merged layers.
 
+mod form;
 mod layers;
+mod missed;
 mod table;
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
-
-use reqwest::Url;
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     access::{self, AccessSettings, Reads},
     error::{ConfigError, Problem},
+    store_url::StoreUrl,
     units,
 };
 use crate::domain::{
@@ -24,16 +20,18 @@ use crate::domain::{
     prowjob::{JOB_TYPES, JobType},
 };
 
+pub use form::Form;
 pub use layers::{ENV_PREFIX, Gathered, Layer, Layers, Standing, lists_below};
-pub use table::{Form, SETTINGS, Setting, children};
+pub use missed::{BackfillSettings, PubsubSettings};
+pub use table::{SETTINGS, Setting, children};
 
 /// The settings, read.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// See [`SETTINGS`].
     pub external_url: Option<String>,
-    /// Path of the SQLite file.
-    pub store_path: PathBuf,
+    /// Where state is kept.
+    pub store: StoreUrl,
     /// See [`SETTINGS`].
     pub retention: Duration,
     /// See [`SETTINGS`].
@@ -48,6 +46,8 @@ pub struct Settings {
     pub hmac_file: Option<PathBuf>,
     /// See [`SETTINGS`].
     pub deck: Option<DeckSettings>,
+    /// See [`SETTINGS`].
+    pub watch: Option<WatchSettings>,
     /// Who may push Pub/Sub messages; `None` refuses all of them.
     pub pubsub: Option<PubsubSettings>,
     /// How long a silence may last.
@@ -127,15 +127,24 @@ impl fmt::Debug for DeckSettings {
     }
 }
 
-/// Who may push Pub/Sub messages.
+/// Watching of ProwJobs through the API of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PubsubSettings {
-    /// What tokens must be for.
-    pub audience: String,
-    /// Whose tokens must be.
-    pub service_account: String,
-    /// Where the keys are that tokens are signed with.
-    pub keys_url: Url,
+pub struct WatchSettings {
+    /// Where the ProwJobs live.
+    pub namespace: String,
+    /// Who we are to the API server; `None`: the service account of the pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// Single answers.
+    pub timeout: Duration,
+    /// A watch is asked for anew after so long.
+    pub renew: Duration,
+}
+
+impl WatchSettings {
+    /// A watch that told nothing for so long does not work.
+    pub fn patience(&self) -> Duration {
+        ((self.renew + self.timeout) * 2).max(Duration::from_secs(300))
+    }
 }
 
 /// Reading of logs: times, sizes in bytes and numbers, each as [`SETTINGS`] says.
@@ -157,21 +166,9 @@ pub struct ArtifactSettings {
     pub folders: Vec<PathBuf>,
     pub namespaces_folder: Option<PathBuf>,
     pub namespaces_key: Option<String>,
-}
-
-/// Finding in buckets what was missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackfillSettings {
-    /// Whether it is done.
-    pub enabled: bool,
-    /// After so long without a word of any source.
-    pub after: Duration,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// Requests that it may take.
-    pub max_requests: u64,
-    /// Jobs at once; at least 1.
-    pub concurrency: usize,
+    pub namespaces_api: bool,
+    pub namespaces_lifetime: Duration,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Retrying of deliveries and reads.
@@ -193,9 +190,7 @@ impl Settings {
     pub fn read(layers: &Layers) -> Result<Self, ConfigError> {
         let reader = Reader { layers };
         let mut problems = Vec::new();
-        let store_path = reader
-            .store_path()
-            .map_err(|problem| problems.push(problem));
+        let store = reader.store().map_err(|problem| problems.push(problem));
         let listen = reader.listen().map_err(|problem| problems.push(problem));
         let deck = reader.text("sources.deck.url").map(|url| DeckSettings {
             url,
@@ -207,17 +202,18 @@ impl Settings {
                 .max(Duration::from_secs(1)),
         });
         let types = reader.types().map_err(|problem| problems.push(problem));
+        let watch = reader.watch().map_err(|problem| problems.push(problem));
         let stops = reader.stops().map_err(|problem| problems.push(problem));
         let access = reader.access().map_err(|problem| problems.push(problem));
         let pubsub = reader.pubsub().map_err(|problem| problems.push(problem));
-        let (Ok(store_path), Ok(listen), Ok(types), Ok(stops), Ok(access), Ok(pubsub)) =
-            (store_path, listen, types, stops, access, pubsub)
+        let (Ok(store), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access), Ok(pubsub)) =
+            (store, listen, types, watch, stops, access, pubsub)
         else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
             external_url: reader.text("external_url"),
-            store_path,
+            store,
             retention: reader.duration("store.retention"),
             listen,
             max_body_bytes: reader.size("server.max_body"),
@@ -225,6 +221,7 @@ impl Settings {
             access,
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
             deck,
+            watch,
             pubsub,
             longest_silence: reader.duration("silences.max"),
             types,
@@ -333,58 +330,20 @@ impl Reader<'_> {
                 .collect(),
             namespaces_folder: self.text("artifacts.namespaces.folder").map(PathBuf::from),
             namespaces_key: self.text("artifacts.namespaces.key"),
+            namespaces_api: self.text("artifacts.namespaces.api").as_deref() == Some("true"),
+            namespaces_lifetime: self.duration("artifacts.namespaces.lifetime"),
+            kubeconfig: self.text("sources.watch.kubeconfig").map(PathBuf::from),
         }
     }
 
-    fn store_path(&self) -> Result<PathBuf, Problem> {
+    fn store(&self) -> Result<StoreUrl, Problem> {
         let url = self.text("store.url").unwrap_or_default();
-        let path = url
-            .strip_prefix("sqlite://")
-            .filter(|path| !path.is_empty());
-        path.map(PathBuf::from).ok_or_else(|| {
+        let password_file = self.text("store.password_file").map(PathBuf::from);
+        StoreUrl::parse(&url, password_file).map_err(|hint| {
             let url = without_credentials(&url);
-            self.layers.problem(
-                "store.url",
-                &format!("`{url}` is not a store this version knows"),
-                "write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db",
-            )
+            let what = format!("`{url}` is not a store this version knows");
+            self.layers.problem("store.url", &what, &hint)
         })
-    }
-
-    fn backfill(&self) -> BackfillSettings {
-        BackfillSettings {
-            enabled: self.text("backfill.enabled").as_deref() != Some("false"),
-            after: self.duration("backfill.after"),
-            timeout: self.duration("backfill.timeout"),
-            max_requests: self.number("backfill.max_requests").into(),
-            concurrency: usize::try_from(self.number("backfill.concurrency")).unwrap_or(1),
-        }
-    }
-
-    fn pubsub(&self) -> Result<Option<PubsubSettings>, Problem> {
-        let [audience, account, keys] =
-            ["audience", "service_account", "keys_url"].map(|key| format!("sources.pubsub.{key}"));
-        let missing = |set: &str, key: &str| {
-            let what = format!("{set} alone lets nobody push messages");
-            self.layers.problem(set, &what, &format!("set {key} too"))
-        };
-        let (audience, service_account) = match (self.text(&audience), self.text(&account)) {
-            (None, None) => return Ok(None),
-            (Some(_), None) => return Err(missing(&audience, &account)),
-            (None, Some(_)) => return Err(missing(&account, &audience)),
-            (Some(audience), Some(account)) => (audience, account),
-        };
-        let text = self.text(&keys).unwrap_or_default();
-        let keys_url = Url::parse(&text).ok().filter(is_of_keys).ok_or_else(|| {
-            let what = format!("`{}` is no place for keys", without_credentials(&text));
-            let hint = "write https://host/path; plain http only to a loopback address";
-            self.layers.problem(&keys, &what, hint)
-        })?;
-        Ok(Some(PubsubSettings {
-            audience,
-            service_account,
-            keys_url,
-        }))
     }
 
     fn mass(&self) -> MassPolicy {
@@ -396,19 +355,38 @@ impl Reader<'_> {
         }
     }
 
+    fn watch(&self) -> Result<Option<WatchSettings>, Problem> {
+        let Some(namespace) = self.namespace("sources.watch.namespace")? else {
+            return Ok(None);
+        };
+        let second = Duration::from_secs(1);
+        Ok(Some(WatchSettings {
+            namespace,
+            kubeconfig: self.text("sources.watch.kubeconfig").map(PathBuf::from),
+            timeout: self.duration("sources.watch.timeout").max(second),
+            renew: self.duration("sources.watch.renew").max(second),
+        }))
+    }
+
     fn stops(&self) -> Result<StopPolicy, Problem> {
-        let namespace = self.text("abort.namespace");
-        if let Some(name) = namespace.as_deref().filter(|name| !is_object_name(name)) {
-            return Err(self.layers.problem(
-                "abort.namespace",
-                &format!("`{name}` is no name of a namespace"),
-                "write lower case letters, digits and dashes, such as prow",
-            ));
-        }
+        let own = self.namespace("abort.namespace")?;
+        let watched = || self.text("sources.watch.namespace");
         Ok(StopPolicy {
             per_hour: self.number("abort.per_hour"),
-            namespace,
+            namespace: own.or_else(watched),
         })
+    }
+
+    fn namespace(&self, key: &str) -> Result<Option<String>, Problem> {
+        let namespace = self.text(key);
+        match namespace.as_deref().filter(|name| !is_object_name(name)) {
+            Some(name) => Err(self.layers.problem(
+                key,
+                &format!("`{name}` is no name of a namespace"),
+                "write lower case letters, digits and dashes, such as prow",
+            )),
+            None => Ok(namespace),
+        }
     }
 
     fn listen(&self) -> Result<SocketAddr, Problem> {
@@ -474,13 +452,6 @@ impl Reader<'_> {
         let what = format!("`{word}` is not a type of job{hint}");
         Err(self.layers.problem("watch.types", &what, ""))
     }
-}
-
-/// Whether keys may be believed that come from there.
-fn is_of_keys(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    url.scheme() == "https" || (url.scheme() == "http" && address.is_ok_and(|ip| ip.is_loopback()))
 }
 
 /// An address as it may be shown: user and password of `scheme://user:password@host` masked.

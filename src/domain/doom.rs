@@ -1,5 +1,5 @@
 //! Runs that cannot succeed any more, because a stage that they need has failed: which they are, whether to say
-//! so, and the command that stops them. Stopping is only ever suggested here; who reads it decides.
+//! so, and the command that stops them. Stopping is only ever suggested or ordered here; somebody else does it.
 //!
 //! A rerun may heal what broke for a passing reason, so nothing is doomed by that.
 
@@ -18,6 +18,7 @@ use super::{
     policy::Policy,
     release::Release,
     state::State,
+    trouble::OURSELVES,
     verdict::Verdict,
 };
 
@@ -29,7 +30,7 @@ pub enum AbortDownstream {
     /// The message names them with the command that stops them.
     #[default]
     Suggest,
-    /// They are stopped. No configuration may say so while nothing here can write to Kubernetes.
+    /// They are stopped, and the message says so.
     On,
 }
 
@@ -77,6 +78,9 @@ pub struct Pending {
     pub run: RunName,
     /// Its stage.
     pub stage: String,
+    /// Whether it is to be stopped once it is lost: every edge between says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
 }
 
 /// A run that cannot succeed any more.
@@ -89,9 +93,12 @@ pub struct Doomed {
     /// What stops it; `None` when its name is none that Kubernetes would give.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// Whether it is stopped for whoever reads this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
 }
 
-/// The suggestion to stop a run, for the audit trail.
+/// The suggestion or the order to stop a run, for the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     /// What is to be stopped, and how.
@@ -105,6 +112,62 @@ pub struct Stop {
     pub broken: String,
     /// In this incident.
     pub incident: IncidentId,
+    /// What came of the order; `None` while nothing has, and where it is only suggested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<StopEnd>,
+}
+
+/// What came of the order to stop a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopEnd {
+    /// When.
+    pub at: Timestamp,
+    /// In one word.
+    pub how: StopHow,
+    /// More words, for people; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// What became of a run that was to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopHow {
+    /// It was stopped by us.
+    Stopped,
+    /// It was over before, or stopped by somebody else.
+    Over,
+    /// Its ProwJob was gone.
+    Missing,
+    /// What had failed works again, or runs again, so it was left alone.
+    Unneeded,
+    /// It could not be stopped in time.
+    GivenUp,
+}
+
+impl StopHow {
+    /// The word used everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Over => "over",
+            Self::Missing => "missing",
+            Self::Unneeded => "unneeded",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
+impl Stop {
+    /// Whether it is ordered and nothing has come of that yet.
+    pub fn is_open(&self) -> bool {
+        self.doomed.ordered && self.end.is_none()
+    }
+}
+
+/// What a run's description says once we have stopped it, in deck's words.
+pub fn stopped_by_us(run: &RunName) -> String {
+    format!("{OURSELVES} successfully aborted {run}.")
 }
 
 impl Doom {
@@ -177,6 +240,7 @@ fn pending_behind(release: &Release, pipeline: &Pipeline, broken: &str) -> Vec<P
         .map(|(stage, seen)| Pending {
             run: seen.run.clone(),
             stage: stage.name.clone(),
+            ordered: pipeline.ordered_by(&stage.name).contains(broken),
         })
         .collect()
 }
@@ -287,6 +351,8 @@ impl State {
             run: pending.run.clone(),
             stage: pending.stage.clone(),
             command: stop_command(&pending.run, policy.stops.namespace.as_deref()),
+            // A name that no object has cannot be stopped.
+            ordered: pending.ordered && is_object_name(&pending.run.0),
         };
         let stop = Stop {
             doomed: doomed.clone(),
@@ -294,6 +360,7 @@ impl State {
             because: incident.latest.run.clone(),
             broken: incident.latest.class.stage.clone().unwrap_or_default(),
             incident: id,
+            end: None,
         };
         self.changed.stops.insert(pending.run.clone());
         self.stops.insert(pending.run.clone(), stop);

@@ -112,6 +112,35 @@ pub struct Facts {
     pub finding: Option<Box<Finding>>,
 }
 
+impl Facts {
+    /// Of something that is wrong with no run behind it, under a name that no ProwJob can have.
+    pub fn without_run(
+        run: RunName,
+        job: &str,
+        what: String,
+        class: Classification,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            run,
+            at,
+            verdict: Verdict::Infra,
+            what,
+            class,
+            job: job.to_owned(),
+            repository: String::new(),
+            repo_link: None,
+            base_ref: String::new(),
+            version: None,
+            base_sha: None,
+            url: None,
+            marks: Marks::default(),
+            ask: None,
+            finding: None,
+        }
+    }
+}
+
 /// A good run beside an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoodRun {

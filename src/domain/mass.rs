@@ -15,7 +15,6 @@ use super::{
     classify::{Classification, Severity},
     evidence::{CauseClass, Finding, Signature},
     fold::{CauseKey, News, to_signed},
-    hush::Marks,
     incident::{Facts, Incident, IncidentId, Kind, Run, Target},
     job::JobKey,
     observation::RunName,
@@ -409,29 +408,14 @@ pub fn is_mass(root: &Root) -> bool {
 }
 
 fn facts(key: &str, what: String, now: Timestamp) -> Facts {
-    Facts {
-        run: name(key, now),
-        at: now,
-        verdict: Verdict::Infra,
-        what,
-        class: Classification {
-            rule: Some(MASS.to_owned()),
-            component: PROW.to_owned(),
-            stage: Some(MASS.to_owned()),
-            severity: Severity::Critical,
-            ..Classification::default()
-        },
-        job: MASS.to_owned(),
-        repository: String::new(),
-        repo_link: None,
-        base_ref: String::new(),
-        version: None,
-        base_sha: None,
-        url: None,
-        marks: Marks::default(),
-        ask: None,
-        finding: None,
-    }
+    let class = Classification {
+        rule: Some(MASS.to_owned()),
+        component: PROW.to_owned(),
+        stage: Some(MASS.to_owned()),
+        severity: Severity::Critical,
+        ..Classification::default()
+    };
+    Facts::without_run(name(key, now), MASS, what, class, now)
 }
 
 /// No ProwJob can be called so.

@@ -27,6 +27,8 @@ pub enum Source {
     Webhook,
     /// Polling of deck's `/prowjobs.js`.
     Deck,
+    /// Kubernetes, which lists ProwJobs and tells of each change.
+    Watch,
     /// A GitHub `status` event.
     Github,
     /// A message that Google Pub/Sub pushed.
@@ -45,6 +47,7 @@ impl Source {
         match self {
             Self::Webhook => "webhook",
             Self::Deck => "deck",
+            Self::Watch => "watch",
             Self::Github => "github",
             Self::Pubsub => "pubsub",
             Self::Bucket => "bucket",

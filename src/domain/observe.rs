@@ -13,6 +13,7 @@ use super::{
     policy::Policy,
     prowjob::State as ProwState,
     release::ReleaseKey,
+    rerun::Rerun,
     state::State,
     verdict::{Judgement, Verdict, judge},
 };
@@ -275,9 +276,7 @@ impl State {
                 }
                 outcome
             }
-            Verdict::Superseded => {
-                case.outcome(Decision::Superseded, "a newer run replaced it".to_owned())
-            }
+            Verdict::Superseded => case.outcome(Decision::Superseded, case.judged.what.clone()),
             Verdict::NoOp => case.outcome(Decision::NoOp, case.judged.what.clone()),
             Verdict::AbortedByHuman => {
                 case.outcome(Decision::NotFailed, "a person stopped it".to_owned())
@@ -468,9 +467,11 @@ impl Outcome {
 /// An aborted run without an end is winding down.
 fn still(run: &Observation) -> String {
     if run.state == ProwState::Aborted {
-        "being stopped".to_owned()
-    } else {
-        format!("still {}", run.state)
+        return "being stopped".to_owned();
+    }
+    match Rerun::of(run) {
+        Some(rerun) => format!("still {}: {}", run.state, rerun.words()),
+        None => format!("still {}", run.state),
     }
 }
 

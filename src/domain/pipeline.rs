@@ -137,6 +137,12 @@ impl Signs {
     }
 }
 
+impl Need {
+    fn orders_stops(&self) -> bool {
+        !self.gate && self.abort_downstream == AbortDownstream::On
+    }
+}
+
 impl Pipeline {
     /// A stage by its name.
     pub fn stage(&self, name: &str) -> Option<&Stage> {
@@ -169,6 +175,17 @@ impl Pipeline {
         self.over_edges(name, |need| {
             !need.gate && need.abort_downstream != AbortDownstream::Off
         })
+    }
+
+    /// What a stage cannot succeed without, over edges along which its runs are stopped without asking.
+    pub fn ordered_by(&self, name: &str) -> BTreeSet<&str> {
+        self.over_edges(name, Need::orders_stops)
+    }
+
+    /// Whether any of its edges has runs stopped.
+    pub fn orders_stops(&self) -> bool {
+        let mut needs = self.stages.iter().flat_map(|stage| &stage.needs);
+        needs.any(Need::orders_stops)
     }
 
     fn over_edges(&self, name: &str, follow: impl Fn(&Need) -> bool) -> BTreeSet<&str> {

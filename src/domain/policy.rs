@@ -54,6 +54,13 @@ pub const SHARED_GAP_CAP: Duration = Duration::from_secs(3600);
 /// Runs of the first deck list that finished longer than this before the first start are summed up.
 pub const FIRST_START_GRACE: Duration = Duration::from_secs(600);
 
+impl Policy {
+    /// Whether runs that are lost may have to be stopped.
+    pub fn orders_stops(&self) -> bool {
+        self.pipelines.iter().any(Pipeline::orders_stops)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

@@ -5,13 +5,11 @@ use jiff::Timestamp;
 
 use super::{
     classify::{Classification, Severity},
-    hush::Marks,
     incident::{Facts, GoodRun, Incident, IncidentId, Kind, Target},
     job::JobKey,
     observation::RunName,
     policy::Policy,
     state::State,
-    verdict::Verdict,
 };
 
 /// Whose trouble it is, in messages.
@@ -76,28 +74,13 @@ impl State {
 }
 
 fn facts(key: &str, trouble: &Trouble, now: Timestamp) -> Facts {
-    Facts {
-        run: name(key, now),
-        at: now,
-        verdict: Verdict::Infra,
-        what: trouble.what.clone(),
-        class: Classification {
-            component: OURSELVES.to_owned(),
-            stage: Some(trouble.part.clone()),
-            severity: Severity::NonCritical,
-            ..Classification::default()
-        },
-        job: key.to_owned(),
-        repository: String::new(),
-        repo_link: None,
-        base_ref: String::new(),
-        version: None,
-        base_sha: None,
-        url: None,
-        marks: Marks::default(),
-        ask: None,
-        finding: None,
-    }
+    let class = Classification {
+        component: OURSELVES.to_owned(),
+        stage: Some(trouble.part.clone()),
+        severity: Severity::NonCritical,
+        ..Classification::default()
+    };
+    Facts::without_run(name(key, now), key, trouble.what.clone(), class, now)
 }
 
 /// No ProwJob can be called so.

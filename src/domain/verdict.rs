@@ -9,6 +9,7 @@ use super::{
     observation::Observation,
     pipeline::{Said, Sign},
     prowjob::State,
+    trouble::OURSELVES,
 };
 
 /// What a run means for the release.
@@ -29,7 +30,7 @@ pub enum Verdict {
     Infra,
     /// Somebody stopped it.
     AbortedByHuman,
-    /// Stopped because a newer run made it pointless.
+    /// Stopped because it had become pointless: a newer run replaced it, or what it needs had failed.
     Superseded,
 }
 
@@ -123,6 +124,9 @@ pub fn judge(run: &Observation) -> Judgement {
         },
         State::Error => error_verdict(run, &text),
         State::Aborted if text.contains("running timeout") => verdict(Verdict::Fail, TIMEOUT),
+        State::Aborted if is_human_abort(&text) && text.starts_with(OURSELVES) => {
+            verdict(Verdict::Superseded, DOOMED)
+        }
         State::Aborted if is_human_abort(&text) => {
             verdict(Verdict::AbortedByHuman, "stopped by a person")
         }
@@ -136,6 +140,7 @@ pub fn judge(run: &Observation) -> Judgement {
     }
 }
 
+const DOOMED: &str = "stopped by prow-notifier, because it could not succeed any more";
 const TIMEOUT: &str = "ran longer than Prow allows (running timeout)";
 
 /// `Successfully aborted NAME.` and `USER successfully aborted NAME.` come from deck.

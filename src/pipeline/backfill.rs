@@ -99,18 +99,38 @@ impl Backfiller {
         })
     }
 
-    /// Fills gaps until told to stop.
+    /// Fills gaps while this process leads, until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        loop {
-            if let Some(gap) = self.shared.catch_up.gap() {
-                self.fill(gap, &stop).await;
+        let mut epoch = self.shared.store.leads();
+        while self.shared.leads(&stop).await {
+            let now = self.shared.store.leads();
+            if epoch != now {
+                // Another has heard and filled since.
+                match Self::prepare(self.shared.clone()).await {
+                    Ok(prepared) => (self, epoch) = (prepared, now),
+                    Err(error) => self.shared.count_store_failure(&error),
+                }
             }
-            self.keep().await;
+            let shared = self.shared.clone();
             tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.shared.catch_up.bell.notified() => {}
+                () = shared.loses_lead() => continue,
+                () = self.fill_gap(&stop) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = shared.loses_lead() => {}
+                () = shared.catch_up.bell.notified() => {}
                 () = tokio::time::sleep(KEEP) => {}
             }
+        }
+        if self.shared.store.leads().is_some() {
+            self.keep().await;
+        }
+    }
+
+    async fn fill_gap(&mut self, stop: &CancellationToken) {
+        if let Some(gap) = self.shared.catch_up.gap() {
+            self.fill(gap, stop).await;
         }
         self.keep().await;
     }

@@ -17,6 +17,7 @@ use crate::{
         error::{ConfigError, Problem},
         snapshot::Snapshot,
     },
+    domain::observation::Source,
     prow::{deck::DeckUrl, signature::TokenFile},
     slack::{AllowedHosts, Look, Webhook},
 };
@@ -82,6 +83,12 @@ impl Live {
             problems.push(problem);
             AccessTokens::default()
         });
+        if snapshot.policy.orders_stops() && settings.watch.is_none() {
+            problems.push(Problem::general(
+                "`abort_downstream: on` stops runs through the API of Kubernetes, and there is no way to it",
+                "set sources.watch.namespace, or write `abort_downstream: suggest`",
+            ));
+        }
         if problems.is_empty() {
             Ok(Self {
                 snapshot,
@@ -102,6 +109,25 @@ impl Live {
     /// Notes when it came into force; the first word counts.
     pub fn note_loaded(&self, at: Timestamp) {
         self.loaded_at.get_or_init(|| at);
+    }
+
+    /// Whether there is a source that lists runs.
+    pub fn lists(&self) -> bool {
+        self.deck.is_some() || self.snapshot.config.settings.watch.is_some()
+    }
+
+    /// What is known while this source fails, in words.
+    pub fn others(&self, failing: Source) -> &'static str {
+        let deck = failing != Source::Deck && self.deck.is_some();
+        let watch = failing != Source::Watch && self.snapshot.config.settings.watch.is_some();
+        match (deck || watch, deck, self.tokens.is_some()) {
+            (true, true, true) => "deck and webhooks tell what happens",
+            (true, true, false) => "deck tells what happens",
+            (true, false, true) => "Kubernetes and webhooks tell what happens",
+            (true, false, false) => "Kubernetes tells what happens",
+            (false, _, true) => "only what webhooks tell is known",
+            (false, _, false) => "nothing that happens is known",
+        }
     }
 
     /// When it came into force; `None` outside a running daemon.

@@ -1,31 +1,27 @@
 //! Polls deck and accepts what is new in its list.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use lru::LruCache;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
     Shared, backfill, is_watched,
-    pulse::{self, Tally},
+    pulse::{self, Fares, Tally},
+    seen::Seen,
 };
 use crate::{
     config::settings::{DeckSettings, Limits},
     domain::{
         backoff,
-        observation::{Observation, RunName},
-        prowjob::State,
-        trouble::Trouble,
+        observation::{Observation, Source},
     },
     metrics::ResultLabel,
     prow::deck::{DeckError, DeckUrl, ListStats, Listing},
     store::StoreError,
 };
 
-/// Runs that are remembered as handled; more are looked up in the store. About 100 bytes each.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
 /// Runs looked up and accepted at once.
 const BATCH: usize = 500;
 /// Polls that somebody asks for are at least this far apart; several statuses ask at once.
@@ -35,19 +31,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Key in the store: the first whole list has been taken in.
 const FIRST_LIST_DONE: &str = "first_list_done";
 
-/// How far a run had come when last seen, and whether it was over.
-type Progress = (u8, bool);
-
 /// The one that polls.
 #[derive(Debug)]
 pub struct Poller {
     shared: Shared,
-    known: LruCache<RunName, Progress>,
+    seen: Seen,
     failures: u32,
-    /// Lists in a row that were older than what webhooks told.
+    /// Lists in a row that were older than what other sources told.
     old_lists: u32,
-    /// What was reported of each thing last: whether it was in trouble.
-    reported: BTreeMap<&'static str, bool>,
+    fares: Fares,
     polled_at: Timestamp,
 }
 
@@ -67,17 +59,24 @@ impl Poller {
     pub fn new(shared: Shared) -> Self {
         Self {
             shared,
-            known: LruCache::new(REMEMBERED),
+            seen: Seen::default(),
             failures: 0,
             old_lists: 0,
-            reported: BTreeMap::new(),
+            fares: Fares::default(),
             polled_at: Timestamp::MIN,
         }
     }
 
     /// Polls until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        let mut epoch = None;
+        while self.shared.leads(&stop).await {
+            let now = self.shared.store.leads();
+            if epoch != now {
+                // Another has reported since.
+                (self.seen, self.fares) = (Seen::default(), Fares::default());
+                (epoch, self.failures, self.old_lists) = (now, 0, 0);
+            }
             let pause = self.poll_and_report().await;
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -120,9 +119,10 @@ impl Poller {
             }
             Err(error) => {
                 self.failures += 1;
-                let deck = pulse::unreachable(self.failures, &error.to_string(), &limits);
+                let others = self.shared.live().others(Source::Deck);
+                let deck = pulse::unreachable(self.failures, &error.to_string(), others, &limits);
                 if deck.is_some() {
-                    self.fares(pulse::DECK, deck);
+                    self.fares.report(&self.shared, pulse::DECK, deck);
                 }
                 self.shared
                     .metrics
@@ -144,33 +144,28 @@ impl Poller {
         }
     }
 
-    /// Reports how Prow and the other source fare, by a whole list.
+    /// Reports how Prow and the other sources fare, by a whole list.
     fn judge(&mut self, tally: &Tally, limits: &Limits) {
-        let heard = self.shared.reports.heard();
-        let now = self.shared.clock.now();
-        self.old_lists = if pulse::is_old(tally, heard) {
+        let shared = &self.shared;
+        let heard = shared.reports.heard();
+        let now = shared.clock.now();
+        self.old_lists = if pulse::is_old(tally, heard.max(shared.reports.active())) {
             self.old_lists.saturating_add(1)
         } else {
             0
         };
-        self.fares(pulse::DECK, None);
-        self.fares(pulse::LIST, pulse::stale(self.old_lists, limits));
-        self.fares(pulse::QUEUE, pulse::pile_up(tally, limits));
-        self.fares(pulse::WEBHOOK, pulse::silent(tally, heard, now, limits));
-    }
-
-    /// Reports each change once. What was in trouble before a restart is not known here, so the first word is told
-    /// in any case.
-    fn fares(&mut self, key: &'static str, trouble: Option<Trouble>) {
-        let is_trouble = trouble.is_some();
-        if self.reported.insert(key, is_trouble) == Some(is_trouble) {
-            return;
+        let fares = &mut self.fares;
+        fares.report(shared, pulse::DECK, None);
+        let stale = pulse::stale(self.old_lists, limits);
+        fares.report(shared, pulse::LIST, stale);
+        fares.report(shared, pulse::QUEUE, pulse::pile_up(tally, limits));
+        let silent = pulse::silent(tally, heard, now, limits);
+        fares.report(shared, pulse::WEBHOOK, silent);
+        if shared.live().snapshot.config.settings.watch.is_some() {
+            let watched = shared.reports.watched();
+            let silent = pulse::silent_watch(tally, watched, now, limits);
+            fares.report(shared, pulse::WATCH_SILENT, silent);
         }
-        if let Some(trouble) = &trouble {
-            warn!(trouble = key, reason = trouble.what, "In trouble: {key}");
-        }
-        self.shared.reports.fares(key, trouble);
-        self.shared.inbox_bell.notify_one();
     }
 
     fn report_success(&self, stats: &ListStats) {
@@ -220,11 +215,12 @@ impl Poller {
                 Err(error) => break Err(error),
             }
             if waiting.len() >= BATCH {
-                self.take_in(std::mem::take(&mut waiting), initial).await?;
+                let taken = std::mem::take(&mut waiting);
+                self.seen.take_in(&shared, taken, initial).await?;
             }
         };
         // What came before a list broke off holds all the same.
-        self.take_in(waiting, initial).await?;
+        self.seen.take_in(&shared, waiting, initial).await?;
         ended?;
         let stats = listing.finish()?;
         if initial {
@@ -236,50 +232,6 @@ impl Poller {
         }
         Ok((stats, tally))
     }
-
-    /// Accepts those runs that are further than when last seen.
-    async fn take_in(&mut self, runs: Vec<Observation>, initial: bool) -> Result<(), StoreError> {
-        let mut new: Vec<Observation> = runs
-            .into_iter()
-            .filter(|run| self.is_further(run))
-            .collect();
-        let names: Vec<RunName> = new
-            .iter()
-            .map(|run| run.run.clone())
-            .filter(|name| !self.known.contains(name))
-            .collect();
-        if !names.is_empty() {
-            for (name, known) in self.shared.store.known(names).await? {
-                self.known.put(
-                    name,
-                    (State::parse(&known.state).progress(), known.finished),
-                );
-            }
-            new.retain(|run| self.is_further(run));
-        }
-        for run in &mut new {
-            run.initial = initial;
-        }
-        let seen: Vec<(RunName, Progress)> = new
-            .iter()
-            .map(|run| (run.run.clone(), progress(run)))
-            .collect();
-        self.shared.accept(new).await?;
-        for (name, progress) in seen {
-            self.known.put(name, progress);
-        }
-        Ok(())
-    }
-
-    fn is_further(&mut self, run: &Observation) -> bool {
-        self.known
-            .get(&run.run)
-            .is_none_or(|known| *known < progress(run) && !known.1)
-    }
-}
-
-fn progress(run: &Observation) -> Progress {
-    (run.state.progress(), run.is_finished())
 }
 
 /// Up to a tenth longer, so that many notifiers do not ask in step.

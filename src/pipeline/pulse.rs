@@ -1,10 +1,12 @@
-//! Whether Prow and our own sources are alive, by what deck answers and what webhooks bring. Pure: it judges what a
-//! poll found; the poller reports it.
+//! Whether Prow and our own sources are alive, by what deck answers, what Kubernetes tells and what webhooks bring:
+//! judged here by what a source found, and reported when it changes.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
+use tracing::warn;
 
+use super::Shared;
 use crate::{
     config::settings::Limits,
     domain::{fold::to_signed, observation::Observation, prowjob::State, trouble::Trouble},
@@ -33,6 +35,33 @@ pub const LIST: &str = "deck list";
 pub const QUEUE: &str = "prow queue";
 /// Webhooks do not come.
 pub const WEBHOOK: &str = "webhook";
+/// Kubernetes and we cannot get on.
+pub const WATCH: &str = "watch";
+/// Kubernetes tells nothing.
+pub const WATCH_SILENT: &str = "watch silent";
+
+/// Runs cannot be stopped.
+pub const STOP: &str = "stop";
+
+/// What was last reported of each thing: whether it was in trouble.
+#[derive(Debug, Default)]
+pub struct Fares(BTreeMap<&'static str, bool>);
+
+impl Fares {
+    /// Reports each change once. What was in trouble before a restart is not known here, so the first word is told
+    /// in any case.
+    pub fn report(&mut self, shared: &Shared, key: &'static str, trouble: Option<Trouble>) {
+        let is_trouble = trouble.is_some();
+        if self.0.insert(key, is_trouble) == Some(is_trouble) {
+            return;
+        }
+        if let Some(trouble) = &trouble {
+            warn!(trouble = key, reason = trouble.what, "In trouble: {key}");
+        }
+        shared.reports.fares(key, trouble);
+        shared.inbox_bell.notify_one();
+    }
+}
 
 impl Tally {
     /// Counts a run of the list.
@@ -55,16 +84,48 @@ impl Tally {
     }
 }
 
-/// Deck failed so many times in a row; the last time why.
-pub fn unreachable(failures: u32, why: &str, limits: &Limits) -> Option<Trouble> {
+/// Deck failed so many times in a row; the last time why. `others` are the sources that are left.
+pub fn unreachable(failures: u32, why: &str, others: &str, limits: &Limits) -> Option<Trouble> {
     (failures >= limits.polls).then(|| {
         trouble(
             "polling deck",
+            format!("{failures} polls in a row failed: {why}. Until that works, {others}"),
+        )
+    })
+}
+
+/// Watching failed so many times in a row; the last time why.
+pub fn unwatched(failures: u32, why: &str, others: &str, limits: &Limits) -> Option<Trouble> {
+    (failures >= limits.polls).then(|| {
+        trouble(
+            "watching ProwJobs",
+            format!("{failures} attempts in a row failed: {why}. Until that works, {others}"),
+        )
+    })
+}
+
+/// Stopping lost runs failed so many times in a row; the last time why.
+pub fn unstoppable(failures: u32, why: &str, limits: &Limits) -> Option<Trouble> {
+    (failures >= limits.polls).then(|| {
+        trouble(
+            "stopping lost runs",
             format!(
-                "{failures} polls in a row failed: {why}. Until that works, only what webhooks tell is known"
+                "{failures} attempts in a row failed: {why}. Until that works, lost runs go on; `explain` shows the command that stops each"
             ),
         )
     })
+}
+
+/// The watch stands and tells nothing for long, while runs ended.
+pub fn silent_watch(
+    tally: &Tally,
+    watched: Option<Timestamp>,
+    now: Timestamp,
+    limits: &Limits,
+) -> Option<Trouble> {
+    let silent = silent(tally, watched, now, limits)?;
+    let what = silent.what.replace("none came", "Kubernetes told nothing");
+    Some(trouble("hearing of ProwJobs from Kubernetes", what))
 }
 
 /// Whether a list is older than what a webhook has told since.
@@ -204,8 +265,8 @@ mod tests {
 
     #[test]
     fn deck_is_in_trouble_only_after_several_polls() {
-        assert_eq!(unreachable(2, "503", &LIMITS), None);
-        let what = unreachable(3, "503", &LIMITS).unwrap().what;
+        assert_eq!(unreachable(2, "503", "all is well", &LIMITS), None);
+        let what = unreachable(3, "503", "all is well", &LIMITS).unwrap().what;
         assert!(what.starts_with("3 polls in a row failed: 503."), "{what}");
         assert_eq!(
             (stale(2, &LIMITS), stale(3, &LIMITS).is_some()),

@@ -60,7 +60,7 @@ impl Reader {
     /// Reads until told to stop; what is under way then is read again after the next start.
     pub async fn run(self, stop: CancellationToken) {
         let mut running = JoinSet::new();
-        loop {
+        while self.shared.leads(&stop).await {
             let wait = match self.start_due(&mut running).await {
                 Ok(next) => next.map(|due| {
                     let wait = due.duration_since(self.shared.clock.now());

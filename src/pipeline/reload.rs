@@ -135,7 +135,7 @@ fn warn_of_fixed(old: &Live, new: &Live) {
     let (old, new) = (&old.snapshot.config.settings, &new.snapshot.config.settings);
     let fixed = [
         ("server.listen", old.listen != new.listen),
-        ("store.url", old.store_path != new.store_path),
+        ("store.url", old.store.to_string() != new.store.to_string()),
     ];
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         warn!(key, "Changed {key}, which takes effect at the next start");

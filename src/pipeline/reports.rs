@@ -26,7 +26,11 @@ struct Inner {
     under_way: BTreeSet<RunName>,
     /// When the last webhook came; `None` when none has since the start.
     heard: Option<Timestamp>,
-    /// When deck's whole list was first taken in since the start.
+    /// When Kubernetes last told anything of its watch.
+    watched: Option<Timestamp>,
+    /// The latest thing that happened to a run, by the word of Kubernetes.
+    active: Option<Timestamp>,
+    /// When a whole list was first taken in since the start.
     listed: Option<Timestamp>,
 }
 
@@ -40,6 +44,16 @@ pub struct Taken {
 }
 
 impl Reports {
+    /// Forgets what was reported while another replica led, and the lists that were read before.
+    pub fn begin_anew(&self) {
+        let mut inner = self.lock();
+        let heard = inner.heard;
+        *inner = Inner {
+            heard,
+            ..Inner::default()
+        };
+    }
+
     /// Takes what was reported; to be followed by [`Self::settle`] or [`Self::put_back`].
     pub fn take(&self) -> Taken {
         std::mem::take(&mut self.lock().taken)
@@ -77,7 +91,24 @@ impl Reports {
         self.lock().heard
     }
 
-    /// Deck's whole list was taken in. Returns whether it is the first one.
+    /// Kubernetes told something; `active` is the latest thing that happened to the run that it told of.
+    pub fn watch(&self, at: Timestamp, active: Option<Timestamp>) {
+        let mut inner = self.lock();
+        inner.watched = inner.watched.max(Some(at));
+        inner.active = inner.active.max(active);
+    }
+
+    /// When Kubernetes last told anything, if only that nothing changed.
+    pub fn watched(&self) -> Option<Timestamp> {
+        self.lock().watched
+    }
+
+    /// The latest thing that happened to a run, by the word of Kubernetes.
+    pub fn active(&self) -> Option<Timestamp> {
+        self.lock().active
+    }
+
+    /// A source's whole list was taken in. Returns whether it is the first one.
     pub fn list(&self, at: Timestamp) -> bool {
         let mut inner = self.lock();
         let is_first = inner.listed.is_none();
@@ -85,7 +116,7 @@ impl Reports {
         is_first
     }
 
-    /// When deck's whole list was first taken in since the start.
+    /// When a whole list was first taken in since the start.
     pub fn listed(&self) -> Option<Timestamp> {
         self.lock().listed
     }

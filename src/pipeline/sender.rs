@@ -25,15 +25,17 @@ use crate::{
     domain::notification::Diverted,
     metrics::ReasonLabel,
     slack::{Answer, render, render_plain},
-    store::{Delivery, Divert, Health, Recorded, StoreError, Then},
+    store::{DEAD_FOR, Delivery, Divert, Health, Hold, Recorded, StoreError, Then, Turn},
 };
 
-/// A dead webhook is tried again after this long, in case somebody revived it.
-const DEAD_FOR: Duration = Duration::from_secs(3600);
 /// Pause after a failure of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Somebody may have put a dead letter back from outside this process, which rings no bell.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Another replica may have gone, and its receivers with it.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(1);
+/// A word that a message may go out holds so long; who was paused since has to ask again.
+const GOOD_FOR: Duration = Duration::from_millis(500);
 
 type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock, NoOpMiddleware<Duration>>;
 
@@ -42,6 +44,14 @@ type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock, NoOpMiddl
 pub struct Sender {
     shared: Shared,
     pace: Arc<Mutex<Paced>>,
+}
+
+/// A delivery that was tried, and under whose hold.
+#[derive(Debug, Clone, Copy)]
+struct Tried<'a> {
+    receiver: &'a str,
+    delivery: &'a Delivery,
+    hold: Option<&'a Hold>,
 }
 
 /// The limiter for the pace in force, and health as last recorded.
@@ -85,7 +95,11 @@ impl Sender {
         let mut running: JoinSet<(String, Result<Option<Timestamp>, StoreError>)> = JoinSet::new();
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut paused: BTreeMap<String, Timestamp> = BTreeMap::new();
-        loop {
+        let look_again = match self.shared.store.is_shared() {
+            true => LOOK_FOR_OTHERS,
+            false => LOOK_AGAIN,
+        };
+        while !stop.is_cancelled() {
             let wait = match self.start_due(&mut running, &mut busy, &mut paused).await {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -100,7 +114,7 @@ impl Sender {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.shared.outbox_bell.notified() => {}
-                () = sleep(Some(wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN))) => {}
+                () = sleep(Some(wait.unwrap_or(look_again).min(look_again))) => {}
                 Some(done) = running.join_next() => self.note_end(done, &mut busy, &mut paused),
             }
         }
@@ -183,36 +197,101 @@ impl Sender {
         Ok(next)
     }
 
-    /// Sends a receiver's messages until none is due. Returns when its pace lets the next one go.
+    /// Sends a receiver's messages until none is due, if no other replica does. Returns when to look again: when its
+    /// pace lets the next one go, or when the other may be through.
     async fn drain(&self, receiver: &str) -> Result<Option<Timestamp>, StoreError> {
         let unnoted = self.paced().unnoted.get(receiver).cloned();
         if let Some(recorded) = unnoted {
             self.note(receiver, recorded).await?;
         }
+        if !self.shared.store.is_shared() {
+            return self.drain_held(receiver, None).await;
+        }
+        let Some(hold) = self.shared.store.hold(receiver).await? else {
+            return Ok(Some(self.shared.clock.now() + LOOK_FOR_OTHERS));
+        };
+        self.adopt(receiver, &hold);
+        let ended = self.drain_held(receiver, Some(&hold)).await;
+        self.shared.store.let_go(receiver, &hold).await?;
+        ended
+    }
+
+    /// Takes over what is known of a receiver from whoever sent to it last.
+    fn adopt(&self, receiver: &str, hold: &Hold) {
+        let mut paced = self.paced();
+        let health = &hold.health;
+        paced.failures.insert(receiver.to_owned(), health.failures);
+        match health.dead.clone().zip(hold.dead_until) {
+            Some((reason, until)) => {
+                paced.dead.insert(receiver.to_owned(), (until, reason));
+            }
+            None => drop(paced.dead.remove(receiver)),
+        }
+    }
+
+    async fn drain_held(
+        &self,
+        receiver: &str,
+        hold: Option<&Hold>,
+    ) -> Result<Option<Timestamp>, StoreError> {
         loop {
             let now = self.shared.clock.now();
             let Some(delivery) = self.shared.store.next_delivery(receiver, now).await? else {
                 return Ok(None);
             };
             let live = self.shared.live();
+            let tried = Tried {
+                receiver,
+                delivery: &delivery,
+                hold,
+            };
             let Some(endpoint) = live.endpoints.get(receiver) else {
                 let reason = "it is no longer configured".to_owned();
-                self.record(&live, receiver, &delivery, &Answer::Dead { reason })
-                    .await?;
+                self.record(&live, tried, &Answer::Dead { reason }).await?;
                 continue;
             };
             let known_dead = self.known_dead(receiver, now);
             // Who replays a message wants to know whether the receiver takes it by now.
             if let Some(reason) = known_dead.filter(|_| !delivery.is_replayed()) {
-                self.record(&live, receiver, &delivery, &Answer::Dead { reason })
-                    .await?;
+                self.record(&live, tried, &Answer::Dead { reason }).await?;
                 continue;
             }
-            if let Err(until) = self.may_send(&live, endpoint) {
+            let may = match hold {
+                Some(hold) => self.may_post(&live, receiver, hold, endpoint).await?,
+                None => self.may_send(&live, endpoint),
+            };
+            if let Err(until) = may {
                 return Ok(Some(until));
             }
             let answer = self.post(endpoint, &delivery, now).await;
-            self.record(&live, receiver, &delivery, &answer).await?;
+            self.record(&live, tried, &answer).await?;
+        }
+    }
+
+    /// Asks the store, by which all replicas agree; the answer is of use only at once.
+    async fn may_post(
+        &self,
+        live: &Live,
+        receiver: &str,
+        hold: &Hold,
+        endpoint: &Endpoint,
+    ) -> Result<Result<(), Timestamp>, StoreError> {
+        let pace = live.snapshot.config.settings.outbound;
+        let every = Duration::from_secs(1) / pace.rate_per_s.max(1);
+        loop {
+            let asked = tokio::time::Instant::now();
+            let key = hex::encode(endpoint.pace_key);
+            let store = &self.shared.store;
+            let turn = store
+                .may_post(receiver, hold, key, every, pace.burst)
+                .await?;
+            let now = self.shared.clock.now();
+            match turn {
+                Turn::Now if asked.elapsed() > GOOD_FOR => {}
+                Turn::Now => return Ok(Ok(())),
+                Turn::Wait(wait) => return Ok(Err(now + wait)),
+                Turn::Lost => return Ok(Err(now + LOOK_FOR_OTHERS)),
+            }
         }
     }
 
@@ -270,10 +349,14 @@ impl Sender {
     async fn record(
         &self,
         live: &Live,
-        receiver: &str,
-        delivery: &Delivery,
+        tried: Tried<'_>,
         answer: &Answer,
     ) -> Result<(), StoreError> {
+        let Tried {
+            receiver,
+            delivery,
+            hold,
+        } = tried;
         let now = self.shared.clock.now();
         let settings = &live.snapshot.config.settings;
         let failures = self
@@ -316,6 +399,7 @@ impl Sender {
             then: ruling.then,
             health: Some(ruling.health.clone()),
             divert,
+            hold: hold.cloned(),
         };
         let diverted = recorded.divert.is_some();
         self.note(receiver, recorded).await?;

@@ -79,8 +79,21 @@ fn write_stop(stop: &Stop, out: &mut String) -> fmt::Result {
     let (stage, run) = (&stop.doomed.stage, &stop.doomed.run);
     writeln!(
         out,
-        "  {at}  suggested to stop {stage} (run {run}): {broken} failed (run {because}, incident {incident})"
+        "  {at}  {} to stop {stage} (run {run}): {broken} failed (run {because}, incident {incident})",
+        if stop.doomed.ordered {
+            "ordered"
+        } else {
+            "suggested"
+        }
     )?;
+    if let Some(end) = &stop.end {
+        let (at, how) = (end.at, end.how.as_str());
+        return writeln!(
+            out,
+            "    {}",
+            format!("{at}  {how}: {}", end.detail).trim_end_matches(": ")
+        );
+    }
     match &stop.doomed.command {
         Some(command) => writeln!(out, "    {command}"),
         None => writeln!(out, "    no command: this is no name that Kubernetes gives"),

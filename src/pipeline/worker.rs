@@ -18,11 +18,11 @@ use self::ahead::{Batch, Read};
 use super::{Shared, live::Live, reports::Taken};
 use crate::{
     domain::{
-        flush::Told, fold::to_signed, observe::Outcome, policy::Policy, replay::seen_at,
-        state::State,
+        flush::Told, fold::to_signed, observation::Source, observe::Outcome, policy::Policy,
+        replay::seen_at, state::State,
     },
     metrics::{DecisionLabel, EventLabel},
-    store::{DecisionRow, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
+    store::{DecisionRow, Epoch, InboxRow, Mark, Sighting, StoreError, Wanted, Work},
     telemetry::short,
 };
 
@@ -33,9 +33,9 @@ const AT_ONCE: usize = 32;
 /// So many arrivals a second are a flood.
 const FLOOD: f64 = 2_000.0;
 /// Nothing is put off for longer because of one.
-const GIVE_WAY: Duration = Duration::from_secs(2);
+const GIVE_WAY: Duration = Duration::from_secs(5);
 /// Between two looks at whether it is over.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether another process made or ended a silence.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Without a list to read first, what webhooks send again after a start has so long to come before anything is late.
@@ -56,6 +56,8 @@ pub struct Worker {
     /// The next batch, when it was read while the last one was stored.
     ahead: Option<Batch>,
     started_at: Timestamp,
+    /// The lease under which the state was loaded.
+    epoch: Epoch,
     /// Since when all that was missed is known, and its summary waits for what was put off.
     summary_held: Option<Timestamp>,
     tide: Tide,
@@ -66,6 +68,7 @@ pub struct Worker {
 struct Tide {
     at: Instant,
     arrived: usize,
+    is_high: bool,
 }
 
 /// What a step did.
@@ -87,23 +90,26 @@ impl Worker {
             shared,
             state: None,
             silences: None,
+            epoch: Epoch::default(),
             ahead: None,
             summary_held: None,
             tide: Tide {
                 at: Instant::now(),
                 arrived: 0,
+                is_high: false,
             },
         }
     }
 
     /// Works until told to stop; a step under way is finished.
     pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
+        while self.shared.leads(&stop).await {
             let wait = match self.step().await {
-                Ok(step) if step.more => {
+                Ok(_) if self.is_flooded() => {
                     self.give_way().await;
                     continue;
                 }
+                Ok(step) if step.more => continue,
                 Ok(step) => Some(
                     self.until(step.next_due)
                         .map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY)),
@@ -133,20 +139,23 @@ impl Worker {
         }
     }
 
-    /// Judges by what came since the last look.
+    /// Judges by what came since the last look; one that was just now still holds.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a rate is not exact, and these numbers are small"
     )]
     fn is_flooded(&mut self) -> bool {
-        let arrived = self.shared.arrivals.load(Ordering::Relaxed);
-        let now = Tide {
-            at: Instant::now(),
-            arrived,
-        };
-        let before = std::mem::replace(&mut self.tide, now);
-        let came = arrived.saturating_sub(before.arrived) as f64;
-        came > FLOOD * before.at.elapsed().as_secs_f64()
+        let passed = self.tide.at.elapsed();
+        if passed >= LOOK_AGAIN {
+            let arrived = self.shared.arrivals.load(Ordering::Relaxed);
+            let came = arrived.saturating_sub(self.tide.arrived) as f64;
+            self.tide = Tide {
+                at: Instant::now(),
+                arrived,
+                is_high: came > FLOOD * passed.as_secs_f64(),
+            };
+        }
+        self.tide.is_high
     }
 
     fn until(&self, due: Option<Timestamp>) -> Option<Duration> {
@@ -155,8 +164,21 @@ impl Worker {
         })
     }
 
+    /// Another may have decided since this replica led last, so nothing that it knew holds.
+    fn begin_anew(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.state = None;
+        self.ahead = None;
+        self.started_at = self.shared.clock.now();
+        self.shared.reports.begin_anew();
+        self.shared.reads_bell.notify_one();
+    }
+
     /// Decides on one batch, takes in what was read of earlier ones, and does whatever has fallen due.
     pub async fn step(&mut self) -> Result<Step, StoreError> {
+        if let Some(epoch) = self.shared.store.leads().filter(|it| *it != self.epoch) {
+            self.begin_anew(epoch);
+        }
         let reports = Arc::clone(&self.shared.reports);
         let taken = reports.take();
         let step = self.decide(&taken).await;
@@ -177,6 +199,12 @@ impl Worker {
         let live = self.shared.live();
         let batch = self.next_batch(&live, now).await?;
         let more = batch.more;
+        // Webhooks may have come to other replicas.
+        let told = batch.read.iter().map(|read| &read.row.observation);
+        let told = told.filter(|run| run.source == Source::Webhook);
+        if let Some(heard) = told.map(|run| run.seen_at).max() {
+            self.shared.reports.hear(heard);
+        }
         let (read, mut parked) = self.put_off_unresolved(&live, batch.read, now).await?;
         let (rows, to_read) = self.put_off_unread(&live, read, &mut parked, now).await?;
         let mut state = if let Some(state) = self.state.take() {
@@ -243,9 +271,10 @@ impl Worker {
         if self.shared.catch_up.gap().is_some() {
             return Timestamp::MAX;
         }
-        match (&live.deck, self.shared.reports.listed()) {
-            (Some(_), listed) => listed.unwrap_or(Timestamp::MAX),
-            (None, _) => self.started_at + START_GRACE,
+        if live.lists() {
+            self.shared.reports.listed().unwrap_or(Timestamp::MAX)
+        } else {
+            self.started_at + START_GRACE
         }
     }
 
@@ -309,7 +338,13 @@ impl Worker {
             .map(|row| (row.seq, row.error.clone()))
             .collect();
         let to_read = !work.to_read.is_empty();
-        self.shared.store.commit(work).await?;
+        self.shared
+            .store
+            .commit(Work {
+                epoch: self.epoch,
+                ..work
+            })
+            .await?;
         self.shared.changed();
         if to_read {
             self.shared.reads_bell.notify_one();

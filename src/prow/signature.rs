@@ -128,6 +128,11 @@ impl TokenFile {
         })
     }
 
+    /// Whether the same tokens sign for every owner, so that it does not matter whose a body is.
+    pub fn is_for_everybody(&self) -> bool {
+        self.tokens.len() == 1 && self.tokens.contains_key(EVERYBODY)
+    }
+
     /// Checks that `header` (the value of `X-Hub-Signature-256`; `None` also when there are several) signs
     /// `body` under the key of every owner. Only the most specific key that exists counts for an owner:
     /// `org/repo`, else `org`, else `*`.

@@ -1,4 +1,4 @@
-//! Which runs cannot succeed any more, and the commands that stop them.
+//! Which runs cannot succeed any more, and the commands that stop them where we do not.
 
 use std::collections::BTreeSet;
 
@@ -29,6 +29,13 @@ pub(super) fn notes(event: Event, items: &[Item], room: &Room) -> Vec<String> {
         .collect();
     let withheld: usize = open().map(|item| item.doom.withheld).sum();
     let mut notes = Vec::new();
+    let (ordered, doomed): (Vec<&Doomed>, _) = doomed.into_iter().partition(|one| one.ordered);
+    if !ordered.is_empty() {
+        let (subject, them) = subject(&ordered);
+        notes.push(format!(
+            "*Doomed:* {subject} cannot succeed any more; prow-notifier stops {them}."
+        ));
+    }
     if !doomed.is_empty() {
         let (commands, left_out) = commands(&doomed, room);
         notes.push(sentence(&doomed, !commands.is_empty()));
@@ -42,22 +49,27 @@ pub(super) fn notes(event: Event, items: &[Item], room: &Room) -> Vec<String> {
     if withheld > 0 {
         let runs = if withheld == 1 { "run" } else { "runs" };
         notes.push(format!(
-            "{withheld} doomed {runs} not named: the hourly limit of suggestions is reached"
+            "{withheld} doomed {runs} not named and not stopped: the hourly limit is reached"
         ));
     }
     notes
 }
 
-fn sentence(doomed: &[&Doomed], has_commands: bool) -> String {
+/// Which runs, and the pronoun for them.
+fn subject(doomed: &[&Doomed]) -> (String, &'static str) {
     let stages: BTreeSet<&str> = doomed.iter().map(|doomed| doomed.stage.as_str()).collect();
     let stages = names(stages.into_iter(), NAMED);
-    let (subject, them) = match doomed {
+    match doomed {
         [only] => (
             format!("the run {} of {stages}", inline(&only.run.0, 80)),
             "it",
         ),
         _ => (format!("{} runs of {stages}", doomed.len()), "them"),
-    };
+    }
+}
+
+fn sentence(doomed: &[&Doomed], has_commands: bool) -> String {
+    let (subject, them) = subject(doomed);
     let command = if has_commands {
         format!(" To stop {them}:")
     } else {

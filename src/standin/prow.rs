@@ -113,7 +113,12 @@ impl Asked {
 impl DeckStandin {
     /// Starts on a free port of 127.0.0.1, as a task of `tasks`.
     pub async fn start(tasks: &TaskTracker) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::listen(([127, 0, 0, 1], 0).into(), tasks).await
+    }
+
+    /// Starts on this address, as a task of `tasks`.
+    pub async fn listen(address: SocketAddr, tasks: &TaskTracker) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Mutex::new(Shared::default()));
         let stop = CancellationToken::new();

@@ -184,7 +184,12 @@ struct Bucket {
 impl SlackStandIn {
     /// Starts on a free port of 127.0.0.1.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::listen((Ipv4Addr::LOCALHOST, 0).into(), options).await
+    }
+
+    /// Starts on this address.
+    pub async fn listen(address: SocketAddr, options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let standin = Self {
             address: listener.local_addr()?,
             shared: Arc::new(Shared {

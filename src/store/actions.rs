@@ -1,8 +1,8 @@
 //! What people did: who, when, what, and how it stood before and after. A row is written by the transaction that
 //! does it, so nothing is done without one, and append only.
 
+use crate::store::sql::{self, Connection, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use super::{
@@ -15,7 +15,8 @@ use super::{
 pub struct Actor {
     /// The name of a token, or what a trusted proxy calls the person.
     pub who: String,
-    /// How that is known: `token`, `session`, `proxy`, or `store` for who writes to the file itself.
+    /// How that is known: `token`, `session`, `proxy`, `store` for who writes to the file itself, or `daemon` for what it
+    /// does by itself.
     pub by: String,
 }
 
@@ -50,11 +51,8 @@ pub(super) struct Doing<'a> {
 }
 
 /// Notes what is done, in the transaction that does it.
-pub(super) fn note(conn: &Connection, doing: &Doing<'_>) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO actions (at, who, by, action, subject, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )?
-    .execute(params![
+pub(super) fn note(conn: &Connection, doing: &Doing<'_>) -> sql::Result<()> {
+    conn.put("INSERT INTO actions (at, who, by, action, subject, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)", params![
         millis(doing.at),
         doing.actor.who,
         doing.actor.by,
@@ -63,7 +61,6 @@ pub(super) fn note(conn: &Connection, doing: &Doing<'_>) -> rusqlite::Result<()>
         doing.before.as_ref().map(body),
         doing.after.as_ref().map(body),
     ])
-    .map(drop)
 }
 
 impl Store {
@@ -86,7 +83,7 @@ impl Store {
     }
 }
 
-fn action(row: &Row<'_>) -> rusqlite::Result<ActionRow> {
+fn action(row: &Row<'_>) -> sql::Result<ActionRow> {
     Ok(ActionRow {
         id: row.get(0)?,
         at: time(row, 1)?,

@@ -2,21 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 
 use super::{
     InboxRow, Poisoned, Store, StoreError,
+    batch::Numbers,
     counts::bump,
     evidence::{self, Learned},
     jobs::Jobs,
     keyed::{self, put_body},
+    lead::{Epoch, News, fence},
     mark::{self, Passed},
     outbox,
-    rollup::{Ended, Rollup},
-    rows::{body, millis, word},
-    slice::build_id,
+    rollup::Rollup,
+    rows::{body, millis},
+    runs::put_run,
     stops,
     threads::Session,
 };
@@ -59,6 +61,8 @@ pub struct Work {
     pub learned: Vec<Learned>,
     /// When all this was worked out.
     pub at: Timestamp,
+    /// The lease under which it was worked out.
+    pub epoch: Epoch,
 }
 
 impl Work {
@@ -212,6 +216,7 @@ impl Store {
             to_read,
             learned,
             at,
+            epoch,
         } = work;
         let passed = Passed {
             done,
@@ -221,6 +226,8 @@ impl Store {
         let mark = self
             .main
             .write_alone(move |session| {
+                fence(&session.conn, epoch)?;
+                session.memory.belong_to(epoch);
                 for row in &decisions {
                     session.classify_job(&row.job_key.0, &row.class)?;
                 }
@@ -229,6 +236,10 @@ impl Store {
                 outbox::enqueue(&session.conn, &told)?;
                 evidence::order(&session.conn, &to_read, at)?;
                 evidence::learn(&session.conn, &learned)?;
+                if !told.is_empty() {
+                    News::Outbox.tell(&session.conn)?;
+                }
+                News::Changed.tell(&session.conn)?;
                 mark::pass(&session.conn, &passed)
             })
             .await?;
@@ -241,13 +252,14 @@ impl Store {
 fn put_state<'a>(
     session: &mut Session<Jobs>,
     state: &'a Changed,
-) -> rusqlite::Result<BTreeMap<&'a str, i64>> {
+) -> sql::Result<BTreeMap<&'a str, i64>> {
     let mut ids = BTreeMap::new();
     let mut inserted = 0;
     let mut rollup = Rollup::default();
+    let mut numbers = Numbers::of(&session.conn, &state.runs)?;
     for run in &state.runs {
         let job_id = session.job_id(&run.job.0)?;
-        let put = put_run(&session.conn, run, job_id)?;
+        let put = put_run(&session.conn, run, job_id, numbers.as_mut())?;
         session.note_run(job_id, run)?;
         ids.insert(run.name.0.as_str(), put.id);
         inserted += usize::from(put.is_new);
@@ -271,82 +283,13 @@ fn put_state<'a>(
     Ok(ids)
 }
 
-/// A run that was written.
-struct Put {
-    id: i64,
-    is_new: bool,
-    /// How it stood before.
-    before: Ended,
-}
-
-/// Most runs are new, so a run is inserted unless it is known, and only then updated.
-fn put_run(conn: &Connection, run: &Run, job_id: i64) -> rusqlite::Result<Put> {
-    let values = params![
-        job_id,
-        run.state,
-        run.verdict.as_str(),
-        run.verdict.counts() && run.finished_at.is_some(),
-        run.started_at.map(millis),
-        run.pending_at.map(millis),
-        run.finished_at.map(millis),
-        run.incident.map(|id| id.0),
-        run.base_ref,
-        run.base_sha,
-        run.url,
-        run.alias,
-        run.alias.as_deref().map(build_id),
-        run.inferred,
-        run.facts.as_deref().map(body),
-        run.provisional,
-        run.release.as_ref().map(|key| &key.0),
-        run.name.0,
-    ];
-    let new = conn
-        .prepare_cached(
-            "INSERT INTO runs (job_id, state, verdict, counts, started_at, pending_at, finished_at, incident, \
-             base_ref, base_sha, url, alias, build_id, inferred, facts, provisional, release, name) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-             ON CONFLICT (name) DO NOTHING",
-        )?
-        .execute(values)?;
-    if new > 0 {
-        return Ok(Put {
-            id: conn.last_insert_rowid(),
-            is_new: true,
-            before: None,
-        });
-    }
-    let (id, before) = conn
-        .prepare_cached("SELECT id, verdict, finished_at FROM runs WHERE name = $1")?
-        .query_row([&run.name.0], |row| Ok((row.get(0)?, ended(row)?)))?;
-    conn.prepare_cached(
-        "UPDATE runs SET job_id = $1, state = $2, verdict = $3, counts = $4, started_at = $5, pending_at = $6, \
-         finished_at = $7, incident = $8, base_ref = $9, base_sha = $10, url = $11, alias = $12, build_id = $13, \
-         inferred = $14, facts = $15, provisional = $16, release = $17 WHERE name = $18",
-    )?
-    .execute(values)?;
-    Ok(Put {
-        id,
-        is_new: false,
-        before,
-    })
-}
-
-fn ended(row: &Row<'_>) -> rusqlite::Result<Ended> {
-    let verdict = word(row, 1)?;
-    Ok(row.get::<_, Option<i64>>(2)?.map(|at| (verdict, at)))
-}
-
-fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body, owner, stage, \
+fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> sql::Result<()> {
+    conn.put("INSERT INTO incidents (id, job_id, cause, open, first_at, closed_at, window_ends, body, owner, stage, \
          kind, severity, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id, cause = excluded.cause, open = excluded.open, \
          first_at = excluded.first_at, closed_at = excluded.closed_at, window_ends = excluded.window_ends, \
          body = excluded.body, owner = excluded.owner, stage = excluded.stage, kind = excluded.kind, \
-         severity = excluded.severity, seen_at = excluded.seen_at",
-    )?
-    .execute(params![
+         severity = excluded.severity, seen_at = excluded.seen_at", params![
         incident.id.0,
         job_id,
         incident.cause.0,
@@ -361,20 +304,16 @@ fn put_incident(conn: &Connection, incident: &Incident, job_id: i64) -> rusqlite
         incident.latest.class.severity.as_str(),
         incident.announced_at.map(millis),
     ])
-    .map(drop)
 }
 
-fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqlite::Result<()> {
+fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> sql::Result<()> {
     let (run_s, retry_s) = release.spent_s();
-    conn.prepare_cached(
-        "INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed, \
+    conn.put("INSERT INTO releases (key, service, version, began_at, due_at, body, done_at, reruns, stopped, soft_failed, \
          hand_made, run_s, retry_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (key) DO UPDATE SET began_at = excluded.began_at, due_at = excluded.due_at, \
          body = excluded.body, done_at = excluded.done_at, reruns = excluded.reruns, stopped = excluded.stopped, \
          soft_failed = excluded.soft_failed, hand_made = excluded.hand_made, run_s = excluded.run_s, \
-         retry_s = excluded.retry_s",
-    )?
-    .execute(params![
+         retry_s = excluded.retry_s", params![
         key.0,
         release.service,
         release.version,
@@ -389,11 +328,10 @@ fn put_release(conn: &Connection, key: &ReleaseKey, release: &Release) -> rusqli
         run_s,
         retry_s,
     ])
-    .map(drop)
 }
 
 /// Causes, folds, digests, watches, troubles and the next incident's number.
-fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
+fn put_owed(conn: &Connection, state: &Changed) -> sql::Result<()> {
     for (key, body) in &state.causes {
         put_body(conn, &keyed::CAUSE, &[&key.0], body.as_ref())?;
     }
@@ -423,12 +361,8 @@ fn put_owed(conn: &Connection, state: &Changed) -> rusqlite::Result<()> {
     for (key, body) in &state.watches {
         put_body(conn, &keyed::WATCH, &[&key.0], body.as_ref())?;
     }
-    conn.prepare_cached(
-        "INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value",
-    )?
-    .execute([state.next_incident])
-    .map(drop)
+    conn.put("INSERT INTO counters (name, value) VALUES ('next-incident', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > counters.value", params![state.next_incident])
 }
 
 /// Decisions on runs that are not stored carry the run's name.
@@ -436,7 +370,7 @@ fn put_decisions(
     session: &mut Session<Jobs>,
     decisions: &[DecisionRow],
     ids: &BTreeMap<&str, i64>,
-) -> rusqlite::Result<()> {
+) -> sql::Result<()> {
     let mut words: BTreeMap<Decision, usize> = BTreeMap::new();
     for row in decisions {
         *words.entry(row.decision).or_default() += 1;
@@ -445,14 +379,9 @@ fn put_decisions(
             Some(id) => Some(*id),
             None => run_id(&session.conn, &row.run)?,
         };
-        session
-            .conn
-            .prepare_cached(
-                "INSERT INTO decisions (run_id, run, job_id, source, seen_at, decided_at, verdict, decision, rule, \
+        session.conn.put("INSERT INTO decisions (run_id, run, job_id, source, seen_at, decided_at, verdict, decision, rule, \
                  reason, class, receivers, incident) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            )?
-            .execute(params![
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)", params![
                 run_id,
                 run_id.is_none().then_some(&row.run.0),
                 job_id,
@@ -475,13 +404,13 @@ fn put_decisions(
 }
 
 /// The number of a stored run.
-pub(super) fn run_id(conn: &Connection, name: &RunName) -> rusqlite::Result<Option<i64>> {
+pub(super) fn run_id(conn: &Connection, name: &RunName) -> sql::Result<Option<i64>> {
     conn.prepare_cached("SELECT id FROM runs WHERE name = $1")?
-        .query_row([&name.0], |row| row.get(0))
+        .query_row(params![&name.0], |row| row.get(0))
         .optional()
 }
 
-fn count(conn: &Connection, name: &str, by: usize) -> rusqlite::Result<()> {
+fn count(conn: &Connection, name: &str, by: usize) -> sql::Result<()> {
     if by == 0 {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,12 +34,13 @@ pub struct Counts {
 impl Store {
     /// Totals, without scanning anything that grows with history.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        let (mut counts, mark) = self
+        let (mut counts, progress) = self
             .main
             .read(|conn| Ok((counts(conn)?, mark::progress(conn)?)))
             .await?;
-        counts.inbox = self.waiting(mark.0, mark.1);
-        counts.accepted = u64::try_from(mark.0).unwrap_or(0) + counts.inbox - mark.1;
+        counts.inbox = self.waiting(&progress);
+        counts.accepted =
+            u64::try_from(progress.mark).unwrap_or(0) + counts.inbox - progress.parked;
         Ok(counts)
     }
 
@@ -51,13 +52,7 @@ impl Store {
     /// Stores a value, in place of an earlier one.
     pub async fn set_meta(&self, key: &'static str, value: String) -> Result<(), StoreError> {
         self.main.write(move |session| {
-            session
-                .conn
-                .prepare_cached(
-                    "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                )?
-                .execute(params![key, value])
-                .map(drop)
+            session.conn.put("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value", params![key, value])
         })
         .await
     }
@@ -66,12 +61,10 @@ impl Store {
     pub async fn init_meta(&self, key: &'static str, value: String) -> Result<String, StoreError> {
         self.main
             .write(move |session| {
-                session
-                .conn
-                .prepare_cached(
+                session.conn.put(
                     "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING",
-                )?
-                .execute(params![key, value])?;
+                    params![key, value],
+                )?;
                 Ok(meta(&session.conn, key)?.unwrap_or(value))
             })
             .await
@@ -85,24 +78,24 @@ impl Store {
     }
 }
 
-fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+fn meta(conn: &Connection, key: &str) -> sql::Result<Option<String>> {
     conn.prepare_cached("SELECT value FROM meta WHERE key = $1")?
-        .query_row([key], |row| row.get(0))
+        .query_row(params![key], |row| row.get(0))
         .optional()
 }
 
 /// All but what the inbox knows.
-fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
+fn counts(conn: &Connection) -> sql::Result<Counts> {
     let counters: BTreeMap<String, i64> = conn
         .prepare_cached("SELECT name, value FROM counters")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+        .query_map(&[], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<sql::Result<_>>()?;
     let counter = |name: &str| {
         counters
             .get(name)
             .map_or(0, |value| u64::try_from(*value).unwrap_or(0))
     };
-    let rows = |sql: &str| conn.prepare_cached(sql)?.query_row([], |row| row.get(0));
+    let rows = |sql: &str| conn.prepare_cached(sql)?.query_row(&[], |row| row.get(0));
     Ok(Counts {
         runs: counter("runs"),
         incidents_open: rows("SELECT count(*) FROM incidents WHERE open = 1")?,
@@ -119,11 +112,10 @@ fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
 }
 
 /// Adds to a counter.
-pub(super) fn bump(conn: &Connection, name: &str, by: i64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+pub(super) fn bump(conn: &Connection, name: &str, by: i64) -> sql::Result<()> {
+    conn.put(
         "INSERT INTO counters (name, value) VALUES ($1, $2) \
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
-    )?
-    .execute(params![name, by])
-    .map(drop)
+        params![name, by],
+    )
 }

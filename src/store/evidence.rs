@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::{
@@ -74,9 +74,9 @@ impl Store {
             while let (true, Some(row)) = (found.len() < limit, rows.next()?) {
                 if !under_way.contains(&RunName(row.get(0)?)) {
                     found.push(DueRead {
-                        run: json(row, 1)?,
+                        run: json(&row, 1)?,
                         attempts: row.get(2)?,
-                        since: time(row, 3)?,
+                        since: time(&row, 3)?,
                     });
                 }
             }
@@ -106,7 +106,7 @@ impl Store {
     pub async fn knows_signature(&self, signature: Signature) -> Result<bool, StoreError> {
         let read = move |conn: &Connection| {
             conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM evidence WHERE signature = $1)")?
-                .query_row([signature.0], |row| row.get(0))
+                .query_row(params![signature.0], |row| row.get(0))
         };
         self.main.read(read).await
     }
@@ -121,7 +121,7 @@ impl Store {
                 "SELECT DISTINCT class, signature FROM evidence AS new WHERE at >= $1 AND signature IS NOT NULL \
                  AND NOT EXISTS (SELECT 1 FROM evidence AS old WHERE old.signature = new.signature AND old.at < $1)",
             )?;
-            let found = statement.query_map([millis(since)], |row| {
+            let found = statement.query_map(params![millis(since)], |row| {
                 let class: String = row.get(0)?;
                 Ok(CauseClass::parse(&class).zip(Some(Signature(row.get(1)?))))
             })?;
@@ -138,7 +138,7 @@ impl Store {
         let next = move |conn: &Connection| {
             let mut statement =
                 conn.prepare_cached("SELECT run, due_at FROM reads ORDER BY due_at LIMIT $1")?;
-            let due = statement.query_map([under_way.len() + 1], |row| {
+            let due = statement.query_map(params![under_way.len() + 1], |row| {
                 Ok((RunName(row.get(0)?), time(row, 1)?))
             })?;
             for read in due {
@@ -154,23 +154,19 @@ impl Store {
 }
 
 /// Notes that runs are to be read from `now` on.
-pub(super) fn order(
-    conn: &Connection,
-    runs: &[Observation],
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+pub(super) fn order(conn: &Connection, runs: &[Observation], now: Timestamp) -> sql::Result<()> {
     for run in runs {
-        conn.prepare_cached(
+        conn.put(
             "INSERT INTO reads (run, due_at, attempts, since, body) VALUES ($1, $2, 0, $2, $3) \
              ON CONFLICT (run) DO NOTHING",
-        )?
-        .execute(params![run.run.0, millis(now), body(run)])?;
+            params![run.run.0, millis(now), body(run)],
+        )?;
     }
     Ok(())
 }
 
 /// Stores what was found; the last word on a run takes it off the list.
-pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> rusqlite::Result<()> {
+pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> sql::Result<()> {
     for reason in learned {
         let (class, signature) = match &reason.finding {
             Finding::Found(evidence) => (
@@ -179,13 +175,10 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> rusqlite::Result<
             ),
             Finding::Green(_) | Finding::Nothing(_) | Finding::Unreadable(_) => (None, None),
         };
-        conn.prepare_cached(
-            "INSERT INTO evidence (run, at, attempts, again_at, class, signature, location, body) \
+        conn.put("INSERT INTO evidence (run, at, attempts, again_at, class, signature, location, body) \
              VALUES ($1, $2, 1, $3, $4, $5, $6, $7) ON CONFLICT (run) DO UPDATE SET at = excluded.at, \
              attempts = evidence.attempts + 1, again_at = excluded.again_at, class = excluded.class, \
-             signature = excluded.signature, location = excluded.location, body = excluded.body",
-        )?
-        .execute(params![
+             signature = excluded.signature, location = excluded.location, body = excluded.body", params![
             reason.run.0,
             millis(reason.at),
             reason.again_at.map(millis),
@@ -195,25 +188,22 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> rusqlite::Result<
             body(&reason.finding),
         ])?;
         match reason.again_at {
-            Some(again_at) => conn
-                .prepare_cached(
-                    "UPDATE reads SET due_at = $1, attempts = attempts + 1 WHERE run = $2",
-                )?
-                .execute(params![millis(again_at), reason.run.0])?,
-            None => conn
-                .prepare_cached("DELETE FROM reads WHERE run = $1")?
-                .execute([&reason.run.0])?,
+            Some(again_at) => conn.put(
+                "UPDATE reads SET due_at = $1, attempts = attempts + 1 WHERE run = $2",
+                params![millis(again_at), reason.run.0],
+            )?,
+            None => conn.put("DELETE FROM reads WHERE run = $1", params![reason.run.0])?,
         };
     }
     Ok(())
 }
 
 /// What is known of why a run broke.
-pub(super) fn known(conn: &Connection, run: &RunName) -> rusqlite::Result<Option<EvidenceTrail>> {
+pub(super) fn known(conn: &Connection, run: &RunName) -> sql::Result<Option<EvidenceTrail>> {
     conn.prepare_cached(
         "SELECT body, location, at, attempts, again_at FROM evidence WHERE run = $1",
     )?
-    .query_row([&run.0], |row| {
+    .query_row(params![&run.0], |row| {
         Ok(EvidenceTrail {
             finding: json(row, 0)?,
             location: row.get(1)?,
@@ -226,9 +216,9 @@ pub(super) fn known(conn: &Connection, run: &RunName) -> rusqlite::Result<Option
 }
 
 /// Forgets reasons read before this, and reading that nobody waits for any more.
-pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+pub(super) fn prune(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     conn.prepare_cached("DELETE FROM reads WHERE since < $1")?
-        .execute([before])?;
+        .execute(params![before])?;
     conn.prepare_cached(
         "DELETE FROM evidence WHERE run IN (SELECT run FROM evidence WHERE at < $1 ORDER BY at LIMIT $2)",
     )?

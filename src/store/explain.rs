@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +22,7 @@ use crate::domain::{
     observation::RunName,
     release::{Release, ReleaseKey},
 };
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 
 /// What was made of a run, and what was said of it to whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -124,10 +124,10 @@ impl Store {
     }
 }
 
-fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>> {
+fn find_run(conn: &Connection, asked: &RunName) -> sql::Result<Option<Run>> {
     let named = conn
         .prepare_cached(run_query!("WHERE runs.name = $1"))?
-        .query_row([&asked.0], run)
+        .query_row(params![&asked.0], run)
         .optional()?;
     if named.is_some() {
         return Ok(named);
@@ -137,13 +137,13 @@ fn find_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<Run>>
     }
     let mut built = conn
         .prepare_cached(run_query!("WHERE runs.build_id = $1 LIMIT 2"))?
-        .query_map([&asked.0], run)?
-        .collect::<rusqlite::Result<Vec<Run>>>()?;
+        .query_map(params![&asked.0], run)?
+        .collect::<sql::Result<Vec<Run>>>()?;
     let only = built.pop();
     Ok(only.filter(|_| built.is_empty()))
 }
 
-fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Result<Trail> {
+fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> sql::Result<Trail> {
     let name = &run.as_ref().map_or(asked, |run| &run.name).clone();
     let run_release = run.as_ref().and_then(|run| run.release.clone());
     let decisions = decisions(conn, name)?;
@@ -163,14 +163,14 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
             .prepare_cached(
                 "SELECT notification_id FROM notification_incidents WHERE incident_id = $1",
             )?
-            .query_map([id.0], |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
+            .query_map(params![id.0], |row| row.get(0))?
+            .collect::<sql::Result<Vec<i64>>>()?;
         said.extend(about);
     }
     let notifications = said
         .into_iter()
         .filter_map(|id| notification(conn, id).transpose())
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<sql::Result<_>>()?;
     Ok(Trail {
         run,
         decisions,
@@ -183,22 +183,22 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> rusqlite::Res
 }
 
 /// The latest incident about something that did not happen: it has no run, and its own key takes the run's place.
-fn without_run(conn: &Connection, asked: &RunName) -> rusqlite::Result<Option<IncidentId>> {
+fn without_run(conn: &Connection, asked: &RunName) -> sql::Result<Option<IncidentId>> {
     conn.prepare_cached(
         "SELECT incidents.id FROM jobs JOIN incidents ON incidents.job_id = jobs.id WHERE jobs.key = $1 \
          ORDER BY first_at DESC LIMIT 1",
     )?
-    .query_row([&asked.0], |row| row.get(0).map(IncidentId))
+    .query_row(params![&asked.0], |row| row.get(0).map(IncidentId))
     .optional()
 }
 
-fn waits(conn: &Connection, release: Option<&ReleaseKey>) -> rusqlite::Result<Vec<Wait>> {
+fn waits(conn: &Connection, release: Option<&ReleaseKey>) -> sql::Result<Vec<Wait>> {
     let Some(key) = release else {
         return Ok(Vec::new());
     };
     let release: Option<Release> = conn
         .prepare_cached("SELECT body FROM releases WHERE key = $1")?
-        .query_row([&key.0], |row| json(row, 0))
+        .query_row(params![&key.0], |row| json(row, 0))
         .optional()?;
     let waiting = release.into_iter().flat_map(|release| release.waiting);
     Ok(waiting
@@ -206,12 +206,12 @@ fn waits(conn: &Connection, release: Option<&ReleaseKey>) -> rusqlite::Result<Ve
         .collect())
 }
 
-fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option<Trail>> {
+fn of_notification(conn: &Connection, shown_id: &str) -> sql::Result<Option<Trail>> {
     let found = conn
         .prepare_cached(
             "SELECT id FROM notifications WHERE shown_id = $1 ORDER BY id DESC LIMIT 1",
         )?
-        .query_row([shown_id], |row| row.get(0))
+        .query_row(params![shown_id], |row| row.get(0))
         .optional()?;
     let Some(id) = found else {
         return Ok(None);
@@ -228,12 +228,12 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
         .prepare_cached(
             "SELECT incident_id FROM notification_incidents WHERE notification_id = $1 ORDER BY incident_id",
         )?
-        .query_map([id], |row| row.get(0).map(IncidentId))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+        .query_map(params![id], |row| row.get(0).map(IncidentId))?
+        .collect::<sql::Result<Vec<_>>>()?;
     let incidents = about
         .into_iter()
         .filter_map(|id| incident(conn, id).transpose())
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<sql::Result<_>>()?;
     Ok(Some(Trail {
         run: None,
         decisions: made,
@@ -246,7 +246,7 @@ fn of_notification(conn: &Connection, shown_id: &str) -> rusqlite::Result<Option
 }
 
 /// Decisions on a run, those before it was kept included.
-fn decisions(conn: &Connection, name: &RunName) -> rusqlite::Result<Vec<DecisionRow>> {
+fn decisions(conn: &Connection, name: &RunName) -> sql::Result<Vec<DecisionRow>> {
     let id = run_id(conn, name)?.unwrap_or(-1);
     conn.prepare_cached(
         "SELECT source, seen_at, decided_at, jobs.key, verdict, decision, rule, reason, class, receivers, incident \
@@ -256,7 +256,7 @@ fn decisions(conn: &Connection, name: &RunName) -> rusqlite::Result<Vec<Decision
     .collect()
 }
 
-pub(super) fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<DecisionRow> {
+pub(super) fn decision(name: &RunName, row: &Row<'_>) -> sql::Result<DecisionRow> {
     Ok(DecisionRow {
         run: name.clone(),
         source: word(row, 0)?,
@@ -269,14 +269,14 @@ pub(super) fn decision(name: &RunName, row: &Row<'_>) -> rusqlite::Result<Decisi
         reason: row.get(7)?,
         class: json(row, 8)?,
         receivers: json(row, 9)?,
-        incident: row.get::<_, Option<u64>>(10)?.map(IncidentId),
+        incident: row.get::<Option<u64>>(10)?.map(IncidentId),
     })
 }
 
-fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<NotificationTrail>> {
+fn notification(conn: &Connection, id: i64) -> sql::Result<Option<NotificationTrail>> {
     let said = conn
         .prepare_cached("SELECT body FROM notifications WHERE id = $1")?
-        .query_row([id], |row| json(row, 0))
+        .query_row(params![id], |row| json(row, 0))
         .optional()?;
     let Some(notification) = said else {
         return Ok(None);
@@ -285,7 +285,7 @@ fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<Notificat
         .prepare_cached(
             "SELECT id, receiver, state, due_at, diverted FROM outbox WHERE notification_id = $1 ORDER BY id",
         )?
-        .query_map([id], |row| {
+        .query_map(params![id], |row| {
             Ok(DeliveryTrail {
                 id: row.get(0)?,
                 receiver: row.get(1)?,
@@ -295,7 +295,7 @@ fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<Notificat
                 attempts: Vec::new(),
             })
         })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+        .collect::<sql::Result<Vec<_>>>()?;
     for delivery in &mut deliveries {
         delivery.attempts = attempts(conn, delivery.id)?;
     }
@@ -305,11 +305,11 @@ fn notification(conn: &Connection, id: i64) -> rusqlite::Result<Option<Notificat
     }))
 }
 
-pub(super) fn attempts(conn: &Connection, delivery: i64) -> rusqlite::Result<Vec<Attempt>> {
+pub(super) fn attempts(conn: &Connection, delivery: i64) -> sql::Result<Vec<Attempt>> {
     conn.prepare_cached(
         "SELECT at, outcome, detail FROM attempts WHERE delivery_id = $1 ORDER BY id",
     )?
-    .query_map([delivery], |row| {
+    .query_map(params![delivery], |row| {
         Ok(Attempt {
             at: time(row, 0)?,
             outcome: row.get(1)?,

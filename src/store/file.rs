@@ -1,13 +1,12 @@
 //! A handle to one database file and to its two threads.
 
-use std::{path::Path, sync::Arc};
-
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     error::{StoreError, sort},
+    location::Location,
     setup::Layout,
+    sql::{self, Connection},
     threads::{self, Memory, Message, Order, Query, Session},
 };
 
@@ -15,12 +14,12 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     queries: mpsc::Sender<Message<Query>>,
-    path: Arc<Path>,
+    path: Location,
 }
 
 impl Reader {
     /// Opens one more connection to a file that a [`File`] has opened.
-    pub(super) async fn open(path: Arc<Path>, name: &str) -> Result<Self, StoreError> {
+    pub(super) async fn open(path: Location, name: &str) -> Result<Self, StoreError> {
         let queries = threads::start_reader(&path, name).await?;
         Ok(Self { queries, path })
     }
@@ -33,13 +32,11 @@ impl Reader {
     /// Reads one consistent state of the file.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> sql::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let query: Query = Box::new(move |conn| {
-            let result = conn
-                .unchecked_transaction()
-                .and_then(|transaction| work(&transaction));
+            let result = conn.snapshot(work);
             drop(reply.send(result));
         });
         let sent = self.queries.send(Message::Do(query)).await;
@@ -69,7 +66,7 @@ impl<M> Clone for File<M> {
 impl<M: Memory> File<M> {
     /// Opens the file, creates it where there is none, and brings an older schema up to date.
     pub(super) async fn open(
-        path: Arc<Path>,
+        path: Location,
         layout: &'static Layout,
         memory: M,
     ) -> Result<Self, StoreError> {
@@ -86,10 +83,20 @@ impl<M: Memory> File<M> {
         stop(&self.writer).await;
     }
 
+    /// Which database it is.
+    pub(super) fn location(&self) -> &Location {
+        &self.reader.path
+    }
+
+    /// Its connection that reads.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     /// Writes in a transaction that others share; a failure takes back this piece of work alone.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Session<M>) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Session<M>) -> sql::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.order(move |session| session.isolated(work)).await
     }
@@ -97,7 +104,7 @@ impl<M: Memory> File<M> {
     /// Writes much in a transaction of its own.
     pub(super) async fn write_alone<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Session<M>) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Session<M>) -> sql::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.ask(Message::DoAlone, move |session| session.together(work))
             .await
@@ -151,7 +158,7 @@ impl<M: Memory> File<M> {
     /// Reads one consistent state of the file.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> sql::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.reader.read(work).await
     }

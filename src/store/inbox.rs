@@ -6,6 +6,7 @@
 //! deleted; so a stop between any two steps neither loses nor repeats anything.
 
 use std::{
+    mem,
     path::Path,
     sync::{
         Arc,
@@ -13,13 +14,15 @@ use std::{
     },
 };
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Store, StoreError,
     file::File,
-    mark::{self, Poisoned},
+    lead::{Lead, News},
+    location::Location,
+    mark::{self, Poisoned, Progress},
     rows::{body, millis, time, to_millis},
     setup::INBOX,
     threads::{Memory, Session},
@@ -76,17 +79,42 @@ pub(super) struct Inbox {
 pub(super) struct Numbers {
     last: i64,
     kept: Arc<AtomicI64>,
+    /// A server, which numbers rows itself, gets all of a group in one statement: times and bodies.
+    gathered: (Vec<i64>, Vec<String>),
+    lead: Arc<Lead>,
 }
 
 impl Memory for Numbers {
+    fn finish(&mut self, conn: &Connection) -> sql::Result<()> {
+        let (times, bodies) = mem::take(&mut self.gathered);
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        conn.put(
+            "INSERT INTO inbox (received_at, body) SELECT * FROM unnest($1::bigint[], $2::text[])",
+            params![times, bodies],
+        )?;
+        match self.lead.epoch() {
+            Some(_) => Ok(()),
+            None => News::Inbox.tell(conn),
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.gathered = Default::default();
+    }
+
     fn keep(&mut self) {
         self.kept.store(self.last, Ordering::Release);
     }
 
     fn forget(&mut self, conn: &Connection) {
+        if conn.is_shared() {
+            return;
+        }
         // A commit that failed may have come through all the same.
         let stored = conn
-            .query_row("SELECT max(seq) FROM inbox", [], |row| row.get(0))
+            .query_row("SELECT max(seq) FROM inbox", &[], |row| row.get(0))
             .unwrap_or(None);
         let kept = self.kept.load(Ordering::Acquire);
         self.last = stored.map_or(kept, |stored: i64| stored.max(kept));
@@ -96,14 +124,21 @@ impl Memory for Numbers {
 impl Inbox {
     /// Opens the file beside the main one at `path`.
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let location = Location::from(path.with_extension("inbox.db"));
+        Self::share(location, Arc::new(Lead::alone())).await
+    }
+
+    /// Opens the table that replicas share, or a file.
+    pub(super) async fn share(location: Location, lead: Arc<Lead>) -> Result<Self, StoreError> {
         let accepted = Arc::new(AtomicI64::new(0));
         let numbers = Numbers {
             last: 0,
             kept: Arc::clone(&accepted),
+            gathered: Default::default(),
+            lead,
         };
-        let path = Arc::from(path.with_extension("inbox.db"));
         Ok(Self {
-            file: File::open(path, &INBOX, numbers).await?,
+            file: File::open(location, &INBOX, numbers).await?,
             accepted,
             swept: Arc::new(AtomicI64::new(0)),
         })
@@ -112,7 +147,7 @@ impl Inbox {
     /// The lowest number that is stored.
     pub(super) async fn first(&self) -> Result<Option<i64>, StoreError> {
         let first =
-            |conn: &Connection| conn.query_row("SELECT min(seq) FROM inbox", [], |row| row.get(0));
+            |conn: &Connection| conn.query_row("SELECT min(seq) FROM inbox", &[], |row| row.get(0));
         self.file.read(first).await
     }
 
@@ -145,7 +180,7 @@ impl Inbox {
                 session
                     .conn
                     .prepare_cached("DELETE FROM inbox WHERE seq <= $1")?
-                    .execute([mark])
+                    .execute(params![mark])
                     .map(drop)
             })
         };
@@ -160,8 +195,8 @@ impl Inbox {
             .write(move |session| {
                 session
                     .conn
-                    .prepare_cached("INSERT OR REPLACE INTO probe (id, at) VALUES (1, $1)")?
-                    .execute([millis(now)])
+                    .prepare_cached("INSERT INTO probe (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at")?
+                    .execute(params![millis(now)])
                     .map(drop)
             })
             .await
@@ -181,7 +216,7 @@ impl Store {
             .collect();
         self.inbox
             .file
-            .order(move |session| session.together(|session| insert(session, received_at, &bodies)))
+            .order(move |session| session.together(|session| insert(session, received_at, bodies)))
             .await
     }
 
@@ -191,7 +226,7 @@ impl Store {
         let wanted = limit.saturating_add(1);
         let (mark, mut raw) = self
             .main
-            .read(move |conn| Ok((mark::get(conn)?, mark::due(conn, wanted, now)?)))
+            .read(move |conn| Ok((mark::floor(conn)?, mark::due(conn, wanted, now)?)))
             .await?;
         // Bodies are read on the reader's thread too, which holds up nobody.
         let read = move |conn: &Connection| {
@@ -217,7 +252,7 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         let (mark, due) = self
             .main
-            .read(|conn| Ok((mark::get(conn)?, mark::next_due(conn)?)))
+            .read(|conn| Ok((mark::floor(conn)?, mark::next_due(conn)?)))
             .await?;
         if due.is_some_and(|due| due <= now) {
             return Ok(None);
@@ -234,24 +269,27 @@ impl Store {
 
     /// How many observations wait, those put off included.
     pub async fn inbox_depth(&self) -> Result<u64, StoreError> {
-        let (mark, parked) = self.main.read(mark::progress).await?;
-        Ok(self.waiting(mark, parked))
+        let progress = self.main.read(mark::progress).await?;
+        Ok(self.waiting(&progress))
     }
 
-    /// Counted, not scanned. The mark must be read before: it never comes to pass what is accepted.
-    pub(super) fn waiting(&self, mark: i64, parked: u64) -> u64 {
-        u64::try_from(self.inbox.accepted() - mark).unwrap_or(0) + parked
+    /// Of a file counted, not scanned. The mark must be read before: it never comes to pass what is accepted.
+    pub(super) fn waiting(&self, progress: &Progress) -> u64 {
+        let new = progress
+            .shared
+            .unwrap_or_else(|| u64::try_from(self.inbox.accepted() - progress.mark).unwrap_or(0));
+        new + progress.parked
     }
 
     /// When the next observation is due: in the past when some are waiting, `None` when there are none.
     pub async fn next_inbox_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let next = |conn: &Connection| Ok((mark::get(conn)?, mark::next_due(conn)?));
+        let next = |conn: &Connection| Ok((mark::floor(conn)?, mark::next_due(conn)?));
         let (mark, parked) = self.main.read(next).await?;
         let waiting = move |conn: &Connection| {
             conn.prepare_cached(
                 "SELECT received_at FROM inbox WHERE seq > $1 ORDER BY seq LIMIT 1",
             )?
-            .query_row([mark], |row| time(row, 0))
+            .query_row(params![mark], |row| time(row, 0))
             .optional()
         };
         let waiting = self.inbox.file.read(waiting).await?;
@@ -296,8 +334,14 @@ fn at_millis(mut observation: Observation) -> Observation {
 fn insert(
     session: &mut Session<Numbers>,
     received_at: i64,
-    bodies: &[String],
-) -> rusqlite::Result<()> {
+    bodies: Vec<String>,
+) -> sql::Result<()> {
+    if session.conn.is_shared() {
+        let gathered = &mut session.memory.gathered;
+        gathered.0.extend(bodies.iter().map(|_| received_at));
+        gathered.1.extend(bodies);
+        return Ok(());
+    }
     let mut insert = session
         .conn
         .prepare_cached("INSERT INTO inbox (seq, received_at, body) VALUES ($1, $2, $3)")?;
@@ -308,7 +352,7 @@ fn insert(
     Ok(())
 }
 
-fn after(conn: &Connection, mark: i64, limit: usize) -> rusqlite::Result<Vec<Raw>> {
+fn after(conn: &Connection, mark: i64, limit: usize) -> sql::Result<Vec<Raw>> {
     conn.prepare_cached(
         "SELECT seq, received_at, 0, body FROM inbox WHERE seq > $1 ORDER BY seq LIMIT $2",
     )?
@@ -317,11 +361,11 @@ fn after(conn: &Connection, mark: i64, limit: usize) -> rusqlite::Result<Vec<Raw
 }
 
 /// Reads `seq, received_at, attempts, body`.
-pub(super) fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+pub(super) fn raw(row: &Row<'_>) -> sql::Result<Raw> {
     Ok(Raw {
         seq: row.get(0)?,
         received_at: time(row, 1)?,
         attempts: row.get(2)?,
-        body: row.get_ref(3)?.as_bytes()?.to_vec(),
+        body: row.bytes(3)?.to_vec(),
     })
 }

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use lru::LruCache;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
+    lead::Epoch,
     rows::{run, run_query},
     threads::{Memory, Session},
 };
@@ -16,6 +16,7 @@ use crate::domain::{
     history::{History, KEPT, Past},
     incident::Run,
 };
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 
 /// Job identities whose number is remembered; the database knows the others.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
@@ -49,6 +50,8 @@ pub(super) struct Jobs {
     last: LruCache<i64, Run>,
     /// Of jobs that were asked for.
     histories: LruCache<i64, History>,
+    /// The lease under which all this was learned.
+    epoch: Epoch,
 }
 
 impl Default for Jobs {
@@ -57,6 +60,7 @@ impl Default for Jobs {
             known: LruCache::new(KNOWN),
             last: LruCache::new(FRESH),
             histories: LruCache::new(ASKED),
+            epoch: Epoch::default(),
         }
     }
 }
@@ -70,6 +74,16 @@ impl Memory for Jobs {
 }
 
 impl Jobs {
+    /// Forgets what was learned under another lease: others have written since.
+    pub(super) fn belong_to(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.known.clear();
+            self.last.clear();
+            self.histories.clear();
+            self.epoch = epoch;
+        }
+    }
+
     /// The last counting run of a job, if it is remembered and ended before `at`: then nothing came after.
     pub(super) fn last_before(&mut self, job: i64, at: Timestamp) -> Option<&Run> {
         let last = self.last.get(&job)?;
@@ -110,14 +124,14 @@ impl Jobs {
 
 impl Session<Jobs> {
     /// The number of a job, given when it is first seen.
-    pub(super) fn job_id(&mut self, key: &str) -> rusqlite::Result<i64> {
+    pub(super) fn job_id(&mut self, key: &str) -> sql::Result<i64> {
         if let Some(id) = self.known_job_id(key)? {
             return Ok(id);
         }
         let id = self
             .conn
             .prepare_cached("INSERT INTO jobs (key) VALUES ($1) RETURNING id")?
-            .query_row([key], |row| row.get(0))?;
+            .query_row(params![key], |row| row.get(0))?;
         self.memory.known.put(
             key.to_owned(),
             Job {
@@ -130,27 +144,22 @@ impl Session<Jobs> {
     }
 
     /// The number of a job that has been seen.
-    pub(super) fn known_job_id(&mut self, key: &str) -> rusqlite::Result<Option<i64>> {
+    pub(super) fn known_job_id(&mut self, key: &str) -> sql::Result<Option<i64>> {
         Ok(self.known_job(key)?.map(|job| job.id))
     }
 
     /// Notes what the rules make of a job now.
-    pub(super) fn classify_job(
-        &mut self,
-        key: &str,
-        class: &Classification,
-    ) -> rusqlite::Result<()> {
+    pub(super) fn classify_job(&mut self, key: &str, class: &Classification) -> sql::Result<()> {
         let id = self.job_id(key)?;
         let known = self.memory.known.peek_mut(key);
         if known.is_some_and(|job| job.class.as_ref().is_some_and(|known| known.is_of(class))) {
             return Ok(());
         }
         let now = Class::of(class);
-        self.conn
-            .prepare_cached(
-                "UPDATE jobs SET owner = $1, service = $2, stage = $3, severity = $4 WHERE id = $5",
-            )?
-            .execute(params![now.owner, now.service, now.stage, now.severity, id])?;
+        self.conn.put(
+            "UPDATE jobs SET owner = $1, service = $2, stage = $3, severity = $4 WHERE id = $5",
+            params![now.owner, now.service, now.stage, now.severity, id],
+        )?;
         if let Some(job) = self.memory.known.peek_mut(key) {
             job.class = Some(now);
         }
@@ -158,7 +167,7 @@ impl Session<Jobs> {
     }
 
     /// Takes note of a run that was written, and of how its job fares now.
-    pub(super) fn note_run(&mut self, job: i64, run: &Run) -> rusqlite::Result<()> {
+    pub(super) fn note_run(&mut self, job: i64, run: &Run) -> sql::Result<()> {
         self.memory.note(job, run);
         let Some(past) = Past::of(run) else {
             return Ok(());
@@ -174,9 +183,10 @@ impl Session<Jobs> {
         }
         let now = health::of(self.history(job)?).health;
         if was != Some(now) {
-            self.conn
-                .prepare_cached("UPDATE jobs SET health = $1 WHERE id = $2")?
-                .execute(params![now.as_str(), job])?;
+            self.conn.put(
+                "UPDATE jobs SET health = $1 WHERE id = $2",
+                params![now.as_str(), job],
+            )?;
             if let Some(job) = self.memory.known.peek_mut(&run.job.0) {
                 job.health = Some(now);
             }
@@ -185,7 +195,7 @@ impl Session<Jobs> {
     }
 
     /// The last runs of a job.
-    pub(super) fn history(&mut self, job: i64) -> rusqlite::Result<&History> {
+    pub(super) fn history(&mut self, job: i64) -> sql::Result<&History> {
         let conn = &self.conn;
         self.memory
             .histories
@@ -193,19 +203,19 @@ impl Session<Jobs> {
     }
 
     /// Whose job it is, as last classified.
-    pub(super) fn owner_of(&mut self, key: &str) -> rusqlite::Result<Option<String>> {
+    pub(super) fn owner_of(&mut self, key: &str) -> sql::Result<Option<String>> {
         let class = self.known_job(key)?.and_then(|job| job.class.as_ref());
         Ok(class.map(|class| class.owner.clone()))
     }
 
-    fn known_job(&mut self, key: &str) -> rusqlite::Result<Option<&Job>> {
+    fn known_job(&mut self, key: &str) -> sql::Result<Option<&Job>> {
         if !self.memory.known.contains(key) {
             let found = self
                 .conn
                 .prepare_cached(
                     "SELECT id, owner, service, stage, severity, health FROM jobs WHERE key = $1",
                 )?
-                .query_row([key], job)
+                .query_row(params![key], job)
                 .optional()?;
             if let Some(job) = found {
                 self.memory.known.put(key.to_owned(), job);
@@ -216,7 +226,7 @@ impl Session<Jobs> {
 }
 
 /// The last runs of a job, from its timeline.
-pub(super) fn stored_history(conn: &Connection, job: i64) -> rusqlite::Result<History> {
+pub(super) fn stored_history(conn: &Connection, job: i64) -> sql::Result<History> {
     let mut history = History::default();
     let mut runs = conn.prepare_cached(run_query!(
         "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at IS NOT NULL AND runs.provisional = 0 \
@@ -230,7 +240,7 @@ pub(super) fn stored_history(conn: &Connection, job: i64) -> rusqlite::Result<Hi
     Ok(history)
 }
 
-fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+fn job(row: &Row<'_>) -> sql::Result<Job> {
     let class = match row.get(1)? {
         Some(owner) => Some(Class {
             owner,
@@ -244,7 +254,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         id: row.get(0)?,
         class,
         health: row
-            .get::<_, Option<String>>(5)?
+            .get::<Option<String>>(5)?
             .and_then(|word| Health::parse(&word)),
     })
 }

@@ -1,6 +1,6 @@
 //! Tables of bodies under a key: of what is always complete in memory, each row is one thing.
 
-use rusqlite::{Connection, ToSql};
+use crate::store::sql::{self, Connection, Param};
 
 /// How to put a body under a key, and how to drop it.
 pub(super) struct Keyed {
@@ -47,9 +47,9 @@ pub(super) const DIGEST: Keyed = Keyed {
 pub(super) fn put_body(
     conn: &Connection,
     sql: &Keyed,
-    key: &[&dyn ToSql],
+    key: &[&dyn Param],
     body: Option<&String>,
-) -> rusqlite::Result<()> {
+) -> sql::Result<()> {
     let mut values = key.to_vec();
     let statement = match &body {
         Some(body) => {
@@ -58,7 +58,5 @@ pub(super) fn put_body(
         }
         None => sql.drop,
     };
-    conn.prepare_cached(statement)?
-        .execute(values.as_slice())
-        .map(drop)
+    conn.put(statement, values.as_slice())
 }

@@ -3,11 +3,13 @@
 //! Each concrete receiver has a queue: critical first, then in order. Only its head is ever handed out, so
 //! that the end of an incident never overtakes its beginning while that waits for another attempt.
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     Store, StoreError,
+    holds::{self, Hold},
+    lead::News,
     rows::{body, json, json_or_none, millis, time, time_or_none},
 };
 use crate::domain::{
@@ -60,6 +62,8 @@ pub struct Recorded {
     pub health: Option<Health>,
     /// A copy for another receiver.
     pub divert: Option<Divert>,
+    /// Whose hold of the receiver's queue this was tried under; `None` where nobody else could.
+    pub hold: Option<Hold>,
 }
 
 /// What becomes of a delivery after an attempt.
@@ -126,7 +130,7 @@ pub struct DeadLetter {
 const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
      outbox.created_at, outbox.due_at, outbox.diverted";
 
-fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
     let mut notification: Notification = json(row, 1)?;
     notification.receiver = row.get(2)?;
     notification.diverted = json_or_none(row, 7)?;
@@ -171,7 +175,7 @@ impl Store {
                      WHERE outbox.state = 'pending' AND outbox.receiver = $1 \
                      ORDER BY outbox.critical DESC, outbox.id LIMIT 1"
                 ))?
-                .query_row([&receiver], delivery)
+                .query_row(params![&receiver], delivery)
                 .optional()?;
             Ok(head.filter(|head| head.due_at <= now))
         })
@@ -201,7 +205,7 @@ impl Store {
                  (SELECT count(*) FROM outbox WHERE state = 'dead' AND receiver = receivers.name) \
                  FROM receivers ORDER BY name",
             )?
-            .query_map([], |row| {
+            .query_map(&[], |row| {
                 Ok(ReceiverState {
                     receiver: row.get(0)?,
                     health: Health {
@@ -229,14 +233,14 @@ impl Store {
                  (SELECT max(last.id) FROM attempts AS last WHERE last.delivery_id = outbox.id) \
                  WHERE outbox.state = 'dead' ORDER BY outbox.id DESC LIMIT $1"
                 ))?
-                .query_map([limit], dead_letter)?
+                .query_map(params![limit], dead_letter)?
                 .collect()
             })
             .await
     }
 }
 
-fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+fn dead_letter(row: &Row<'_>) -> sql::Result<DeadLetter> {
     let outcome: Option<String> = row.get(9)?;
     let detail: Option<String> = row.get(10)?;
     let reason = match (outcome, detail) {
@@ -251,12 +255,12 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
 }
 
 /// Receivers with something to send, and when the head of their queue can be sent.
-fn heads(conn: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
+fn heads(conn: &Connection) -> sql::Result<Vec<(String, Timestamp)>> {
     let mut statement = conn.prepare_cached(
         "SELECT name, blocked_until, (SELECT due_at FROM outbox WHERE state = 'pending' AND receiver = receivers.name \
          ORDER BY critical DESC, id LIMIT 1) FROM receivers ORDER BY name",
     )?;
-    let rows = statement.query_map([], |row| {
+    let rows = statement.query_map(&[], |row| {
         Ok((row.get(0)?, time_or_none(row, 1)?, time_or_none(row, 2)?))
     })?;
     let mut heads = Vec::new();
@@ -269,10 +273,10 @@ fn heads(conn: &Connection) -> rusqlite::Result<Vec<(String, Timestamp)>> {
     Ok(heads)
 }
 
-fn health(conn: &Connection, receiver: &str) -> rusqlite::Result<Health> {
+pub(super) fn health(conn: &Connection, receiver: &str) -> sql::Result<Health> {
     let known = conn
         .prepare_cached("SELECT blocked_until, dead, failures FROM receivers WHERE name = $1")?
-        .query_row([receiver], |row| {
+        .query_row(params![receiver], |row| {
             Ok(Health {
                 blocked_until: time_or_none(row, 0)?,
                 dead: row.get(1)?,
@@ -284,7 +288,7 @@ fn health(conn: &Connection, receiver: &str) -> rusqlite::Result<Health> {
 }
 
 /// Stores notifications with a delivery each.
-pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> rusqlite::Result<()> {
+pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> sql::Result<()> {
     for told in told {
         let notification = &told.notification;
         let id: i64 = conn
@@ -303,11 +307,11 @@ pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> rusqlite::Result<()> 
                 |row| row.get(0),
             )?;
         for incident in &told.incidents {
-            conn.prepare_cached(
+            conn.put(
                 "INSERT INTO notification_incidents (notification_id, incident_id) VALUES ($1, $2) \
                  ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![id, incident.0])?;
+                params![id, incident.0],
+            )?;
         }
         let critical = notification.severity == Severity::Critical;
         add_delivery(
@@ -329,50 +333,59 @@ fn add_delivery(
     critical: bool,
     at: Timestamp,
     diverted: Option<&Diverted>,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO outbox (notification_id, receiver, critical, state, attempts, plain, created_at, due_at, diverted) \
-         VALUES ($1, $2, $3, 'pending', 0, 0, $4, $5, $6)",
-    )?
-    .execute(params![notification, receiver, critical, millis(at), millis(at), diverted.map(body)])?;
-    conn.prepare_cached(
+) -> sql::Result<()> {
+    conn.put("INSERT INTO outbox (notification_id, receiver, critical, state, attempts, plain, created_at, due_at, diverted) \
+         VALUES ($1, $2, $3, 'pending', 0, 0, $4, $5, $6)", params![notification, receiver, critical, millis(at), millis(at), diverted.map(body)])?;
+    conn.put(
         "INSERT INTO receivers (name, failures) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING",
-    )?
-    .execute([receiver])
-    .map(drop)
+        params![receiver],
+    )
 }
 
-fn record(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
+    conn.put(
         "INSERT INTO attempts (delivery_id, at, outcome, detail) VALUES ($1, $2, $3, $4)",
-    )?
-    .execute(params![
-        outcome.delivery,
-        millis(outcome.at),
-        outcome.outcome,
-        outcome.detail
-    ])?;
+        params![
+            outcome.delivery,
+            millis(outcome.at),
+            outcome.outcome,
+            outcome.detail
+        ],
+    )?;
+    News::Changed.tell(conn)?;
+    if let Some(hold) = &outcome.hold
+        && !holds::is_held(conn, outcome.delivery, hold.token)?
+    {
+        // Whoever holds it now tells what became of it.
+        return Ok(());
+    }
     let Some((notification, receiver, critical)) = settle(conn, outcome)? else {
         return Ok(());
     };
     if outcome.then == Then::Sent {
         // When the first message about an incident was accepted.
-        conn.prepare_cached(
+        conn.put(
             "UPDATE incidents SET notified_at = $1 WHERE notified_at IS NULL AND id IN \
              (SELECT incident_id FROM notification_incidents WHERE notification_id = $2)",
-        )?
-        .execute(params![millis(outcome.at), notification])?;
+            params![millis(outcome.at), notification],
+        )?;
     }
     if let Some(health) = &outcome.health {
-        conn.prepare_cached(
+        conn.put(
             "UPDATE receivers SET blocked_until = $1, dead = $2, failures = $3 WHERE name = $4",
-        )?
-        .execute(params![
-            health.blocked_until.map(millis),
-            health.dead,
-            health.failures,
-            receiver
-        ])?;
+            params![
+                health.blocked_until.map(millis),
+                health.dead,
+                health.failures,
+                receiver
+            ],
+        )?;
+        if outcome.hold.is_some() {
+            holds::note_death(conn, &receiver, health, outcome.at)?;
+        }
+    }
+    if outcome.divert.is_some() {
+        News::Outbox.tell(conn)?;
     }
     match &outcome.divert {
         Some(divert) => add_delivery(
@@ -388,7 +401,7 @@ fn record(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<()> {
 }
 
 /// Moves a waiting delivery on; returns its notification, receiver and urgency, `None` when it did not wait.
-fn settle(conn: &Connection, outcome: &Recorded) -> rusqlite::Result<Option<(i64, String, bool)>> {
+fn settle(conn: &Connection, outcome: &Recorded) -> sql::Result<Option<(i64, String, bool)>> {
     let (state, due_at, plain) = match outcome.then {
         Then::Sent => ("sent", None, None),
         Then::Again { due_at, plain } => ("pending", Some(millis(due_at)), Some(plain)),

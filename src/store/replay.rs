@@ -1,11 +1,12 @@
 //! Sending dead letters anew, by somebody's hand.
 
-use rusqlite::{OptionalExtension as _, params};
+use crate::store::sql::{self, OptionalExtension as _, params};
 use serde_json::json;
 
 use super::{
     Store, StoreError,
     actions::{self, Actor, Doing},
+    lead::News,
     rows::millis,
 };
 
@@ -21,9 +22,9 @@ impl Store {
                     .prepare_cached(
                         "SELECT receiver, state, attempts FROM outbox WHERE id = $1 AND state IN ('dead', 'diverted')",
                     )?
-                    .query_row([id], |row| {
+                    .query_row(params![id], |row| {
                         let (receiver, state): (String, String) = (row.get(0)?, row.get(1)?);
-                        Ok(json!({ "receiver": receiver, "state": state, "attempts": row.get::<_, i64>(2)? }))
+                        Ok(json!({ "receiver": receiver, "state": state, "attempts": row.get::<i64>(2)? }))
                     })
                     .optional()?;
                 let Some(before) = before else {
@@ -44,6 +45,8 @@ impl Store {
                         before: Some(before),
                     },
                 )?;
+                News::Outbox.tell(conn)?;
+                News::Changed.tell(conn)?;
                 Ok(true)
             })
             .await
@@ -61,7 +64,7 @@ impl Store {
                          WHERE receiver = $2 AND state = 'dead' RETURNING id",
                     )?
                     .query_map(params![millis(at), receiver], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<i64>>>()?;
+                    .collect::<sql::Result<Vec<i64>>>()?;
                 if ids.is_empty() {
                     return Ok(0);
                 }
@@ -77,6 +80,8 @@ impl Store {
                         after: Some(json!({ "pending": ids })),
                     },
                 )?;
+                News::Outbox.tell(conn)?;
+                News::Changed.tell(conn)?;
                 Ok(ids.len() as u64)
             })
             .await

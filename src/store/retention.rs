@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::store::sql::{self, Connection, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, Params, params};
 
 use super::{
     Store, StoreError,
@@ -44,7 +44,7 @@ impl Store {
     }
 }
 
-fn runs(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+fn runs(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     let old = ids(
         conn,
         "SELECT id FROM runs WHERE finished_at < $1 AND (incident IS NULL OR NOT EXISTS \
@@ -55,9 +55,9 @@ fn runs(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize>
     for id in &old {
         // A number may be given again, so nothing may go on naming it.
         conn.prepare_cached("DELETE FROM decisions WHERE run_id = $1")?
-            .execute([id])?;
+            .execute(params![id])?;
         conn.prepare_cached("DELETE FROM runs WHERE id = $1")?
-            .execute([id])?;
+            .execute(params![id])?;
     }
     bump(conn, "runs", -i64::try_from(old.len()).unwrap_or(i64::MAX))?;
     Ok(old.len())
@@ -65,7 +65,7 @@ fn runs(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize>
 
 /// Old decisions that did not go with their run. They are numbered in order of time, so only the lowest
 /// numbers are looked at.
-fn loose_decisions(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+fn loose_decisions(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM decisions WHERE id IN (SELECT id FROM (SELECT id, decided_at FROM decisions \
          ORDER BY id LIMIT $1) AS oldest WHERE decided_at < $2)",
@@ -73,7 +73,7 @@ fn loose_decisions(conn: &Connection, before: i64, limit: usize) -> rusqlite::Re
     .execute(params![limit, before])
 }
 
-fn notifications(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+fn notifications(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     let old = ids(
         conn,
         "SELECT id FROM (SELECT id, at FROM notifications ORDER BY id LIMIT $1) AS oldest WHERE at < $2 \
@@ -87,14 +87,14 @@ fn notifications(conn: &Connection, before: i64, limit: usize) -> rusqlite::Resu
             "DELETE FROM notification_incidents WHERE notification_id = $1",
             "DELETE FROM notifications WHERE id = $1",
         ] {
-            conn.prepare_cached(sql)?.execute([id])?;
+            conn.prepare_cached(sql)?.execute(params![id])?;
         }
     }
     Ok(old.len())
 }
 
 /// Closed incidents that no run names and of which nobody is owed news.
-fn incidents(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+fn incidents(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     let old = ids(
         conn,
         "SELECT id FROM incidents WHERE closed_at < $1 \
@@ -108,13 +108,13 @@ fn incidents(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<u
     let old: Vec<i64> = old.into_iter().filter(|id| !owed.contains(id)).collect();
     for id in &old {
         conn.prepare_cached("DELETE FROM incidents WHERE id = $1")?
-            .execute([id])?;
+            .execute(params![id])?;
     }
     Ok(old.len())
 }
 
 /// Releases that began long ago and of which no stage is awaited.
-fn releases(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<usize> {
+fn releases(conn: &Connection, before: i64, limit: usize) -> sql::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM releases WHERE key IN (SELECT key FROM releases WHERE began_at < $1 \
          AND due_at IS NULL ORDER BY began_at LIMIT $2)",
@@ -122,21 +122,21 @@ fn releases(conn: &Connection, before: i64, limit: usize) -> rusqlite::Result<us
     .execute(params![before, limit])
 }
 
-fn ids(conn: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<i64>> {
+fn ids(conn: &Connection, sql: &str, values: &[&dyn sql::Param]) -> sql::Result<Vec<i64>> {
     conn.prepare_cached(sql)?
         .query_map(values, |row| row.get(0))?
         .collect()
 }
 
-fn owed(conn: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+fn owed(conn: &Connection) -> sql::Result<BTreeSet<i64>> {
     let mut folds = conn.prepare_cached("SELECT body FROM folds")?;
     let folds = folds
-        .query_map([], |row| json::<Fold>(row, 0))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+        .query_map(&[], |row| json::<Fold>(row, 0))?
+        .collect::<sql::Result<Vec<_>>>()?;
     let mut digests = conn.prepare_cached("SELECT body FROM digests")?;
     let digests = digests
-        .query_map([], |row| json::<Digest>(row, 0))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+        .query_map(&[], |row| json::<Digest>(row, 0))?
+        .collect::<sql::Result<Vec<_>>>()?;
     let waiting = folds
         .into_iter()
         .flat_map(|fold| fold.waiting)

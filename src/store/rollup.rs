@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use crate::store::sql::{self, Connection, params};
 
 use super::rows::millis;
 use crate::domain::{incident::Run, verdict::Verdict};
@@ -33,13 +33,13 @@ impl Rollup {
     }
 
     /// Adds it to what is stored.
-    pub(super) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
-        let mut add = conn.prepare_cached(
-            "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
-        )?;
+    pub(super) fn write(self, conn: &Connection) -> sql::Result<()> {
         for ((day, service, verdict), by) in self.0.iter().filter(|(_, by)| **by != 0) {
-            add.execute(params![day, service, verdict.as_str(), by])?;
+            conn.put(
+                "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
+                params![day, service, verdict.as_str(), by],
+            )?;
         }
         Ok(())
     }

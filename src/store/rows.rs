@@ -1,7 +1,7 @@
 //! Rows to domain types and back.
 
+use crate::store::sql::{self, Row};
 use jiff::Timestamp;
-use rusqlite::{Row, types::Type};
 use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, IntoDeserializer as _, value::Error as WordError},
@@ -29,7 +29,7 @@ macro_rules! run_query {
 pub(super) use run_query;
 
 /// Reads a run.
-pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+pub(super) fn run(row: &Row<'_>) -> sql::Result<Run> {
     Ok(Run {
         name: RunName(row.get(0)?),
         job: JobKey(row.get(1)?),
@@ -38,7 +38,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         started_at: time_or_none(row, 4)?,
         pending_at: time_or_none(row, 15)?,
         finished_at: time_or_none(row, 5)?,
-        incident: row.get::<_, Option<u64>>(6)?.map(IncidentId),
+        incident: row.get::<Option<u64>>(6)?.map(IncidentId),
         base_ref: row.get(7)?,
         base_sha: row.get(8)?,
         url: row.get(9)?,
@@ -46,7 +46,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         inferred: row.get(11)?,
         facts: json_or_none(row, 12)?,
         provisional: row.get(13)?,
-        release: row.get::<_, Option<String>>(14)?.map(ReleaseKey),
+        release: row.get::<Option<String>>(14)?.map(ReleaseKey),
     })
 }
 
@@ -61,32 +61,31 @@ pub(super) fn to_millis(at: Timestamp) -> Timestamp {
 }
 
 /// Reads a time.
-pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> sql::Result<Timestamp> {
     moment(column, row.get(column)?)
 }
 
 /// Reads a time that may be missing.
-pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    row.get::<_, Option<i64>>(column)?
+pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> sql::Result<Option<Timestamp>> {
+    row.get::<Option<i64>>(column)?
         .map(|millis| moment(column, millis))
         .transpose()
 }
 
-fn moment(column: usize, millis: i64) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_millisecond(millis).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error))
-    })
+fn moment(column: usize, millis: i64) -> sql::Result<Timestamp> {
+    Timestamp::from_millisecond(millis)
+        .map_err(|error| sql::Error::unreadable(column, Box::new(error)))
 }
 
 /// Reads one of the domain's words.
-pub(super) fn word<'de, T: Deserialize<'de>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn word<'de, T: Deserialize<'de>>(row: &Row<'_>, column: usize) -> sql::Result<T> {
     let text: String = row.get(column)?;
     T::deserialize(text.into_deserializer()).map_err(|error: WordError| unreadable(column, error))
 }
 
 /// Reads a JSON body.
-pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    let body = row.get_ref(column)?.as_bytes()?;
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> sql::Result<T> {
+    let body = row.bytes(column)?;
     serde_json::from_slice(body).map_err(|error| unreadable(column, error))
 }
 
@@ -94,18 +93,15 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
 pub(super) fn json_or_none<T: DeserializeOwned>(
     row: &Row<'_>,
     column: usize,
-) -> rusqlite::Result<Option<T>> {
-    let body = row.get_ref(column)?.as_bytes_or_null()?;
+) -> sql::Result<Option<T>> {
+    let body = row.bytes_or_null(column)?;
     body.map(serde_json::from_slice)
         .transpose()
         .map_err(|error| unreadable(column, error))
 }
 
-fn unreadable(
-    column: usize,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> sql::Error {
+    sql::Error::unreadable(column, Box::new(error))
 }
 
 /// Writes a JSON body.

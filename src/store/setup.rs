@@ -1,10 +1,15 @@
-//! Opens the database files: permissions, settings, migrations.
+//! Opens databases: permissions, settings, migrations.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
+use rusqlite::{OpenFlags, TransactionBehavior, config::DbConfig};
 
-use super::error::{StoreError, sort, unusable};
+use super::{
+    error::{StoreError, sort, unusable},
+    location::{Location, ServerLocation},
+    schema,
+    sql::{self, Connection, postgres::Client},
+};
 
 /// The inbox stays small, so its checkpoints cost little, and a short log is soon written over instead of
 /// made longer, which syncs faster.
@@ -45,13 +50,43 @@ pub(super) const INBOX: Layout = Layout {
 
 /// Short, because whoever waits for the store has a timeout of its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a server may take over what others wait for, and over what people ask for.
+const WRITE_PATIENCE: Duration = Duration::from_secs(8);
+const READ_PATIENCE: Duration = Duration::from_secs(20);
 /// More statements than the store has, so that none is prepared twice.
 const CACHED_STATEMENTS: usize = 128;
 /// Pages of 4 KiB between checkpoints: stalls of the intake are rare, and the log stays at about 64 MiB.
 const CHECKPOINT_PAGES: u32 = 16_000;
 
-/// Opens the database for writing; creates it and its folder, for the owner only, where there is none.
-pub(super) fn open_writer(path: &Arc<Path>, layout: &Layout) -> Result<Connection, StoreError> {
+/// Opens the database for writing. A file and its folder are created, for the owner only, where there are none.
+pub(super) fn open_writer(store: &Location, layout: &Layout) -> Result<Connection, StoreError> {
+    match store {
+        Location::File(path) => open_file(path, layout).map(Connection::Sqlite),
+        Location::Server(server) => {
+            schema::migrate(store, server)?;
+            reach(store, server, WRITE_PATIENCE)
+        }
+    }
+}
+
+/// Opens a second connection that only reads.
+pub(super) fn open_reader(store: &Location) -> Result<Connection, StoreError> {
+    match store {
+        Location::File(path) => open_file_again(path).map(Connection::Sqlite),
+        Location::Server(server) => reach(store, server, READ_PATIENCE),
+    }
+}
+
+fn reach(
+    store: &Location,
+    server: &ServerLocation,
+    patience: Duration,
+) -> Result<Connection, StoreError> {
+    let client = Client::open(&server.server, patience).map_err(|error| sort(store, error))?;
+    Ok(Connection::Postgres(Box::new(client)))
+}
+
+fn open_file(path: &Arc<Path>, layout: &Layout) -> Result<rusqlite::Connection, StoreError> {
     create(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = connect(path, flags)?;
@@ -61,43 +96,46 @@ pub(super) fn open_writer(path: &Arc<Path>, layout: &Layout) -> Result<Connectio
          PRAGMA wal_autocheckpoint = {}; PRAGMA journal_size_limit = 67108864",
         layout.cache_kib, layout.checkpoint_pages
     ));
-    prepared.map_err(|error| sort(path, error))?;
+    prepared.map_err(|error| failed(path, error))?;
     migrate(&mut conn, path, layout.migrations)?;
     Ok(conn)
 }
 
-/// Opens a second connection that can only read.
-pub(super) fn open_reader(path: &Arc<Path>) -> Result<Connection, StoreError> {
+fn open_file_again(path: &Arc<Path>) -> Result<rusqlite::Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = connect(path, flags)?;
     conn.execute_batch(
         "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4000",
     )
-    .map_err(|error| sort(path, error))?;
+    .map_err(|error| failed(path, error))?;
     Ok(conn)
 }
 
-fn connect(path: &Arc<Path>, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, flags).map_err(|error| {
+fn connect(path: &Arc<Path>, flags: OpenFlags) -> Result<rusqlite::Connection, StoreError> {
+    let conn = rusqlite::Connection::open_with_flags(path, flags).map_err(|error| {
         unusable(
-            path,
+            &Location::File(Arc::clone(path)),
             "it cannot be opened, check that path and permissions are right",
             Some(Arc::new(error)),
         )
     })?;
     conn.busy_timeout(BUSY_TIMEOUT)
-        .map_err(|error| sort(path, error))?;
+        .map_err(|error| failed(path, error))?;
     // Without it statements are planned anew when values are bound: loading a slice took four times as long.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .map_err(|error| sort(path, error))?;
+        .map_err(|error| failed(path, error))?;
     conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     Ok(conn)
 }
 
+fn failed(path: &Arc<Path>, error: rusqlite::Error) -> StoreError {
+    sort(&Location::File(Arc::clone(path)), sql::Error::Sqlite(error))
+}
+
 fn create(path: &Arc<Path>) -> Result<(), StoreError> {
-    let failed = |error: std::io::Error| {
+    let refused = |error: std::io::Error| {
         unusable(
-            path,
+            &Location::File(Arc::clone(path)),
             "it cannot be created, check that its folder exists and is writable",
             Some(Arc::new(error)),
         )
@@ -106,10 +144,10 @@ fn create(path: &Arc<Path>) -> Result<(), StoreError> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
-        create_folder(folder).map_err(failed)?;
+        create_folder(folder).map_err(refused)?;
     }
     match create_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(refused(error)),
         _ => Ok(()),
     }
 }
@@ -133,21 +171,21 @@ fn create_file(path: &Path) -> std::io::Result<()> {
 
 /// Brings the schema up to date, each step in a transaction of its own.
 pub(super) fn migrate(
-    conn: &mut Connection,
+    conn: &mut rusqlite::Connection,
     path: &Arc<Path>,
     steps: &[&str],
 ) -> Result<(), StoreError> {
     loop {
         let transaction = conn
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| sort(path, error))?;
+            .map_err(|error| failed(path, error))?;
         let seen: usize = transaction
             .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(|error| sort(path, error))?;
+            .map_err(|error| failed(path, error))?;
         if seen > steps.len() {
             let known = steps.len();
             return Err(unusable(
-                path,
+                &Location::File(Arc::clone(path)),
                 format!(
                     "its schema {seen} is newer than {known}, which this version knows: run the newer version, or restore a backup"
                 ),
@@ -161,6 +199,6 @@ pub(super) fn migrate(
             .execute_batch(step)
             .and_then(|()| transaction.pragma_update(None, "user_version", seen + 1))
             .and_then(|()| transaction.commit())
-            .map_err(|error| sort(path, error))?;
+            .map_err(|error| failed(path, error))?;
     }
 }

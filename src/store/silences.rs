@@ -1,12 +1,13 @@
 //! Silences, which people make and end while the daemon runs, or while it does not.
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Store, StoreError,
     actions::{Actor, Doing, note},
     counts::bump,
+    lead::News,
     rows::{body, json, millis},
 };
 use crate::domain::{
@@ -36,7 +37,7 @@ impl Store {
                 let conn = &session.conn;
                 let last: Option<u64> = conn
                     .prepare_cached("SELECT max(id) FROM silences")?
-                    .query_row([], |row| row.get(0))?;
+                    .query_row(&[], |row| row.get(0))?;
                 let silence = draft.made(SilenceId(last.unwrap_or(0) + 1), now);
                 put(conn, &silence)?;
                 let doing = Doing {
@@ -108,8 +109,8 @@ impl Store {
             .read(move |conn| {
                 let silences = conn
                     .prepare_cached("SELECT body FROM silences WHERE ends_at > $1 ORDER BY id")?
-                    .query_map([millis(now)], |row| json(row, 0))?
-                    .collect::<rusqlite::Result<_>>()?;
+                    .query_map(params![millis(now)], |row| json(row, 0))?
+                    .collect::<sql::Result<_>>()?;
                 Ok((changes(conn)?, silences))
             })
             .await
@@ -125,7 +126,7 @@ impl Store {
         self.pages
             .read(|conn| {
                 conn.prepare_cached("SELECT key, receiver, body FROM hidden")?
-                    .query_map([], |row| {
+                    .query_map(&[], |row| {
                         Ok(((HushKey(row.get(0)?), row.get(1)?), json(row, 2)?))
                     })?
                     .collect()
@@ -134,29 +135,27 @@ impl Store {
     }
 }
 
-fn changes(conn: &Connection) -> rusqlite::Result<Mark> {
+fn changes(conn: &Connection) -> sql::Result<Mark> {
     let value = conn
         .prepare_cached("SELECT value FROM counters WHERE name = $1")?
-        .query_row([CHANGES], |row| row.get(0))
+        .query_row(params![CHANGES], |row| row.get(0))
         .optional()?;
     Ok(Mark(value.unwrap_or(0)))
 }
 
-fn find(conn: &Connection, id: SilenceId) -> rusqlite::Result<Option<Silence>> {
+fn find(conn: &Connection, id: SilenceId) -> sql::Result<Option<Silence>> {
     conn.prepare_cached("SELECT body FROM silences WHERE id = $1")?
-        .query_row([id.0], |row| json(row, 0))
+        .query_row(params![id.0], |row| json(row, 0))
         .optional()
 }
 
-fn put(conn: &Connection, silence: &Silence) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+fn put(conn: &Connection, silence: &Silence) -> sql::Result<()> {
+    conn.put(
         "INSERT INTO silences (id, ends_at, body) VALUES ($1, $2, $3) \
          ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body",
-    )?
-    .execute(params![
-        silence.id.0,
-        millis(silence.ends_at),
-        body(silence)
-    ])?;
-    bump(conn, CHANGES, 1)
+        params![silence.id.0, millis(silence.ends_at), body(silence)],
+    )?;
+    bump(conn, CHANGES, 1)?;
+    News::Inbox.tell(conn)?;
+    News::Changed.tell(conn)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Store, StoreError,
+    batch::Known,
     jobs::Jobs,
     rows::{json, millis, run, run_query, time, time_or_none},
     stops,
@@ -117,10 +118,16 @@ impl Store {
         wanted: Wanted,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let epoch = self.leads().unwrap_or_default();
         // Through the writer, whose cache stays warm: the other connection's is void after each commit.
         let slice = self
             .main
-            .order(move |session| session.look(|session| load(session, &wanted, now)))
+            .order(move |session| {
+                session.look(|session| {
+                    session.memory.belong_to(epoch);
+                    load(session, &wanted, now)
+                })
+            })
             .await?;
         for run in slice.runs.into_values().chain(slice.twins) {
             if !state.runs.contains_key(&run.name) {
@@ -148,7 +155,7 @@ impl Store {
                 conn.prepare_cached(
                     "SELECT min(window_ends) FROM incidents WHERE window_ends IS NOT NULL",
                 )?
-                .query_row([], |row| time_or_none(row, 0))
+                .query_row(&[], |row| time_or_none(row, 0))
             })
             .await
     }
@@ -175,55 +182,55 @@ impl Store {
     }
 }
 
-fn hot(conn: &Connection, now: Timestamp) -> rusqlite::Result<State> {
+fn hot(conn: &Connection, now: Timestamp) -> sql::Result<State> {
     let mut state = State::default();
     let mut causes = conn.prepare_cached("SELECT key, body FROM causes")?;
-    for row in causes.query_map([], |row| Ok((CauseKey(row.get(0)?), json(row, 1)?)))? {
+    for row in causes.query_map(&[], |row| Ok((CauseKey(row.get(0)?), json(row, 1)?)))? {
         let (key, cause) = row?;
         state.causes.insert(key, cause);
     }
     let mut folds = conn.prepare_cached("SELECT cause, receiver, body FROM folds")?;
-    for row in folds.query_map([], |row| {
+    for row in folds.query_map(&[], |row| {
         Ok(((CauseKey(row.get(0)?), row.get(1)?), json(row, 2)?))
     })? {
         let (key, fold) = row?;
         state.load_fold(key, fold);
     }
     let mut digests = conn.prepare_cached("SELECT receiver, first_start, body FROM digests")?;
-    for row in digests.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), json(row, 2)?)))? {
+    for row in digests.query_map(&[], |row| Ok(((row.get(0)?, row.get(1)?), json(row, 2)?)))? {
         let (key, digest) = row?;
         state.digests.insert(key, digest);
     }
     let mut due =
         conn.prepare_cached("SELECT key, due_at FROM releases WHERE due_at IS NOT NULL")?;
-    for row in due.query_map([], |row| Ok((ReleaseKey(row.get(0)?), time(row, 1)?)))? {
+    for row in due.query_map(&[], |row| Ok((ReleaseKey(row.get(0)?), time(row, 1)?)))? {
         let (key, due_at) = row?;
         state.due_releases.insert(key, due_at);
     }
     let mut healed = conn.prepare_cached("SELECT key, body FROM healed")?;
-    for row in healed.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
+    for row in healed.query_map(&[], |row| Ok((row.get(0)?, json(row, 1)?)))? {
         let (key, good) = row?;
         state.healed.insert(key, good);
     }
     let mut troubles = conn.prepare_cached("SELECT key, body FROM troubles")?;
-    for row in troubles.query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))? {
+    for row in troubles.query_map(&[], |row| Ok((row.get(0)?, json(row, 1)?)))? {
         let (key, incident) = row?;
         state.troubles.insert(key, incident);
     }
     let mut watches = conn.prepare_cached("SELECT key, body FROM watches")?;
-    for row in watches.query_map([], |row| Ok((WatchKey(row.get(0)?), json(row, 1)?)))? {
+    for row in watches.query_map(&[], |row| Ok((WatchKey(row.get(0)?), json(row, 1)?)))? {
         let (key, watch) = row?;
         state.watches.insert(key, watch);
     }
     let mut hidden = conn.prepare_cached("SELECT key, receiver, body FROM hidden")?;
-    for row in hidden.query_map([], |row| {
+    for row in hidden.query_map(&[], |row| {
         Ok(((HushKey(row.get(0)?), row.get(1)?), json(row, 2)?))
     })? {
         let (key, spared) = row?;
         state.hidden.insert(key, spared);
     }
     let mut gaps = conn.prepare_cached("SELECT key, body FROM gaps")?;
-    for row in gaps.query_map([], |row| Ok((EdgeKey(row.get(0)?), json(row, 1)?)))? {
+    for row in gaps.query_map(&[], |row| Ok((EdgeKey(row.get(0)?), json(row, 1)?)))? {
         let (key, gaps) = row?;
         state.gaps.insert(key, gaps);
     }
@@ -238,21 +245,22 @@ fn hot(conn: &Connection, now: Timestamp) -> rusqlite::Result<State> {
     state.stops = stops.map(|stop| (stop.doomed.run.clone(), stop)).collect();
     state.next_incident = conn
         .prepare_cached("SELECT value FROM counters WHERE name = 'next-incident'")?
-        .query_row([], |row| row.get(0))
+        .query_row(&[], |row| row.get(0))
         .optional()?
         .unwrap_or(0);
     Ok(state)
 }
 
-fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlite::Result<Slice> {
+fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Result<Slice> {
     let mut slice = Slice::default();
+    let stored = Known::of(&session.conn, wanted)?;
     for name in &wanted.runs {
-        if let Some(run) = by_name(&session.conn, name)? {
+        if let Some(run) = stored.run(&session.conn, name)? {
             slice.keep(run);
         }
     }
     for sighting in &wanted.sightings {
-        let known = by_name(&session.conn, &sighting.run)?;
+        let known = stored.run(&session.conn, &sighting.run)?;
         let ended = known
             .as_ref()
             .is_some_and(|run| run.finished_at.is_some() && !run.provisional);
@@ -265,7 +273,7 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> rusqlit
             if let Some(job) = session.known_job_id(&sighting.job.0)? {
                 slice.load_neighbours(session, sighting, job)?;
             }
-            slice.load_twins(&session.conn, sighting)?;
+            slice.load_twins(&session.conn, &stored, sighting)?;
             if sighting.needs_history {
                 slice.load_history(session, &sighting.job)?;
             }
@@ -288,7 +296,7 @@ impl Slice {
         session: &mut Session<Jobs>,
         sighting: &Sighting,
         job: i64,
-    ) -> rusqlite::Result<()> {
+    ) -> sql::Result<()> {
         let Some(at) = sighting.completed_at else {
             return Ok(());
         };
@@ -322,7 +330,7 @@ impl Slice {
         sighting: &Sighting,
         job: i64,
         at: Timestamp,
-    ) -> rusqlite::Result<bool> {
+    ) -> sql::Result<bool> {
         let mut statement = conn.prepare_cached(run_query!(
             "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at >= $2 \
              ORDER BY runs.finished_at, runs.name"
@@ -345,7 +353,12 @@ impl Slice {
     }
 
     /// The runs that may be the same as this one: a GitHub status may be any's, a run only a status'.
-    fn load_twins(&mut self, conn: &Connection, sighting: &Sighting) -> rusqlite::Result<()> {
+    fn load_twins(
+        &mut self,
+        conn: &Connection,
+        stored: &Known,
+        sighting: &Sighting,
+    ) -> sql::Result<()> {
         let Some(alias) = &sighting.alias else {
             return Ok(());
         };
@@ -353,15 +366,11 @@ impl Slice {
             self.twins.extend(by_alias(conn, alias)?);
             return Ok(());
         }
-        let mut statement =
-            conn.prepare_cached(run_query!("WHERE runs.alias = $1 AND runs.inferred = 1"))?;
-        for twin in statement.query_map([alias], run)? {
-            self.twins.push(twin?);
-        }
+        self.twins.extend(stored.inferred(conn, alias)?);
         Ok(())
     }
 
-    fn load_history(&mut self, session: &mut Session<Jobs>, job: &JobKey) -> rusqlite::Result<()> {
+    fn load_history(&mut self, session: &mut Session<Jobs>, job: &JobKey) -> sql::Result<()> {
         if !self.histories.contains_key(job)
             && let Some(id) = session.known_job_id(&job.0)?
         {
@@ -371,11 +380,11 @@ impl Slice {
         Ok(())
     }
 
-    fn load_releases(&mut self, conn: &Connection, keys: &[ReleaseKey]) -> rusqlite::Result<()> {
+    fn load_releases(&mut self, conn: &Connection, keys: &[ReleaseKey]) -> sql::Result<()> {
         let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
         for key in keys {
             let found = statement
-                .query_row([&key.0], |row| json(row, 0))
+                .query_row(params![&key.0], |row| json(row, 0))
                 .optional()?;
             self.releases
                 .extend(found.map(|release| (key.clone(), release)));
@@ -388,7 +397,7 @@ impl Slice {
         session: &mut Session<Jobs>,
         given: &[IncidentId],
         now: Timestamp,
-    ) -> rusqlite::Result<()> {
+    ) -> sql::Result<()> {
         let named = self
             .runs
             .values()
@@ -405,8 +414,8 @@ impl Slice {
         let ending = session
             .conn
             .prepare_cached("SELECT id FROM incidents WHERE window_ends <= $1")?
-            .query_map([millis(now)], |row| row.get(0).map(IncidentId))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
+            .query_map(params![millis(now)], |row| row.get(0).map(IncidentId))?
+            .collect::<sql::Result<Vec<_>>>()?;
         wanted.extend(ending);
         for id in wanted {
             if let Some(incident) = incident(&session.conn, id)? {
@@ -418,14 +427,15 @@ impl Slice {
     }
 }
 
-fn by_name(conn: &Connection, name: &RunName) -> rusqlite::Result<Option<Run>> {
+/// Reads a run.
+pub(super) fn by_name(conn: &Connection, name: &RunName) -> sql::Result<Option<Run>> {
     conn.prepare_cached(run_query!("WHERE runs.name = $1"))?
-        .query_row([&name.0], run)
+        .query_row(params![&name.0], run)
         .optional()
 }
 
 /// The runs under an alias, the one stored last at the end.
-pub(super) fn by_alias(conn: &Connection, alias: &str) -> rusqlite::Result<Vec<Run>> {
+pub(super) fn by_alias(conn: &Connection, alias: &str) -> sql::Result<Vec<Run>> {
     conn.prepare_cached(run_query!(
         "WHERE runs.build_id = $1 AND runs.alias = $2 ORDER BY runs.id"
     ))?
@@ -439,22 +449,22 @@ pub(super) fn build_id(alias: &str) -> &str {
 }
 
 /// Reads an incident.
-pub(super) fn incident(conn: &Connection, id: IncidentId) -> rusqlite::Result<Option<Incident>> {
+pub(super) fn incident(conn: &Connection, id: IncidentId) -> sql::Result<Option<Incident>> {
     conn.prepare_cached("SELECT body FROM incidents WHERE id = $1")?
-        .query_row([id.0], |row| json(row, 0))
+        .query_row(params![id.0], |row| json(row, 0))
         .optional()
 }
 
-fn known(conn: &Connection, names: Vec<RunName>) -> rusqlite::Result<Vec<(RunName, KnownRun)>> {
+fn known(conn: &Connection, names: Vec<RunName>) -> sql::Result<Vec<(RunName, KnownRun)>> {
     let mut statement =
         conn.prepare_cached("SELECT state, finished_at, provisional FROM runs WHERE name = $1")?;
     let mut found = Vec::with_capacity(names.len());
     for name in names {
         let seen = statement
-            .query_row([&name.0], |row| {
+            .query_row(params![&name.0], |row| {
                 Ok(KnownRun {
                     state: row.get(0)?,
-                    finished: time_or_none(row, 1)?.is_some() && !row.get::<_, bool>(2)?,
+                    finished: time_or_none(row, 1)?.is_some() && !row.get::<bool>(2)?,
                 })
             })
             .optional()?;

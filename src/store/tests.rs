@@ -1,19 +1,36 @@
 //! Tests of the whole store on real files, driven as the pipeline drives it.
 
+/// Runs tests of this module once more, on PostgreSQL.
+macro_rules! on_postgres {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(
+                #[test]
+                fn $name() {
+                    crate::store::tests::with_postgres(super::$name);
+                }
+            )*
+        }
+    };
+}
+
 mod durability;
 mod history;
 mod intake;
+#[path = "../../tests/it/context/postgres.rs"]
+#[allow(dead_code, reason = "the tests of the whole program use the rest")]
+mod postgres;
 mod releases;
+mod replicas;
 mod sending;
 mod slices;
 
-use std::{path::PathBuf, time::Duration};
+use std::{cell::Cell, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{inbox::Numbers, threads::Session, *};
+use super::{inbox::Numbers, sql::Connection, threads::Session, *};
 use crate::domain::{
     classify::{Assignments, Rule, Severity, Template},
     flush::Told,
@@ -27,6 +44,18 @@ use crate::domain::{
     samples,
     state::State,
 };
+
+thread_local! {
+    static ON_POSTGRES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test whose worlds are on PostgreSQL.
+fn with_postgres(test: fn()) {
+    if postgres::shared().is_some() {
+        ON_POSTGRES.set(true);
+        test();
+    }
+}
 
 fn start() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
@@ -124,22 +153,35 @@ struct World {
     policy: Policy,
     clock: Clock,
     folder: TempDir,
+    /// The database's address, unless it is a file in the folder.
+    server: Option<StoreUrl>,
 }
 
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(start());
-        let store = Store::open(&folder.path().join("state.db"), clock.clone())
-            .await
-            .unwrap();
+        let server = ON_POSTGRES.get().then(|| {
+            let url = postgres::new_database().unwrap();
+            StoreUrl::parse(&url, None).unwrap()
+        });
+        let url = server
+            .clone()
+            .unwrap_or_else(|| StoreUrl::Sqlite(folder.path().join("state.db")));
+        let store = Store::connect(&url, clock.clone()).await.unwrap();
         Self {
+            server,
             store,
             state: State::default(),
             policy: policy(),
             clock,
             folder,
         }
+    }
+
+    fn url(&self) -> StoreUrl {
+        let path = || StoreUrl::Sqlite(self.path());
+        self.server.clone().unwrap_or_else(path)
     }
 
     fn path(&self) -> PathBuf {
@@ -152,7 +194,9 @@ impl World {
 
     /// Stops without a word and starts again from what is on the disk.
     async fn restart(&mut self) {
-        self.store = Store::open(&self.path(), self.clock.clone()).await.unwrap();
+        self.store = Store::connect(&self.url(), self.clock.clone())
+            .await
+            .unwrap();
         self.state = self.store.load_hot().await.unwrap();
     }
 
@@ -211,8 +255,9 @@ impl World {
     }
 
     /// Runs SQL on the main file's writing connection.
-    async fn sql(&self, sql: &'static str) {
-        let run = move |session: &mut Session<Jobs>| session.conn.execute_batch(sql);
+    async fn sql(&self, sql: impl Into<String>) {
+        let sql = sql.into();
+        let run = move |session: &mut Session<Jobs>| session.conn.execute_batch(&sql);
         self.store.main.write(run).await.unwrap();
     }
 
@@ -225,7 +270,7 @@ impl World {
     /// Lets a connection that writes see its file as full after a few more pages.
     async fn fill(&self, inbox: bool) {
         let limit = |conn: &Connection| {
-            let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            let pages: i64 = conn.query_row("PRAGMA page_count", &[], |row| row.get(0))?;
             conn.execute_batch(&format!("PRAGMA max_page_count = {}", pages + 8))
         };
         if inbox {
@@ -238,12 +283,55 @@ impl World {
         .unwrap();
     }
 
-    /// Numbers that stand in the inbox's file.
-    fn stored(&self) -> Vec<i64> {
-        let conn = Connection::open(self.inbox_path()).unwrap();
-        let mut rows = conn.prepare("SELECT seq FROM inbox").unwrap();
-        let rows = rows.query_map([], |row| row.get(0)).unwrap();
-        rows.collect::<rusqlite::Result<_>>().unwrap()
+    /// Lets a table take no rows until [`Self::allow`].
+    async fn refuse(&self, table: &str) {
+        let trigger = if self.server.is_some() {
+            format!(
+                "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'refused'; END $$; \
+                 CREATE TRIGGER refuse BEFORE INSERT ON {table} EXECUTE FUNCTION refuse()"
+            )
+        } else {
+            format!(
+                "CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN SELECT raise(ABORT, 'refused'); END"
+            )
+        };
+        self.sql(trigger).await;
+    }
+
+    async fn allow(&self, table: &str) {
+        let sql = if self.server.is_some() {
+            format!("DROP TRIGGER refuse ON {table}")
+        } else {
+            "DROP TRIGGER refuse".to_owned()
+        };
+        self.sql(sql).await;
+    }
+
+    /// Looks into the main database past the store.
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> sql::Result<T> + Send + 'static,
+    ) -> T {
+        self.store.pages.read(work).await.unwrap()
+    }
+
+    /// Looks into the inbox past the store.
+    async fn look_into_inbox<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> sql::Result<T> + Send + 'static,
+    ) -> T {
+        self.store.inbox.file.read(work).await.unwrap()
+    }
+
+    /// Numbers that stand in the inbox.
+    async fn stored(&self) -> Vec<i64> {
+        self.look_into_inbox(|conn| {
+            conn.prepare_cached("SELECT seq FROM inbox ORDER BY seq")?
+                .query_map(&[], |row| row.get(0))?
+                .collect()
+        })
+        .await
     }
 
     /// What waits: names of runs, in order.
@@ -253,33 +341,40 @@ impl World {
         names.collect()
     }
 
-    /// What stands in the main file, table by table, for comparing before and after.
-    fn dump(&self) -> Vec<String> {
-        let conn = Connection::open(self.path()).unwrap();
-        let mut lines = Vec::new();
-        for table in [
-            "counters",
-            "parked",
-            "poison",
-            "runs",
-            "decisions",
-            "incidents",
-            "causes",
-            "folds",
-            "notifications",
-            "outbox",
-        ] {
-            let mut rows = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
-            let columns = rows.column_count();
-            let mut rows = rows.query([]).unwrap();
-            while let Some(row) = rows.next().unwrap() {
-                let values: Vec<String> = (0..columns)
-                    .map(|column| format!("{:?}", row.get_ref(column).unwrap()))
+    /// What stands in the main database, table by table, for comparing before and after.
+    async fn dump(&self) -> Vec<String> {
+        self.look(|conn| {
+            let mut lines = Vec::new();
+            for (table, columns) in [
+                ("counters", "name, value"),
+                ("parked", "seq, due_at, attempts, body"),
+                ("poison", "seq, received_at, error, body"),
+                ("runs", "id, name, job_id, state, verdict, incident, facts"),
+                ("decisions", "id, run_id, run, decision, reason, receivers"),
+                ("incidents", "id, job_id, cause, open, window_ends, body"),
+                ("causes", "key, body"),
+                ("folds", "cause, receiver, body"),
+                ("notifications", "id, shown_id, receiver, body"),
+                (
+                    "outbox",
+                    "id, notification_id, receiver, state, attempts, due_at",
+                ),
+            ] {
+                let fields: Vec<String> = columns
+                    .split(", ")
+                    .map(|column| format!("coalesce(cast({column} AS text), '-')"))
                     .collect();
-                lines.push(format!("{table}: {}", values.join(" ")));
+                let fields = fields.join(" || ' ' || ");
+                let sql = format!("SELECT '{table}: ' || {fields} FROM {table} ORDER BY 1");
+                let rows = conn
+                    .prepare_cached(&sql)?
+                    .query_map(&[], |row| row.get(0))?
+                    .collect::<sql::Result<Vec<String>>>()?;
+                lines.extend(rows);
             }
-        }
-        lines
+            Ok(lines)
+        })
+        .await
     }
 }
 

@@ -1,13 +1,14 @@
 //! The threads of a database file: one writes in groups, others read.
 
-use std::{mem, path::Path, sync::Arc, thread};
+use std::{mem, sync::Arc, thread};
 
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     error::{StoreError, sort, unusable},
+    location::Location,
     setup::{Layout, open_reader, open_writer},
+    sql::{self, Connection},
 };
 
 use crate::priority;
@@ -37,17 +38,23 @@ pub(super) enum Message<T> {
 pub(super) trait Memory: Send + 'static {
     /// What was remembered in this group is on the disk.
     fn keep(&mut self) {}
+    /// Writes what was gathered in this group, at its end.
+    fn finish(&mut self, _: &Connection) -> sql::Result<()> {
+        Ok(())
+    }
+    /// The group is given up, and what was gathered with it.
+    fn abandon(&mut self) {}
     /// Some of what was remembered in this group has been taken back.
     fn forget(&mut self, conn: &Connection);
 }
 
 /// Starts the thread that writes; returns once the file is open and up to date.
 pub(super) async fn start_writer<M: Memory>(
-    path: &Arc<Path>,
+    path: &Location,
     layout: &'static Layout,
     memory: M,
 ) -> Result<mpsc::Sender<Message<Order<M>>>, StoreError> {
-    let open = move |path: &Arc<Path>| Ok(Session::new(open_writer(path, layout)?, path, memory));
+    let open = move |path: &Location| Ok(Session::new(open_writer(path, layout)?, path, memory));
     let run = |session, orders| {
         if !layout.is_waited_for {
             priority::lower();
@@ -59,7 +66,7 @@ pub(super) async fn start_writer<M: Memory>(
 
 /// Starts a thread that reads; returns once the file is open.
 pub(super) async fn start_reader(
-    path: &Arc<Path>,
+    path: &Location,
     name: &str,
 ) -> Result<mpsc::Sender<Message<Query>>, StoreError> {
     let run = |conn, queries| {
@@ -72,13 +79,13 @@ pub(super) async fn start_reader(
 /// Starts a thread that opens its own connection, so that neither opening nor migrating holds up a task.
 fn spawn<C, T: Send + 'static>(
     name: &str,
-    path: &Arc<Path>,
-    open: impl FnOnce(&Arc<Path>) -> Result<C, StoreError> + Send + 'static,
+    path: &Location,
+    open: impl FnOnce(&Location) -> Result<C, StoreError> + Send + 'static,
     run: impl FnOnce(C, mpsc::Receiver<Message<T>>) + Send + 'static,
 ) -> Result<impl Future<Output = Result<mpsc::Sender<Message<T>>, StoreError>>, StoreError> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let (ready, opened) = oneshot::channel();
-    let for_thread = Arc::clone(path);
+    let for_thread = path.clone();
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match open(&for_thread) {
@@ -146,18 +153,18 @@ pub(super) struct Session<M> {
     pub(super) conn: Connection,
     /// What it remembers between transactions.
     pub(super) memory: M,
-    path: Arc<Path>,
+    path: Location,
     /// Why the running group must be given up.
     broken: Option<StoreError>,
 }
 
 impl<M: Memory> Session<M> {
-    fn new(conn: Connection, path: &Arc<Path>, mut memory: M) -> Self {
+    fn new(conn: Connection, path: &Location, mut memory: M) -> Self {
         memory.forget(&conn);
         Self {
             conn,
             memory,
-            path: Arc::clone(path),
+            path: path.clone(),
             broken: None,
         }
     }
@@ -166,10 +173,7 @@ impl<M: Memory> Session<M> {
         if orders.is_empty() {
             return;
         }
-        let mut failure = self
-            .step("BEGIN IMMEDIATE")
-            .err()
-            .map(|error| sort(&self.path, error));
+        let mut failure = self.conn.begin().err().map(|error| sort(&self.path, error));
         let mut answers = Vec::with_capacity(orders.len());
         for order in orders {
             if let Some(error) = &failure {
@@ -180,7 +184,11 @@ impl<M: Memory> Session<M> {
             }
         }
         let outcome = match failure {
-            None => self.step("COMMIT").map_err(|error| sort(&self.path, error)),
+            None => self
+                .memory
+                .finish(&self.conn)
+                .and_then(|()| self.conn.commit())
+                .map_err(|error| sort(&self.path, error)),
             Some(error) => Err(error),
         };
         match outcome {
@@ -194,8 +202,9 @@ impl<M: Memory> Session<M> {
 
     /// Takes back what a failed group did, in the database and here.
     fn roll_back(&mut self) {
+        self.memory.abandon();
         if !self.conn.is_autocommit()
-            && let Err(error) = self.step("ROLLBACK")
+            && let Err(error) = self.conn.roll_back()
         {
             tracing::warn!(%error, "Cannot roll back a transaction of the store");
         }
@@ -206,7 +215,7 @@ impl<M: Memory> Session<M> {
     /// touches many pages: SQLite keeps a copy of each for a savepoint, and walks them all after each statement.
     pub(super) fn together<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+        work: impl FnOnce(&mut Self) -> sql::Result<T>,
     ) -> Result<T, StoreError> {
         work(self).map_err(|error| {
             let error = sort(&self.path, error);
@@ -218,16 +227,15 @@ impl<M: Memory> Session<M> {
     /// Does work that leaves the rest of the group alone when it fails.
     pub(super) fn isolated<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+        work: impl FnOnce(&mut Self) -> sql::Result<T>,
     ) -> Result<T, StoreError> {
-        let result = self.step("SAVEPOINT work").and_then(|()| work(self));
-        let result = result.and_then(|value| self.step("RELEASE work").map(|()| value));
+        let result = self.conn.set_savepoint().and_then(|()| work(self));
+        let result = result.and_then(|value| self.conn.release_savepoint().map(|()| value));
         result.map_err(|error| {
             let error = sort(&self.path, error);
             // Some errors, such as a full disk, end the transaction of the whole group.
             let lost = self.conn.is_autocommit();
-            if lost || self.step("ROLLBACK TO work").is_err() || self.step("RELEASE work").is_err()
-            {
+            if lost || self.conn.back_to_savepoint().is_err() {
                 self.broken = Some(error.clone());
             }
             self.memory.forget(&self.conn);
@@ -238,12 +246,14 @@ impl<M: Memory> Session<M> {
     /// Reads in between; an error concerns the asker alone.
     pub(super) fn look<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+        work: impl FnOnce(&mut Self) -> sql::Result<T>,
     ) -> Result<T, StoreError> {
-        work(self).map_err(|error| sort(&self.path, error))
-    }
-
-    fn step(&self, sql: &str) -> rusqlite::Result<()> {
-        self.conn.prepare_cached(sql)?.execute([]).map(drop)
+        work(self).map_err(|error| {
+            let error = sort(&self.path, error);
+            if self.conn.is_aborted() {
+                self.broken = Some(error.clone());
+            }
+            error
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -14,7 +14,6 @@ use super::Web;
 use crate::{
     artifacts::breaker,
     board::trends::{Conservation, fleet},
-    domain::fold::to_signed,
 };
 
 /// Figures are worked out anew after so long.
@@ -66,34 +65,65 @@ pub async fn readyz(State(web): State<Arc<Web>>) -> Response {
     (status, Json(detail)).into_response()
 }
 
-/// Deck is fresh when its last whole list is not older than a few polls. Webhooks cannot be judged by
-/// their silence.
+/// A source that lists runs.
+struct Listing {
+    /// Its name, with what it does to us.
+    words: [&'static str; 2],
+    /// When it last did, in seconds since the epoch; 0 before the first time.
+    last: f64,
+    /// It is fresh for so long after that.
+    limit: Duration,
+}
+
+impl Listing {
+    fn is_fresh(&self, now: f64) -> bool {
+        self.last > 0.0 && now - self.last <= self.limit.as_secs_f64()
+    }
+
+    fn text(&self, now: f64) -> String {
+        let [name, done] = self.words;
+        if self.last > 0.0 {
+            format!("{name}, last {done} {:.0} s ago", now - self.last)
+        } else {
+            format!("{name} has not been {done} yet")
+        }
+    }
+}
+
+/// Whether what happens comes to us: deck's last whole list is not older than a few polls, or Kubernetes told
+/// something not long ago. Webhooks cannot be judged by their silence.
 fn sources(web: &Web) -> (bool, String) {
     let live = web.shared.live();
-    let Some(deck) = &live.snapshot.config.settings.deck else {
-        let pubsub = &live.snapshot.config.settings.pubsub;
-        return match (&live.tokens, pubsub) {
+    let settings = &live.snapshot.config.settings;
+    let metrics = &web.shared.metrics;
+    let deck = settings.deck.as_ref().map(|deck| Listing {
+        words: ["deck", "read"],
+        last: metrics.deck_last_success.get(),
+        limit: (deck.interval * 5 + deck.timeout).max(Duration::from_secs(300)),
+    });
+    let watch = settings.watch.as_ref().map(|watch| Listing {
+        words: ["watch", "heard"],
+        last: metrics.watch_last_heard.get(),
+        limit: watch.patience(),
+    });
+    let listings: Vec<Listing> = deck.into_iter().chain(watch).collect();
+    if listings.is_empty() {
+        let none =
+            "none: set sources.deck.url, sources.watch.namespace or sources.webhook.hmac_file";
+        return match (&live.tokens, &settings.pubsub) {
             (Some(_), _) => (true, "webhooks".to_owned()),
             (None, Some(_)) => (true, "Pub/Sub".to_owned()),
-            (None, None) => (
-                false,
-                "none: set sources.deck.url or sources.webhook.hmac_file".to_owned(),
-            ),
+            (None, None) => (false, none.to_owned()),
         };
-    };
-    let last = web.shared.metrics.deck_last_success.get();
-    if last <= 0.0 {
-        return (false, "deck has not been read yet".to_owned());
     }
-    let age = web.shared.clock.now().as_duration().as_secs_f64() - last;
-    let limit = to_signed(deck.interval * 5 + deck.timeout)
-        .as_secs_f64()
-        .max(300.0);
-    let webhooks_too = live.tokens.is_some();
-    (
-        age <= limit || webhooks_too,
-        format!("deck, last read {age:.0} s ago"),
-    )
+    if web.shared.store.leads().is_none() {
+        return (true, "another replica leads and reads them".to_owned());
+    }
+    let now = web.shared.clock.now().as_duration().as_secs_f64();
+    let words: Vec<String> = listings.iter().map(|one| one.text(now)).collect();
+    let is_known = listings.iter().any(|one| one.last > 0.0);
+    let is_fresh = listings.iter().any(|one| one.is_fresh(now)) || live.tokens.is_some();
+    (is_known && is_fresh, words.join("; "))
 }
 
 /// `GET /metrics`: Prometheus text.

@@ -12,25 +12,29 @@ pub(in crate::web) mod render;
 mod silences;
 pub(in crate::web) mod table;
 mod trends;
+mod visit;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
     extract::State,
-    http::HeaderMap,
+    http::StatusCode,
     response::Response,
     routing::{get, post},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::{
-    render::failed,
+    render::{failed, told},
     table::{Format, Table, page_or_table},
+    visit::Visit,
 };
-use super::Web;
+use super::{Web, api::ask::Ask};
 use crate::board::{
-    now::{self, Now},
+    glyph,
+    now::{self, Counter, Now},
     services::{self, Services},
 };
 
@@ -64,9 +68,9 @@ pub fn assets() -> Router<Arc<Web>> {
     Router::new().route("/assets/{version}/{name}", get(assets::asset))
 }
 
-async fn now(State(web): State<Arc<Web>>, format: Format, headers: HeaderMap) -> Response {
+async fn now(State(web): State<Arc<Web>>, format: Format, visit: Visit) -> Response {
     match now::load(&web.shared).await {
-        Ok(now) => page_or_table(format, "now.html", &now, open_incidents, &headers),
+        Ok(now) => page_or_table(format, "now.html", &now, open_incidents, &visit),
         Err(error) => failed(&error),
     }
 }
@@ -116,9 +120,53 @@ fn open_incidents(now: &Now) -> Table {
     table
 }
 
-async fn services(State(web): State<Arc<Web>>, format: Format, headers: HeaderMap) -> Response {
+/// What the list of services is asked for.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    state: Option<String>,
+    q: Option<String>,
+}
+
+/// Services of a state or a name, and how many there are of each state.
+#[derive(Debug, Serialize)]
+struct Chosen {
+    #[serde(flatten)]
+    services: Services,
+    counters: Vec<Counter>,
+    filter: services::Filter,
+    all: usize,
+}
+
+async fn services(
+    State(web): State<Arc<Web>>,
+    format: Format,
+    Ask(asked): Ask<Asked>,
+    visit: Visit,
+) -> Response {
+    let word = asked.state.filter(|word| !word.is_empty());
+    let state = word.as_deref().map(glyph::State::parse);
+    if state == Some(None) {
+        let advice = "Choose one of those that the list of services links to.";
+        return told(StatusCode::BAD_REQUEST, "There is no such state", advice);
+    }
+    let filter = services::Filter {
+        state: state.flatten(),
+        named: asked.q.filter(|part| !part.is_empty()),
+    };
     match services::load(&web.shared).await {
-        Ok(services) => page_or_table(format, "services.html", &services, all_services, &headers),
+        Ok(mut services) => {
+            let counters = now::counters(&services.services);
+            let all = services.services.len();
+            services.services.retain(|one| filter.takes(one));
+            let chosen = Chosen {
+                services,
+                counters,
+                filter,
+                all,
+            };
+            let table = |chosen: &Chosen| all_services(&chosen.services);
+            page_or_table(format, "services.html", &chosen, table, &visit)
+        }
         Err(error) => failed(&error),
     }
 }

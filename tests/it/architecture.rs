@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["evidence"],
     &[
         "clock",
+        "cluster",
         "config",
         "http",
         "metrics",

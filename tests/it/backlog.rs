@@ -74,7 +74,7 @@ async fn rules_that_change_between_batches_hold_for_what_is_decided_next() {
     inside.counts().await;
     let mut rules = Vec::new();
     for job in &jobs {
-        let name = prow_notifier::domain::observation::RunName(job.name().to_string());
+        let name = prow_notifier::domain::observation::RunName(job.name());
         let trail = inside.shared().store.explain(&name).await.unwrap().unwrap();
         assert_eq!(trail.decisions.len(), 1);
         rules.push(trail.decisions[0].rule.clone().unwrap());

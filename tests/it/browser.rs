@@ -2,6 +2,7 @@
 //! and `chromium-driver`; without them these tests say so and pass, unless `PROW_NOTIFIER_BROWSER` is set.
 
 mod chromium;
+mod hostile;
 mod looks;
 mod pictures;
 

@@ -2,6 +2,7 @@
 //! a test checks what must always hold. Nothing in here reaches into the program.
 
 pub(crate) mod daemon;
+pub(crate) mod postgres;
 mod reply;
 mod samples;
 
@@ -17,6 +18,7 @@ use std::{
 use prow_notifier::{
     http::Http,
     standin::{
+        kube::KubeStandin,
         prow::{DeckStandin, Job},
         slack::{Message, Options, Pace, SlackStandIn},
     },
@@ -42,10 +44,14 @@ const RULES: &str = include_str!("../../config/ack.yaml");
 pub(crate) struct Setup {
     /// Whether the daemon polls the deck stand-in.
     pub(crate) deck: bool,
+    /// Whether the daemon watches the stand-in of the API server.
+    pub(crate) watch: bool,
     /// Whether webhooks are taken.
     pub(crate) webhooks: bool,
     /// How fast the Slack stand-in takes messages.
     pub(crate) pace: Option<Pace>,
+    /// What sorts runs.
+    pub(crate) rules: &'static str,
     /// More settings; they win over the usual ones.
     pub(crate) settings: String,
 }
@@ -55,8 +61,10 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             deck: false,
+            watch: false,
             webhooks: true,
             pace: Options::default().pace,
+            rules: RULES,
             settings: String::new(),
         }
     }
@@ -69,6 +77,21 @@ impl Setup {
             deck: true,
             ..Self::default()
         }
+    }
+
+    /// A daemon that watches, and asks for a new watch every second.
+    pub(crate) fn with_watch() -> Self {
+        Self {
+            watch: true,
+            ..Self::default()
+        }
+    }
+
+    /// Deck is polled too.
+    #[must_use]
+    pub(crate) fn and_deck(mut self) -> Self {
+        self.deck = true;
+        self
     }
 
     /// For tests that send more than Slack likes: neither end holds anything back.
@@ -103,6 +126,8 @@ pub(crate) struct Context {
     pub(crate) slack: SlackStandIn,
     /// Deck, polled if the setup says so.
     pub(crate) deck: DeckStandin,
+    /// The API server, watched if the setup says so.
+    pub(crate) kube: KubeStandin,
     http: Client,
     home: TempDir,
     daemon: Option<Daemon>,
@@ -133,11 +158,15 @@ impl Context {
         let slack = slack.await.unwrap();
         let http = Http::new().unwrap().open().clone();
         let deck = DeckStandin::start(&TaskTracker::new()).await.unwrap();
+        let kube = KubeStandin::start(&TaskTracker::new()).await.unwrap();
         let home = tempfile::tempdir().unwrap();
+        kube.write_kubeconfig(&home.path().join("kubeconfig"))
+            .unwrap();
         write_config(home.path(), setup, &slack, &deck);
         Self {
             slack,
             deck,
+            kube,
             http,
             home,
             daemon: None,
@@ -153,6 +182,12 @@ impl Context {
         self.home.path().join("state.db")
     }
 
+    /// Lets the next daemon keep its state elsewhere.
+    pub(crate) fn use_store(&self, url: &str) {
+        let text = format!("store: {{ url: \"{url}\" }}\n");
+        fs::write(self.home.path().join("config/40-store.yaml"), text).unwrap();
+    }
+
     /// Where the daemon listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.daemon().address
@@ -160,6 +195,20 @@ impl Context {
 
     fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().expect("the daemon runs")
+    }
+
+    /// The most memory that the daemon has had so far, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.daemon().child.id());
+        let status = fs::read_to_string(status).unwrap();
+        let mut lines = status.lines();
+        let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("config")
     }
 
     /// Throws the store of a stopped daemon away, so that the next start is the first.
@@ -254,6 +303,16 @@ impl Context {
         // The one that is counted next may have begun before.
         self.until("two more polls of deck", |metrics| {
             metrics.sum("deck_polls_total") >= before + 2
+        })
+        .await;
+        self.settle().await
+    }
+
+    /// Waits until two watches have ended, well or not, and all that they told is settled.
+    pub(crate) async fn watched(&self) -> Metrics {
+        let before = self.metrics().await.sum("watches_total");
+        self.until("two more watches", |metrics| {
+            metrics.sum("watches_total") >= before + 2
         })
         .await;
         self.settle().await
@@ -408,7 +467,7 @@ impl Drop for Context {
     }
 }
 
-fn write_config(home: &Path, setup: &Setup, slack: &SlackStandIn, deck: &DeckStandin) {
+pub(crate) fn write_config(home: &Path, setup: &Setup, slack: &SlackStandIn, deck: &DeckStandin) {
     let show = |name: &str| home.join(name).display().to_string();
     fs::create_dir_all(home.join("config")).unwrap();
     fs::create_dir_all(home.join("slack")).unwrap();
@@ -425,6 +484,12 @@ fn write_config(home: &Path, setup: &Setup, slack: &SlackStandIn, deck: &DeckSta
         sources.push(format!(
             "deck: {{ url: \"{}\", interval: 1s, timeout: 5s }}",
             deck.url()
+        ));
+    }
+    if setup.watch {
+        let kubeconfig = show("kubeconfig");
+        sources.push(format!(
+            "watch: {{ namespace: prow, kubeconfig: \"{kubeconfig}\", renew: 1s, timeout: 2s }}"
         ));
     }
     let receivers = format!(
@@ -452,7 +517,7 @@ fallback_receiver: platform
         show("platform"),
         show("slack"),
     );
-    fs::write(home.join("config/10-rules.yaml"), RULES).unwrap();
+    fs::write(home.join("config/10-rules.yaml"), setup.rules).unwrap();
     fs::write(home.join("config/20-receivers.yaml"), receivers).unwrap();
     fs::write(home.join("config/30-test.yaml"), &setup.settings).unwrap();
 }

@@ -186,7 +186,7 @@ async fn a_signed_body_that_cannot_be_read_gets_400_and_is_told_where() {
             ("{\"metadata\":\n {\"name\": ]", "line 2 column"),
             ("{}", "metadata.name is missing"),
             ("[7]", "[0]"),
-            ("<html>", "line 1 column 1"),
+            ("<html>", "an HTML page, not ProwJobs"),
             (items.as_str(), "items[1].metadata.name is missing"),
             (event.as_str(), "watch event type"),
         ] {

@@ -32,6 +32,7 @@ impl Reader {
         let copy = Location::parse(&path.to_string_lossy()).map_err(|why| why.to_string())?;
         let mut inner = Inner::new(config, &BTreeMap::new(), http, clock);
         inner.namespaces = None;
+        inner.configmaps = None;
         inner.settings.folders = vec![path];
         inner.copy = Some(copy);
         Ok(Self {

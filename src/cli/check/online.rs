@@ -16,7 +16,10 @@ use crate::{
     domain::observation::Observation,
     http::Http,
     pipeline::live::Live,
-    prow::deck::{self, DeckUrl},
+    prow::{
+        api,
+        deck::{self, DeckUrl},
+    },
 };
 
 /// Clocks that differ by more make signed requests fail and order events wrongly.
@@ -37,6 +40,7 @@ pub(super) fn check(
         .build()?;
     runtime.block_on(async {
         let newest = check_deck(live, &http, &clock, list).await;
+        check_cluster(live, list).await;
         check_buckets(live, &reader, newest.as_ref(), list).await;
         check_hosts(live, &http, list).await;
     });
@@ -89,6 +93,41 @@ async fn check_deck(
     }
     check_clock(deck, http, clock, settings.timeout, list).await;
     ended
+}
+
+/// What watching and stopping need of the API server.
+async fn check_cluster(live: &Live, list: &mut List) {
+    let Some(watch) = &live.snapshot.config.settings.watch else {
+        return;
+    };
+    let (kubeconfig, namespace) = (watch.kubeconfig.as_deref(), watch.namespace.as_str());
+    let remedy = "the account needs to get, list and watch prowjobs.prow.k8s.io there";
+    match api::probe(kubeconfig, namespace, watch.timeout).await {
+        Ok(0) => list.failed(
+            "watch",
+            format!("no ProwJob in namespace {namespace}"),
+            remedy,
+        ),
+        Ok(_) => list.ok(
+            "watch",
+            format!("ProwJobs of namespace {namespace} can be read"),
+        ),
+        Err(error) => list.failed("watch", error.to_string(), remedy),
+    }
+    if !live.snapshot.policy.orders_stops() {
+        return;
+    }
+    match api::may_stop(kubeconfig, namespace, watch.timeout).await {
+        Ok(()) => list.ok(
+            "abort",
+            format!("ProwJobs of namespace {namespace} may be patched"),
+        ),
+        Err(error) => list.failed(
+            "abort",
+            error.to_string(),
+            "grant the right, or write `abort_downstream: suggest`",
+        ),
+    }
 }
 
 async fn check_clock(

@@ -1,6 +1,6 @@
 //! Every setting there is: its key, its form, its default, its meaning. Nothing is read here.
 
-use crate::config::units;
+use super::form::Form;
 
 /// One setting: its key, how its text is read, its default and what it means.
 #[derive(Debug)]
@@ -13,23 +13,6 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// Its meaning, one sentence.
     pub doc: &'static str,
-}
-
-/// How the text of a setting is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// As it is.
-    Text,
-    /// `90s`, `1h30m`, `7d`.
-    Duration,
-    /// `4MiB`.
-    Size,
-    /// A whole number from 1.
-    Number,
-    /// `true` or `false`.
-    Flag,
-    /// A list of texts; lists of several files are joined.
-    List,
 }
 
 macro_rules! settings {
@@ -50,7 +33,13 @@ settings![
         "store.url",
         Text,
         Some("sqlite:///var/lib/prow-notifier/state.db"),
-        "Where state is kept: sqlite:// and a path."
+        "Where state is kept: sqlite:// and a path, or postgres://user@host/database?sslmode=verify-full, which several replicas may share."
+    ),
+    (
+        "store.password_file",
+        Text,
+        None,
+        "File with the password for PostgreSQL, read for every connection."
     ),
     (
         "store.retention",
@@ -155,6 +144,30 @@ settings![
         "How long one answer of deck may take as a whole."
     ),
     (
+        "sources.watch.namespace",
+        Text,
+        None,
+        "Namespace of the ProwJobs, which are then listed and watched through the API of Kubernetes. Without it nothing is watched."
+    ),
+    (
+        "sources.watch.kubeconfig",
+        Text,
+        None,
+        "Kubeconfig whose current context leads to the API server. Without it the pod's own service account does."
+    ),
+    (
+        "sources.watch.timeout",
+        Duration,
+        Some("30s"),
+        "How long one answer of the API server may take: a page of the list, or the beginning of a watch."
+    ),
+    (
+        "sources.watch.renew",
+        Duration,
+        Some("4m"),
+        "A watch is asked for anew after so long, from where it ended; a connection that died without a word is noticed soon after that."
+    ),
+    (
         "backfill.enabled",
         Flag,
         Some("true"),
@@ -212,7 +225,7 @@ settings![
         "watch.deck_failures",
         Number,
         Some("5"),
-        "Polls of deck in a row that fail, or bring an old list, before that is told."
+        "Polls of deck in a row that fail, or bring an old list, and attempts to watch that fail, before that is told."
     ),
     (
         "watch.pile_up",
@@ -230,7 +243,7 @@ settings![
         "watch.silent_after",
         Duration,
         Some("6h"),
-        "No webhook for so long, while deck shows runs that ended, is told."
+        "No webhook, or no word from Kubernetes, for so long, while another source shows runs that ended, is told."
     ),
     (
         "dedup.window",
@@ -278,7 +291,7 @@ settings![
         "abort.namespace",
         Text,
         None,
-        "Namespace of the ProwJobs, for the command that stops a run. Without it kubectl looks where it looks by itself."
+        "Namespace of the ProwJobs, for the command that stops a run. By default that of sources.watch; without either kubectl looks where it looks by itself."
     ),
     (
         "delivery.allowed_hosts",
@@ -413,6 +426,18 @@ settings![
         "Folder with one folder per namespace, each holding that namespace's artifact-repositories ConfigMap. Off by default."
     ),
     (
+        "artifacts.namespaces.api",
+        Flag,
+        Some("false"),
+        "Whether each namespace's artifact-repositories ConfigMap is read through the API of Kubernetes, for runs in its own cluster. Secrets that it names are not read. A folder wins over it."
+    ),
+    (
+        "artifacts.namespaces.lifetime",
+        Duration,
+        Some("5m"),
+        "How long such a ConfigMap is remembered before it is read anew."
+    ),
+    (
         "artifacts.namespaces.key",
         Text,
         None,
@@ -456,27 +481,4 @@ pub fn children(section: &str) -> Vec<String> {
         }
     }
     found
-}
-
-/// Checks a text against its form; the error is a hint.
-pub(super) fn read_form(form: Form, text: &str) -> Result<(), &'static str> {
-    match form {
-        Form::Text | Form::List => Ok(()),
-        Form::Duration => units::duration(text)
-            .map(drop)
-            .ok_or("write 90s, 1h30m or 7d"),
-        Form::Size => units::size_bytes(text)
-            .filter(|bytes| *bytes > 0)
-            .map(drop)
-            .ok_or("write a size such as 4MiB"),
-        Form::Number => text
-            .parse::<u32>()
-            .ok()
-            .filter(|number| *number > 0)
-            .map(drop)
-            .ok_or("write a whole number from 1"),
-        Form::Flag => matches!(text, "true" | "false")
-            .then_some(())
-            .ok_or("write true or false"),
-    }
 }

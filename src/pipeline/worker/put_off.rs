@@ -112,12 +112,17 @@ impl Worker {
     ) -> Result<bool, StoreError> {
         let run = &row.observation;
         let can_be_found = match run.source {
-            Source::Github => live.deck.is_some(),
+            Source::Github => live.lists(),
             Source::Pubsub => {
                 let reads = live.snapshot.config.settings.artifacts.enabled;
-                live.deck.is_some() || (reads && run.artifacts.folder.is_some())
+                live.lists() || (reads && run.artifacts.folder.is_some())
             }
-            Source::Webhook | Source::Deck | Source::Bucket | Source::File | Source::Exec => false,
+            Source::Webhook
+            | Source::Deck
+            | Source::Watch
+            | Source::Bucket
+            | Source::File
+            | Source::Exec => false,
         };
         if !can_be_found || !run.inferred || !is_watched(live, run) {
             return Ok(true);

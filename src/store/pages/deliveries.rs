@@ -1,7 +1,7 @@
 //! Messages on their way, and whom they go to.
 
+use crate::store::sql::{self, Connection, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
 
 use crate::{
     domain::notification::Notification,
@@ -103,7 +103,7 @@ impl Store {
                 let found = match &which.receiver {
                     Some(receiver) => statement
                         .query_map(params![before, receiver, which.limit], delivery)?
-                        .collect::<rusqlite::Result<Vec<_>>>(),
+                        .collect::<sql::Result<Vec<_>>>(),
                     None => statement
                         .query_map(params![before, which.limit], delivery)?
                         .collect(),
@@ -119,8 +119,8 @@ impl Store {
             .read(move |conn| {
                 let found = conn
                     .prepare_cached(&format!("SELECT {COLUMNS} WHERE outbox.id = $1"))?
-                    .query_map([id], delivery)?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                    .query_map(params![id], delivery)?
+                    .collect::<sql::Result<Vec<_>>>()?;
                 Ok(with_attempts(conn, found)?.pop())
             })
             .await
@@ -138,7 +138,7 @@ impl Store {
                      (SELECT count(*) FROM outbox WHERE state = 'diverted' AND receiver = receivers.name) \
                      FROM receivers ORDER BY name",
                 )?
-                .query_map([], receiver)?
+                .query_map(&[], receiver)?
                 .collect()
             })
             .await
@@ -172,7 +172,7 @@ fn query(which: &WhichDeliveries) -> String {
     )
 }
 
-fn delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+fn delivery(row: &Row<'_>) -> sql::Result<DeliveryRow> {
     let mut notification: Notification = json(row, 1)?;
     notification.receiver = row.get(2)?;
     notification.diverted = json_or_none(row, 6)?;
@@ -187,17 +187,14 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
-fn with_attempts(
-    conn: &Connection,
-    mut found: Vec<DeliveryRow>,
-) -> rusqlite::Result<Vec<DeliveryRow>> {
+fn with_attempts(conn: &Connection, mut found: Vec<DeliveryRow>) -> sql::Result<Vec<DeliveryRow>> {
     for delivery in &mut found {
         delivery.attempts = attempts(conn, delivery.id)?;
     }
     Ok(found)
 }
 
-fn receiver(row: &Row<'_>) -> rusqlite::Result<ReceiverRow> {
+fn receiver(row: &Row<'_>) -> sql::Result<ReceiverRow> {
     Ok(ReceiverRow {
         name: row.get(0)?,
         health: Health {

@@ -1,7 +1,7 @@
 //! One error wherever it occurred.
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::{
     domain::{
@@ -67,7 +67,7 @@ impl Store {
                 };
                 let count = conn
                     .prepare_cached("SELECT count(*) FROM evidence WHERE signature = $1")?
-                    .query_row([&signature.0], |row| row.get(0))?;
+                    .query_row(params![&signature.0], |row| row.get(0))?;
                 let seen = seen(conn, &signature.0, millis(since), LOOKED_AT)?;
                 Ok(Some(ErrorRow {
                     count,
@@ -96,28 +96,23 @@ impl Store {
 fn ends(
     conn: &Connection,
     signature: &str,
-) -> rusqlite::Result<Option<(Timestamp, Timestamp, Finding)>> {
+) -> sql::Result<Option<(Timestamp, Timestamp, Finding)>> {
     let last = conn
         .prepare_cached(
             "SELECT at, body FROM evidence WHERE signature = $1 ORDER BY at DESC LIMIT 1",
         )?
-        .query_row([signature], |row| Ok((time(row, 0)?, json(row, 1)?)))
+        .query_row(params![signature], |row| Ok((time(row, 0)?, json(row, 1)?)))
         .optional()?;
     let Some((last_at, finding)) = last else {
         return Ok(None);
     };
     let first_at = conn
         .prepare_cached("SELECT at FROM evidence WHERE signature = $1 ORDER BY at LIMIT 1")?
-        .query_row([signature], |row| time(row, 0))?;
+        .query_row(params![signature], |row| time(row, 0))?;
     Ok(Some((first_at, last_at, finding)))
 }
 
-fn seen(
-    conn: &Connection,
-    signature: &str,
-    since: i64,
-    limit: usize,
-) -> rusqlite::Result<Vec<SeenRow>> {
+fn seen(conn: &Connection, signature: &str, since: i64, limit: usize) -> sql::Result<Vec<SeenRow>> {
     conn.prepare_cached(
         "SELECT runs.name, evidence.at, runs.finished_at, runs.verdict, jobs.key, jobs.owner, jobs.stage, runs.base_ref \
          FROM evidence JOIN runs ON runs.name = evidence.run JOIN jobs ON jobs.id = runs.job_id \
@@ -127,7 +122,7 @@ fn seen(
     .collect()
 }
 
-fn one_seen(row: &Row<'_>) -> rusqlite::Result<SeenRow> {
+fn one_seen(row: &Row<'_>) -> sql::Result<SeenRow> {
     let read_at = time(row, 1)?;
     Ok(SeenRow {
         run: RunName(row.get(0)?),

@@ -1,7 +1,7 @@
 //! Jobs that fail: which of them most, whether more than before, and which ones now and then.
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::{
     domain::{
@@ -84,17 +84,14 @@ impl Store {
     }
 }
 
-fn failing(
-    conn: &Connection,
-    times: Compare,
-    owner: Option<&str>,
-) -> rusqlite::Result<Vec<FailingRow>> {
+fn failing(conn: &Connection, times: Compare, owner: Option<&str>) -> sql::Result<Vec<FailingRow>> {
     let mut worst = conn.prepare_cached(
-        "SELECT job_id, sum(finished_at >= $1), sum(finished_at >= $1 AND verdict = 'infra'), sum(finished_at >= $2), \
-         sum(finished_at >= $3 AND finished_at < $2) FROM runs INDEXED BY runs_bad \
-         WHERE verdict IN ('fail', 'infra', 'soft-fail') AND finished_at >= min($1, $3) \
-         AND ($4 IS NULL OR job_id IN (SELECT id FROM jobs WHERE owner = $4)) \
-         GROUP BY job_id HAVING sum(finished_at >= $1) > 0 ORDER BY 2 DESC, job_id LIMIT $5",
+        "SELECT job_id, count(*) FILTER (WHERE finished_at >= $1), \
+         count(*) FILTER (WHERE finished_at >= $1 AND verdict = 'infra'), count(*) FILTER (WHERE finished_at >= $2), \
+         count(*) FILTER (WHERE finished_at >= $3 AND finished_at < $2) FROM runs INDEXED BY runs_bad \
+         WHERE verdict IN ('fail', 'infra', 'soft-fail') AND finished_at >= $4 \
+         AND ($5 IS NULL OR job_id IN (SELECT id FROM jobs WHERE owner = $5)) \
+         GROUP BY job_id HAVING count(*) FILTER (WHERE finished_at >= $1) > 0 ORDER BY 2 DESC, job_id LIMIT $6",
     )?;
     let (since, lately, before) = (
         millis(times.since),
@@ -102,13 +99,16 @@ fn failing(
         millis(times.before_from),
     );
     let found: Vec<(i64, [usize; 4])> = worst
-        .query_map(params![since, lately, before, owner, COMPARED], |row| {
-            Ok((
-                row.get(0)?,
-                [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?],
-            ))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+        .query_map(
+            params![since, lately, before, since.min(before), owner, COMPARED],
+            |row| {
+                Ok((
+                    row.get(0)?,
+                    [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?],
+                ))
+            },
+        )?
+        .collect::<sql::Result<_>>()?;
     let rows = found
         .into_iter()
         .map(|(id, [failed, infra, bad_lately, bad_before])| {
@@ -132,7 +132,7 @@ fn failing(
 }
 
 /// Good and bad runs of a job that ended in a time.
-fn ended(conn: &Connection, job: i64, from: i64, to: i64) -> rusqlite::Result<usize> {
+fn ended(conn: &Connection, job: i64, from: i64, to: i64) -> sql::Result<usize> {
     conn.prepare_cached(
         "SELECT count(*) FROM runs INDEXED BY runs_timeline \
          WHERE counts = 1 AND job_id = $1 AND finished_at >= $2 AND finished_at < $3",
@@ -140,36 +140,32 @@ fn ended(conn: &Connection, job: i64, from: i64, to: i64) -> rusqlite::Result<us
     .query_row(params![job, from, to], |row| row.get(0))
 }
 
-fn named(conn: &Connection, id: i64) -> rusqlite::Result<(JobKey, Option<String>, Option<String>)> {
+fn named(conn: &Connection, id: i64) -> sql::Result<(JobKey, Option<String>, Option<String>)> {
     let known = conn
         .prepare_cached("SELECT key, owner, stage FROM jobs WHERE id = $1")?
-        .query_row([id], |row| {
+        .query_row(params![id], |row| {
             Ok((JobKey(row.get(0)?), row.get(1)?, row.get(2)?))
         })
         .optional()?;
     Ok(known.unwrap_or((JobKey(String::new()), None, None)))
 }
 
-fn sick(
-    conn: &Connection,
-    limit: usize,
-    owner: Option<&str>,
-) -> rusqlite::Result<(Vec<SickRow>, u64)> {
+fn sick(conn: &Connection, limit: usize, owner: Option<&str>) -> sql::Result<(Vec<SickRow>, u64)> {
     let mut statement = conn.prepare_cached(
         "SELECT id, key, owner, stage FROM jobs WHERE health IN ('flaky', 'broken') AND ($1 IS NULL OR owner = $1) \
          ORDER BY health DESC, key",
     )?;
     let read = |row: &Row<'_>| {
         Ok((
-            row.get::<_, i64>(0)?,
+            row.get::<i64>(0)?,
             JobKey(row.get(1)?),
             row.get(2)?,
             row.get(3)?,
         ))
     };
     let found = statement
-        .query_map([owner], read)?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
+        .query_map(params![owner], read)?
+        .collect::<sql::Result<Vec<_>>>()?;
     let total = found.len() as u64;
     let rows = found
         .into_iter()
@@ -182,5 +178,5 @@ fn sick(
                 checkup: health::of(&stored_history(conn, id)?),
             })
         });
-    Ok((rows.collect::<rusqlite::Result<_>>()?, total))
+    Ok((rows.collect::<sql::Result<_>>()?, total))
 }

@@ -1,7 +1,7 @@
 //! What figures are made of: releases, incidents and totals of runs, from indexes that hold all they need.
 
+use crate::store::sql::{self, Connection, Param, Row};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql};
 
 use crate::{
     domain::{
@@ -60,7 +60,7 @@ impl Store {
                 conn.prepare_cached(
                     "SELECT DISTINCT service FROM jobs WHERE service IS NOT NULL ORDER BY service",
                 )?
-                .query_map([], |row| row.get(0))?
+                .query_map(&[], |row| row.get(0))?
                 .collect()
             })
             .await
@@ -80,9 +80,9 @@ impl Asked<'_> {
         all: &str,
         one: &str,
         since: i64,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        let (sql, values): (&str, Vec<&dyn ToSql>) = match &self.owner {
+        read: impl FnMut(&Row<'_>) -> sql::Result<T>,
+    ) -> sql::Result<Vec<T>> {
+        let (sql, values): (&str, Vec<&dyn Param>) = match &self.owner {
             Some(owner) => (one, vec![&since, owner]),
             None => (all, vec![&since]),
         };
@@ -90,7 +90,7 @@ impl Asked<'_> {
         statement.query_map(values.as_slice(), read)?.collect()
     }
 
-    fn releases(&self) -> rusqlite::Result<Vec<ReleaseRow>> {
+    fn releases(&self) -> sql::Result<Vec<ReleaseRow>> {
         self.ask(
             "SELECT service, version, began_at, done_at, reruns, stopped, soft_failed, hand_made, run_s, retry_s \
              FROM releases INDEXED BY releases_figures WHERE began_at >= $1 ORDER BY began_at",
@@ -101,7 +101,7 @@ impl Asked<'_> {
         )
     }
 
-    fn incidents(&self) -> rusqlite::Result<Vec<IncidentRow>> {
+    fn incidents(&self) -> sql::Result<Vec<IncidentRow>> {
         self.ask(
             "SELECT owner, first_at, seen_at, notified_at, closed_at FROM incidents INDEXED BY incidents_figures \
              WHERE first_at >= $1 AND seen_at IS NOT NULL ORDER BY first_at",
@@ -112,9 +112,9 @@ impl Asked<'_> {
         )
     }
 
-    fn runs(&self) -> rusqlite::Result<Vec<(i64, Verdict, u64)>> {
+    fn runs(&self) -> sql::Result<Vec<(i64, Verdict, u64)>> {
         self.ask(
-            "SELECT day, verdict, sum(runs) FROM service_days WHERE day >= $1 GROUP BY day, verdict \
+            "SELECT day, verdict, cast(sum(runs) AS bigint) FROM service_days WHERE day >= $1 GROUP BY day, verdict \
              HAVING sum(runs) > 0",
             "SELECT day, verdict, runs FROM service_days WHERE day >= $1 AND service = $2 AND runs > 0 ORDER BY day",
             self.since.div_euclid(DAY_MS),
@@ -122,7 +122,7 @@ impl Asked<'_> {
         )
     }
 
-    fn messages(&self) -> rusqlite::Result<Vec<(i64, u64)>> {
+    fn messages(&self) -> sql::Result<Vec<(i64, u64)>> {
         self.ask(
             "SELECT at / 86400000, count(*) FROM notifications WHERE at >= $1 GROUP BY 1",
             "SELECT at / 86400000, count(*) FROM notifications WHERE at >= $1 AND id IN \
@@ -134,7 +134,7 @@ impl Asked<'_> {
     }
 }
 
-fn release(row: &Row<'_>) -> rusqlite::Result<ReleaseRow> {
+fn release(row: &Row<'_>) -> sql::Result<ReleaseRow> {
     Ok(ReleaseRow {
         service: row.get(0)?,
         version: row.get(1)?,
@@ -149,7 +149,7 @@ fn release(row: &Row<'_>) -> rusqlite::Result<ReleaseRow> {
     })
 }
 
-fn incident(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
+fn incident(row: &Row<'_>) -> sql::Result<IncidentRow> {
     Ok(IncidentRow {
         owner: row.get(0)?,
         broke_at: time(row, 1)?,

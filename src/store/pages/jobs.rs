@@ -1,6 +1,6 @@
 //! One job: its last runs, why they broke, and how it fares.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 
 use crate::{
     domain::{
@@ -53,11 +53,11 @@ impl Store {
     }
 }
 
-fn job(conn: &Connection, key: JobKey) -> rusqlite::Result<Option<JobRow>> {
+fn job(conn: &Connection, key: JobKey) -> sql::Result<Option<JobRow>> {
     let known = conn
         .prepare_cached("SELECT id, owner, service, stage FROM jobs WHERE key = $1")?
-        .query_row([&key.0], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        .query_row(params![&key.0], |row| {
+            Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .optional()?;
     let Some((id, owner, service, stage)) = known else {
@@ -69,7 +69,7 @@ fn job(conn: &Connection, key: JobKey) -> rusqlite::Result<Option<JobRow>> {
              ORDER BY runs.finished_at DESC, runs.name DESC LIMIT $2"
         ))?
         .query_map(params![id, SHOWN], run)?
-        .collect::<rusqlite::Result<Vec<Run>>>()?;
+        .collect::<sql::Result<Vec<Run>>>()?;
     runs.reverse();
     let mut findings = Vec::new();
     for (index, bad) in runs
@@ -97,7 +97,7 @@ fn job(conn: &Connection, key: JobKey) -> rusqlite::Result<Option<JobRow>> {
     }))
 }
 
-fn under_way(conn: &Connection, job: i64) -> rusqlite::Result<Vec<Run>> {
+fn under_way(conn: &Connection, job: i64) -> sql::Result<Vec<Run>> {
     conn.prepare_cached(run_query!(
         "WHERE runs.job_id = $1 AND runs.verdict = 'running' AND runs.finished_at IS NULL \
          ORDER BY runs.id DESC LIMIT $2"

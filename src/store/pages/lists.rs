@@ -1,7 +1,7 @@
 //! Long lists, a page at a time, the newest first. A page begins behind a row and not at a number of rows, so rows
 //! that come in meanwhile neither repeat nor hide any.
 
-use rusqlite::{Row, params};
+use crate::store::sql::{self, Row, params};
 
 use crate::{
     domain::{
@@ -170,7 +170,7 @@ impl Store {
                 let mut statement =
                     conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
                 for key in keys {
-                    let mut found = statement.query_map([&key.0], |row| json(row, 0))?;
+                    let mut found = statement.query_map(params![&key.0], |row| json(row, 0))?;
                     if let Some(found) = found.next() {
                         return found.map(Some);
                     }
@@ -194,14 +194,14 @@ impl Store {
     }
 }
 
-fn incident(row: &Row<'_>) -> rusqlite::Result<Placed<(i64, i64), Incident>> {
+fn incident(row: &Row<'_>) -> sql::Result<Placed<(i64, i64), Incident>> {
     Ok(Placed {
         place: (row.get(1)?, row.get(2)?),
         row: json(row, 0)?,
     })
 }
 
-fn release(row: &Row<'_>) -> rusqlite::Result<Placed<(i64, String), Release>> {
+fn release(row: &Row<'_>) -> sql::Result<Placed<(i64, String), Release>> {
     Ok(Placed {
         place: (row.get(1)?, row.get(2)?),
         row: json(row, 0)?,

@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::{
     domain::{
@@ -147,9 +147,9 @@ impl Store {
                 // The index of a service's releases holds their keys, so only the one that is found is read.
                 conn.prepare_cached(
                     "SELECT body FROM releases WHERE key = (SELECT key FROM releases \
-                     WHERE service = $1 AND substr(key, -length($2)) = $2 ORDER BY began_at DESC LIMIT 1)",
+                     WHERE service = $1 AND substr(key, length(key) - length($2) + 1) = $2 ORDER BY began_at DESC LIMIT 1)",
                 )?
-                .query_row([service, end], |row| json(row, 0))
+                .query_row(params![service, end], |row| json(row, 0))
                 .optional()
             })
             .await
@@ -211,21 +211,21 @@ impl Store {
         self.pages
             .read(|conn| {
                 conn.prepare_cached("SELECT key, body FROM healed")?
-                    .query_map([], |row| Ok((row.get(0)?, json(row, 1)?)))?
+                    .query_map(&[], |row| Ok((row.get(0)?, json(row, 1)?)))?
                     .collect()
             })
             .await
     }
 }
 
-fn parts(conn: &Connection, release: &Release, edges: Vec<EdgeKey>) -> rusqlite::Result<Parts> {
+fn parts(conn: &Connection, release: &Release, edges: Vec<EdgeKey>) -> sql::Result<Parts> {
     let ReleaseKey(key) = ReleaseKey::of(&release.pipeline, &release.service, &release.version);
     let runs: Vec<Run> = conn
         .prepare_cached(run_query!(
-            "WHERE runs.release = $1 ORDER BY runs.started_at, runs.name LIMIT $2"
+            "WHERE runs.release = $1 ORDER BY runs.started_at NULLS FIRST, runs.name LIMIT $2"
         ))?
         .query_map(params![key, MAX_RUNS], run)?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<sql::Result<_>>()?;
     let incidents = of_release(conn, release, &runs)?;
     let ids: Vec<IncidentId> = incidents.iter().map(|incident| incident.id).collect();
     Ok(Parts {
@@ -237,11 +237,7 @@ fn parts(conn: &Connection, release: &Release, edges: Vec<EdgeKey>) -> rusqlite:
     })
 }
 
-fn of_release(
-    conn: &Connection,
-    release: &Release,
-    runs: &[Run],
-) -> rusqlite::Result<Vec<Incident>> {
+fn of_release(conn: &Connection, release: &Release, runs: &[Run]) -> sql::Result<Vec<Incident>> {
     let mut found: BTreeMap<IncidentId, Incident> = BTreeMap::new();
     let late = release.late.as_ref().map(|late| late.incident);
     let named: BTreeSet<IncidentId> = runs
@@ -263,7 +259,7 @@ fn of_release(
     Ok(list)
 }
 
-fn incidents(conn: &Connection, owner: &str, since: Timestamp) -> rusqlite::Result<Vec<Incident>> {
+fn incidents(conn: &Connection, owner: &str, since: Timestamp) -> sql::Result<Vec<Incident>> {
     conn.prepare_cached(
         "SELECT body FROM incidents WHERE owner = $1 AND first_at >= $2 AND seen_at IS NOT NULL \
          ORDER BY first_at DESC LIMIT $3",
@@ -274,7 +270,7 @@ fn incidents(conn: &Connection, owner: &str, since: Timestamp) -> rusqlite::Resu
     .collect()
 }
 
-fn jobs(conn: &Connection, owner: &str) -> rusqlite::Result<Vec<JobRow>> {
+fn jobs(conn: &Connection, owner: &str) -> sql::Result<Vec<JobRow>> {
     conn.prepare_cached(
         "SELECT key, stage, health FROM jobs WHERE owner = $1 ORDER BY key LIMIT $2",
     )?
@@ -283,7 +279,7 @@ fn jobs(conn: &Connection, owner: &str) -> rusqlite::Result<Vec<JobRow>> {
             key: JobKey(row.get(0)?),
             stage: row.get(1)?,
             health: row
-                .get::<_, Option<String>>(2)?
+                .get::<Option<String>>(2)?
                 .and_then(|word| Health::parse(&word)),
         })
     })?
@@ -294,7 +290,7 @@ fn days(
     conn: &Connection,
     service: &str,
     since: Timestamp,
-) -> rusqlite::Result<Vec<(i64, Verdict, u64)>> {
+) -> sql::Result<Vec<(i64, Verdict, u64)>> {
     let first = since.as_second().div_euclid(86_400);
     conn.prepare_cached(
         "SELECT day, verdict, runs FROM service_days WHERE service = $1 AND day >= $2 ORDER BY day",
@@ -305,14 +301,14 @@ fn days(
     .collect()
 }
 
-fn said(conn: &Connection, incidents: &[IncidentId]) -> rusqlite::Result<Vec<Said>> {
+fn said(conn: &Connection, incidents: &[IncidentId]) -> sql::Result<Vec<Said>> {
     let mut found: BTreeMap<i64, Said> = BTreeMap::new();
     let mut statement = conn.prepare_cached(
         "SELECT n.id, n.shown_id, n.event, n.receiver, n.at FROM notification_incidents AS about \
          JOIN notifications AS n ON n.id = about.notification_id WHERE about.incident_id = $1",
     )?;
     for IncidentId(id) in incidents {
-        for row in statement.query_map([id], |row| Ok((row.get(0)?, notification(row)?)))? {
+        for row in statement.query_map(params![id], |row| Ok((row.get(0)?, notification(row)?)))? {
             let (id, said) = row?;
             found.insert(id, said);
         }
@@ -322,7 +318,7 @@ fn said(conn: &Connection, incidents: &[IncidentId]) -> rusqlite::Result<Vec<Sai
     )?;
     for (id, said) in &mut found {
         said.delivery = delivery
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
     }
     let mut list: Vec<Said> = found.into_values().collect();
@@ -330,7 +326,7 @@ fn said(conn: &Connection, incidents: &[IncidentId]) -> rusqlite::Result<Vec<Sai
     Ok(list)
 }
 
-fn notification(row: &Row<'_>) -> rusqlite::Result<Said> {
+fn notification(row: &Row<'_>) -> sql::Result<Said> {
     Ok(Said {
         id: row.get(1)?,
         event: row.get(2)?,
@@ -340,7 +336,7 @@ fn notification(row: &Row<'_>) -> rusqlite::Result<Said> {
     })
 }
 
-fn usual(conn: &Connection, service: &str) -> rusqlite::Result<BTreeMap<String, Duration>> {
+fn usual(conn: &Connection, service: &str) -> sql::Result<BTreeMap<String, Duration>> {
     let jobs: Vec<(i64, String)> = conn
         .prepare_cached(
             "SELECT id, stage FROM jobs WHERE owner = $1 AND stage IS NOT NULL ORDER BY id LIMIT $2",
@@ -348,7 +344,7 @@ fn usual(conn: &Connection, service: &str) -> rusqlite::Result<BTreeMap<String, 
         .query_map(params![service, MAX_JOBS], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?
-        .collect::<rusqlite::Result<_>>()?;
+        .collect::<sql::Result<_>>()?;
     let mut histories: BTreeMap<String, History> = BTreeMap::new();
     for (job, stage) in jobs {
         let history = stored_history(conn, job)?;
@@ -360,12 +356,12 @@ fn usual(conn: &Connection, service: &str) -> rusqlite::Result<BTreeMap<String, 
         .collect())
 }
 
-fn gaps(conn: &Connection, edges: Vec<EdgeKey>) -> rusqlite::Result<BTreeMap<EdgeKey, Gaps>> {
+fn gaps(conn: &Connection, edges: Vec<EdgeKey>) -> sql::Result<BTreeMap<EdgeKey, Gaps>> {
     let mut statement = conn.prepare_cached("SELECT body FROM gaps WHERE key = $1")?;
     let mut found = BTreeMap::new();
     for edge in edges {
         let known = statement
-            .query_row([&edge.0], |row| json(row, 0))
+            .query_row(params![&edge.0], |row| json(row, 0))
             .optional()?;
         found.extend(known.map(|gaps| (edge, gaps)));
     }

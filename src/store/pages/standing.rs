@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
     domain::{
@@ -58,7 +58,7 @@ impl Store {
                 conn.prepare_cached(
                     "SELECT body FROM incidents WHERE open = 1 AND seen_at IS NOT NULL ORDER BY first_at LIMIT $1",
                 )?
-                .query_map([MAX_OPEN], |row| json(row, 0))?
+                .query_map(params![MAX_OPEN], |row| json(row, 0))?
                 .collect()
             })
             .await
@@ -70,18 +70,18 @@ impl Store {
     }
 }
 
-fn services(conn: &Connection, since: Timestamp) -> rusqlite::Result<Vec<ServiceRow>> {
+fn services(conn: &Connection, since: Timestamp) -> sql::Result<Vec<ServiceRow>> {
     let mut jobs: BTreeMap<String, BTreeMap<Health, u64>> = BTreeMap::new();
     let mut healths = conn.prepare_cached(
         "SELECT service, health, count(*) FROM jobs WHERE service IS NOT NULL GROUP BY service, health",
     )?;
-    let found = healths.query_map([], |row| {
+    let found = healths.query_map(&[], |row| {
         let health: Option<String> = row.get(1)?;
         let health = health.and_then(|word| Health::parse(&word));
         Ok((
             row.get(0)?,
             health.unwrap_or(Health::Unknown),
-            row.get::<_, u64>(2)?,
+            row.get::<u64>(2)?,
         ))
     })?;
     for row in found {
@@ -99,20 +99,20 @@ fn service(
     name: String,
     jobs: BTreeMap<Health, u64>,
     tries: &mut BTreeMap<String, (u64, u64)>,
-) -> rusqlite::Result<ServiceRow> {
+) -> sql::Result<ServiceRow> {
     let strip = strip(conn, &name)?;
     let newest = conn
         .prepare_cached(
             "SELECT body FROM releases WHERE service = $1 ORDER BY began_at DESC LIMIT 1",
         )?
-        .query_row([&name], |row| json(row, 0))
+        .query_row(params![&name], |row| json(row, 0))
         .optional()?;
     let last_good = conn
         .prepare_cached(
             "SELECT version, done_at FROM releases WHERE service = $1 AND done_at IS NOT NULL \
              ORDER BY done_at DESC LIMIT 1",
         )?
-        .query_row([&name], |row| Ok((row.get(0)?, time(row, 1)?)))
+        .query_row(params![&name], |row| Ok((row.get(0)?, time(row, 1)?)))
         .optional()?;
     Ok(ServiceRow {
         tries: tries.remove(&name).unwrap_or_default(),
@@ -125,11 +125,11 @@ fn service(
 }
 
 /// The last runs of a service's jobs, from the index of their timelines alone.
-fn strip(conn: &Connection, service: &str) -> rusqlite::Result<Vec<Cell>> {
+fn strip(conn: &Connection, service: &str) -> sql::Result<Vec<Cell>> {
     let jobs = conn
         .prepare_cached("SELECT id FROM jobs WHERE service = $1")?
-        .query_map([service], |row| row.get(0))?
-        .collect::<rusqlite::Result<Vec<i64>>>()?;
+        .query_map(params![service], |row| row.get(0))?
+        .collect::<sql::Result<Vec<i64>>>()?;
     let mut last = conn.prepare_cached(
         "SELECT finished_at, name, verdict FROM runs WHERE job_id = $1 AND counts = 1 \
          ORDER BY finished_at DESC LIMIT $2",
@@ -153,12 +153,12 @@ fn strip(conn: &Connection, service: &str) -> rusqlite::Result<Vec<Cell>> {
 }
 
 /// Releases of each service that began since then, and how many needed no second run.
-fn tries(conn: &Connection, since: Timestamp) -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
+fn tries(conn: &Connection, since: Timestamp) -> sql::Result<BTreeMap<String, (u64, u64)>> {
     conn.prepare_cached(
         "SELECT service, count(*), sum(CASE WHEN done_at IS NOT NULL AND reruns = 0 AND stopped = 0 THEN 1 ELSE 0 END) \
          FROM releases WHERE began_at >= $1 GROUP BY service",
     )?
-    .query_map([millis(since)], |row| {
+    .query_map(params![millis(since)], |row| {
         Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
     })?
     .collect()

@@ -87,19 +87,16 @@ async fn a_commit_is_stored_whole_or_not_at_all() {
         .await
         .unwrap();
     for table in ["runs", "incidents", "decisions", "notifications", "outbox"] {
-        let before = world.dump();
-        let trigger = format!(
-            "CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN SELECT raise(ABORT, 'refused'); END"
-        );
-        world.sql(Box::leak(trigger.into_boxed_str())).await;
+        let before = world.dump().await;
+        world.refuse(table).await;
         let (work, _) = world.decide(false).await;
         let refused = world.store.commit(work).await;
         assert!(
             matches!(refused, Err(StoreError::Unavailable { .. })),
             "{table}: {refused:?}"
         );
-        assert_eq!(world.dump(), before, "{table}");
-        world.sql("DROP TRIGGER refuse").await;
+        assert_eq!(world.dump().await, before, "{table}");
+        world.allow(table).await;
         world.state = world.store.load_hot().await.unwrap();
     }
     let (outcomes, _) = world.turn(false).await;
@@ -109,9 +106,7 @@ async fn a_commit_is_stored_whole_or_not_at_all() {
 #[tokio::test]
 async fn a_failing_write_leaves_its_group_alone() {
     let world = World::new().await;
-    world
-        .sql("CREATE TRIGGER refuse BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'refused'); END")
-        .await;
+    world.refuse("attempts").await;
     let record = world.store.record(sending::sent(7));
     let note = world.store.set_meta("seen", "1".to_owned());
     let (record, note) = tokio::join!(record, note);
@@ -127,9 +122,7 @@ async fn a_failing_commit_leaves_what_waits_beside_it_alone() {
         .accept(vec![failed("r1", "s3", 0)])
         .await
         .unwrap();
-    world
-        .sql("CREATE TRIGGER refuse BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'refused'); END")
-        .await;
+    world.refuse("outbox").await;
     let (work, _) = world.decide(false).await;
     let before = world.store.set_meta("before", "1".to_owned());
     let after = world.store.set_meta("after", "1".to_owned());
@@ -189,8 +182,8 @@ async fn an_older_schema_is_brought_up_to_date_with_its_rows() {
     let mut world = World::new().await;
     world.accept_and_turn(vec![failed("r1", "s3", 0)]).await;
     let path: Arc<Path> = Arc::from(world.path());
-    let (before, Store { .. }) = (world.dump(), &world.store);
-    let mut conn = Connection::open(&path).unwrap();
+    let (before, Store { .. }) = (world.dump().await, &world.store);
+    let mut conn = rusqlite::Connection::open(&path).unwrap();
     let mut steps = setup::MAIN.migrations.to_vec();
     steps.push("ALTER TABLE runs ADD COLUMN colour text; UPDATE runs SET colour = 'red'");
     setup::migrate(&mut conn, &path, &steps).unwrap();
@@ -203,12 +196,12 @@ async fn an_older_schema_is_brought_up_to_date_with_its_rows() {
         )
         .unwrap();
     assert_eq!(red, 1);
-    assert_eq!(world.dump().len(), before.len());
+    assert_eq!(world.dump().await.len(), before.len());
 
     steps.push("DELETE FROM runs; SELECT nonsense");
     assert!(setup::migrate(&mut conn, &path, &steps).is_err());
     assert_eq!(
-        world.dump().len(),
+        world.dump().await.len(),
         before.len(),
         "a failed step changes nothing"
     );
@@ -238,3 +231,13 @@ async fn the_files_are_the_owners_alone() {
         assert_eq!(mode(&path.with_extension("db-wal")), 0o600, "{file}");
     }
 }
+
+on_postgres![
+    many_accepts_at_once_are_all_stored_in_order,
+    what_was_accepted_survives_a_stop_without_a_word,
+    a_stop_before_the_commit_decides_again_and_the_same,
+    a_restart_keeps_windows_and_what_is_owed,
+    a_commit_is_stored_whole_or_not_at_all,
+    a_failing_write_leaves_its_group_alone,
+    a_failing_commit_leaves_what_waits_beside_it_alone,
+];

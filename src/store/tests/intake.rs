@@ -23,12 +23,12 @@ async fn a_stop_between_commit_and_deletion_decides_nothing_again() {
     world
         .accept_and_turn(vec![failed("r1", "s3", 0), failed("r2", "s3", 1)])
         .await;
-    assert_eq!(world.stored(), [1, 2], "not deleted yet");
+    assert_eq!(world.stored().await, [1, 2], "not deleted yet");
     assert!(world.waiting().await.is_empty());
     world.restart().await;
     assert!(world.waiting().await.is_empty());
     world.store.writable().await.unwrap();
-    assert!(world.stored().is_empty(), "deleted at the start");
+    assert!(world.stored().await.is_empty(), "deleted at the start");
     let counts = world.store.counts().await.unwrap();
     assert_eq!((counts.inbox, counts.accepted, counts.runs), (0, 2, 2));
 }
@@ -42,7 +42,7 @@ async fn numbers_are_not_given_twice_though_the_inbox_was_empty() {
     world.restart().await;
     world.restart().await;
     accept(&world, "r3").await.unwrap();
-    assert_eq!(world.stored(), [3]);
+    assert_eq!(world.stored().await, [3]);
     assert_eq!(world.waiting().await, ["r3"]);
 }
 
@@ -54,7 +54,7 @@ async fn decided_rows_are_deleted_while_others_come_in() {
         world.accept_and_turn(many(from).collect()).await;
     }
     accept(&world, "late").await.unwrap();
-    assert_eq!(world.stored(), [1001]);
+    assert_eq!(world.stored().await, [1001]);
     assert_eq!(world.waiting().await, ["late"]);
 }
 
@@ -66,7 +66,7 @@ async fn an_inbox_that_was_taken_away_begins_behind_what_is_decided() {
     std::fs::remove_file(world.inbox_path()).unwrap();
     world.restart().await;
     accept(&world, "r2").await.unwrap();
-    assert_eq!(world.stored(), [2]);
+    assert_eq!(world.stored().await, [2]);
     assert_eq!(world.waiting().await, ["r2"]);
     assert_eq!(world.store.inbox_depth().await.unwrap(), 1);
 }
@@ -131,7 +131,7 @@ async fn a_locked_inbox_is_told_and_loses_nothing() {
     let world = World::new().await;
     accept(&world, "r1").await.unwrap();
     impatient(&world).await;
-    let other = Connection::open(world.inbox_path()).unwrap();
+    let other = rusqlite::Connection::open(world.inbox_path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = accept(&world, "r2").await;
     assert!(is_unavailable(&refused, Obstacle::Busy), "{refused:?}");
@@ -140,7 +140,7 @@ async fn a_locked_inbox_is_told_and_loses_nothing() {
     accept(&world, "r2").await.unwrap();
     world.store.writable().await.unwrap();
     assert_eq!(world.waiting().await, ["r1", "r2"]);
-    assert_eq!(world.stored(), [1, 2]);
+    assert_eq!(world.stored().await, [1, 2]);
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn intake_goes_on_while_the_main_file_is_locked() {
     let mut world = World::new().await;
     accept(&world, "r1").await.unwrap();
     impatient(&world).await;
-    let other = Connection::open(world.path()).unwrap();
+    let other = rusqlite::Connection::open(world.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     accept(&world, "r2").await.unwrap();
     assert!(world.store.writable().await.is_err());

@@ -148,3 +148,10 @@ async fn a_dossier_holds_jobs_days_and_told_incidents() {
         .unwrap();
     assert!(later.incidents.is_empty() && later.days.is_empty());
 }
+
+on_postgres![
+    pages_of_releases_never_repeat_or_miss_one_while_others_come_in,
+    a_release_is_found_with_its_runs_incidents_and_messages,
+    a_fleet_is_found_by_version_and_by_time,
+    a_dossier_holds_jobs_days_and_told_incidents,
+];

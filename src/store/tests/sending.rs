@@ -13,6 +13,7 @@ pub(super) fn sent(delivery: i64) -> Recorded {
         then: Then::Sent,
         health: None,
         divert: None,
+        hold: None,
     }
 }
 
@@ -207,3 +208,10 @@ async fn a_refused_delivery_goes_to_the_fallback_and_can_be_replayed() {
         Some("channel_is_archived")
     );
 }
+
+on_postgres![
+    critical_goes_first_and_then_in_order,
+    nothing_overtakes_a_delivery_that_waits_for_another_attempt,
+    a_blocked_receiver_waits_without_counting_and_across_a_restart,
+    a_refused_delivery_goes_to_the_fallback_and_can_be_replayed,
+];

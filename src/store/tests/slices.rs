@@ -94,7 +94,7 @@ async fn what_is_remembered_of_a_job_follows_what_is_stored() {
         let run = crate::domain::incident::Run::new(run, JobKey::of(run), &judge(run));
         let job = session.job_id(&run.job.0)?;
         session.memory.note(job, &run);
-        Err::<(), _>(rusqlite::Error::InvalidQuery)
+        Err::<(), _>(sql::Error::NoRow)
     });
     assert!(refused.await.is_err());
     assert_eq!(loaded(&world, &later).await.0, ["a3"]);
@@ -172,7 +172,7 @@ async fn known_runs_are_told_from_new_ones() {
 #[tokio::test]
 async fn lookups_use_an_index() {
     let world = World::new().await;
-    let conn = Connection::open(world.path()).unwrap();
+    let conn = rusqlite::Connection::open(world.path()).unwrap();
     for (sql, index) in [
         (
             "SELECT * FROM runs WHERE job_id = 1 AND counts = 1 AND finished_at < 5 ORDER BY finished_at DESC, name DESC LIMIT 1",
@@ -368,63 +368,54 @@ async fn compare(policy: Policy, history: Vec<Batch>) {
     assert_eq!(stored.healed, whole.healed);
     assert_eq!(stored.due_releases, whole.due_releases);
     assert_eq!(stored.next_incident, whole.next_incident);
-    let (runs, incidents) = everything(&world);
+    let (runs, incidents) = everything(&world).await;
     assert_eq!(runs, whole.runs.into_values().collect::<Vec<_>>());
     assert_eq!(incidents, whole.incidents.into_values().collect::<Vec<_>>());
     assert_sums(&world).await;
 }
 
-fn everything(
+async fn everything(
     world: &World,
 ) -> (
     Vec<crate::domain::incident::Run>,
     Vec<crate::domain::incident::Incident>,
 ) {
-    let conn = Connection::open(world.path()).unwrap();
-    let runs = conn
-        .prepare(rows::run_query!("ORDER BY name"))
-        .unwrap()
-        .query_map([], rows::run)
-        .unwrap()
-        .collect::<rusqlite::Result<_>>()
-        .unwrap();
-    let incidents = conn
-        .prepare("SELECT body FROM incidents ORDER BY id")
-        .unwrap()
-        .query_map([], |row| rows::json(row, 0))
-        .unwrap()
-        .collect::<rusqlite::Result<_>>()
-        .unwrap();
-    (runs, incidents)
+    world
+        .look(|conn| {
+            let runs = conn
+                .prepare_cached(rows::run_query!("ORDER BY name"))?
+                .query_map(&[], rows::run)?
+                .collect::<sql::Result<_>>()?;
+            let incidents = conn
+                .prepare_cached("SELECT body FROM incidents ORDER BY id")?
+                .query_map(&[], |row| rows::json(row, 0))?
+                .collect::<sql::Result<_>>()?;
+            Ok((runs, incidents))
+        })
+        .await
 }
 
 async fn assert_sums(world: &World) {
     let counts = world.store.counts().await.unwrap();
     let decided: u64 = counts.decisions.values().sum();
     assert_eq!(counts.accepted, counts.inbox + counts.poisoned + decided);
-    let conn = Connection::open(world.path()).unwrap();
-    let rows = |table: &str| -> u64 {
-        conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
-            row.get(0)
+    let (rows, mark) = world
+        .look(|conn| {
+            let rows = ["runs", "decisions", "parked"].map(|table| {
+                let sql = format!("SELECT count(*) FROM {table}");
+                conn.query_row(&sql, &[], |row| row.get::<u64>(0))
+            });
+            let [runs, decisions, parked] = rows;
+            Ok(([runs?, decisions?, parked?], mark::floor(conn)?))
         })
-        .unwrap()
-    };
-    assert_eq!(counts.runs, rows("runs"));
-    assert_eq!(decided, rows("decisions"));
-    assert_eq!(rows("parked"), 0);
-    let mark: i64 = conn
-        .query_row(
-            "SELECT value FROM counters WHERE name = 'decided-upto'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap_or(0);
-    let waiting = world.stored().into_iter().filter(|seq| *seq > mark);
+        .await;
+    assert_eq!([counts.runs, decided, 0], rows);
+    let waiting = world.stored().await.into_iter().filter(|seq| *seq > mark);
     assert_eq!(counts.inbox, waiting.count() as u64);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if ON_POSTGRES.get() { 12 } else { 96 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn slices_decide_and_tell_what_the_whole_state_would(history in any_history()) {
@@ -438,3 +429,13 @@ proptest! {
         runtime.block_on(compare(release_policy(), history));
     }
 }
+
+on_postgres![
+    a_slice_holds_the_neighbours_and_the_rest_of_an_incident_that_may_be_parted,
+    what_is_remembered_of_a_job_follows_what_is_stored,
+    a_run_is_found_by_its_alias,
+    loading_again_does_not_undo_what_the_batch_changed,
+    known_runs_are_told_from_new_ones,
+    slices_decide_and_tell_what_the_whole_state_would,
+    slices_decide_and_tell_the_same_of_releases,
+];

@@ -1,6 +1,6 @@
 //! What is held back, and asking for quiet.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -39,9 +39,28 @@ pub(super) struct NewSilence {
     /// When it begins; now by default.
     #[schema(value_type = Option<String>, format = DateTime)]
     starts_at: Option<Timestamp>,
-    /// When it ends.
-    #[schema(value_type = String, format = DateTime)]
-    ends_at: Timestamp,
+    /// When it ends; this or `lasts_s`.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ends_at: Option<Timestamp>,
+    /// Seconds that it lasts, by the daemon's clock; this or `ends_at`.
+    lasts_s: Option<u64>,
+}
+
+impl NewSilence {
+    fn end(&self, now: Timestamp) -> Result<Timestamp, Problem> {
+        match (self.ends_at, self.lasts_s) {
+            (Some(ends_at), None) => Ok(ends_at),
+            (None, Some(seconds)) => {
+                let begins = self.starts_at.unwrap_or(now);
+                let ends = begins.checked_add(Duration::from_secs(seconds));
+                Ok(ends.unwrap_or(Timestamp::MAX))
+            }
+            _ => Err(Problem::parameter(
+                "body",
+                "say when it ends: ends_at or lasts_s, one of them",
+            )),
+        }
+    }
 }
 
 /// Silences and mute windows, with how much each hides now.
@@ -83,7 +102,7 @@ pub(super) async fn add(
         author: &actor.who,
         reason: &asked.reason,
         starts_at: asked.starts_at,
-        ends_at: asked.ends_at,
+        ends_at: asked.end(now)?,
     };
     let draft = Draft::read(&wish, now, longest)
         .map_err(|error| Problem::parameter("body", error.to_string()))?;

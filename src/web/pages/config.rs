@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{extract::State, response::Response};
 use serde_json::json;
 
-use super::table::{Format, Table, page_or_table};
+use super::{
+    table::{Format, Table, page_or_table},
+    visit::Visit,
+};
 use crate::{
     board::config::{self, Configuration},
     web::Web,
 };
 
-pub(super) async fn config(
-    State(web): State<Arc<Web>>,
-    format: Format,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn config(State(web): State<Arc<Web>>, format: Format, visit: Visit) -> Response {
     let config = config::load(&web.shared);
-    page_or_table(format, "config.html", &config, settings, &headers)
+    page_or_table(format, "config.html", &config, settings, &visit)
 }
 
 fn settings(config: &Configuration) -> Table {

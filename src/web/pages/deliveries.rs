@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Form,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use serde_json::json;
 use super::{
     render::{failed, not_found, told},
     table::{Format, Table, page_or_table},
+    visit::Visit,
 };
 use crate::{
     board::{
@@ -40,7 +41,7 @@ pub(super) async fn deliveries(
     State(web): State<Arc<Web>>,
     format: Format,
     Ask(asked): Ask<Asked>,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     let filter = Filter {
         state: asked.state.filter(|state| !state.is_empty()),
@@ -51,7 +52,7 @@ pub(super) async fn deliveries(
         limit: ROWS,
     };
     match deliveries::load(&web.shared, &page, filter).await {
-        Ok(all) => page_or_table(format, "deliveries.html", &all, table, &headers),
+        Ok(all) => page_or_table(format, "deliveries.html", &all, table, &visit),
         Err(ListError::After) => not_found("There is no such page of deliveries"),
         Err(ListError::Store(error)) => failed(&error),
     }
@@ -176,8 +177,9 @@ mod tests {
             age::DataAge,
             deliveries::{DeliveryItem, ReceiverItem},
             glyph::State as Look,
+            trends::Conservation,
         },
-        store::Attempt,
+        store::{Attempt, Counts},
         web::pages::render::render,
     };
 
@@ -251,6 +253,7 @@ mod tests {
                 state: Some("dead".to_owned()),
                 receiver: Some("by-service/s3".to_owned()),
             },
+            conservation: Conservation::of(&Counts::default()),
         }
     }
 
@@ -263,6 +266,7 @@ mod tests {
             recent: Vec::new(),
             next: None,
             filter: Filter::default(),
+            conservation: Conservation::of(&Counts::default()),
         }
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
-    http::HeaderMap,
     response::Response,
 };
 use serde_json::json;
@@ -12,6 +11,7 @@ use serde_json::json;
 use super::{
     render::{failed, not_found},
     table::{Format, Table, page_or_table},
+    visit::Visit,
 };
 use crate::{
     board::{
@@ -27,10 +27,10 @@ pub(super) async fn job(
     State(web): State<Arc<Web>>,
     Path(key): Path<String>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     match job::load(&web.shared, &key).await {
-        Ok(Some(job)) => page_or_table(format, "job.html", &job, durations, &headers),
+        Ok(Some(job)) => page_or_table(format, "job.html", &job, durations, &visit),
         Ok(None) => not_found("Nothing is known of this job"),
         Err(error) => failed(&error),
     }
@@ -57,10 +57,10 @@ pub(super) async fn run(
     State(web): State<Arc<Web>>,
     Path(asked): Path<String>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     match run::load(&web.shared, &asked).await {
-        Ok(Some(run)) => page_or_table(format, "run.html", &run, decisions, &headers),
+        Ok(Some(run)) => page_or_table(format, "run.html", &run, decisions, &visit),
         Ok(None) => not_found("Nothing is known of this run"),
         Err(error) => failed(&error),
     }
@@ -96,10 +96,10 @@ pub(super) async fn error(
     State(web): State<Arc<Web>>,
     Path(signature): Path<String>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     match error::load(&web.shared, &signature).await {
-        Ok(Some(found)) => page_or_table(format, "signature.html", &found, occurrences, &headers),
+        Ok(Some(found)) => page_or_table(format, "signature.html", &found, occurrences, &visit),
         Ok(None) => not_found("Nothing is known of this error"),
         Err(error) => failed(&error),
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, Query, State},
-    http::HeaderMap,
     response::Response,
 };
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use super::{
     super::Web,
     render::{failed, not_found, page},
     table::{Format, Table, page_or_table},
+    visit::Visit,
 };
 use crate::board::{
     fanout::{self, FanOut},
@@ -34,10 +34,10 @@ pub(super) async fn service(
     Path(name): Path<String>,
     Query(paging): Query<Paging>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     match service::load(&web.shared, &name, paging.after.as_deref()).await {
-        Ok(Some(found)) => page_or_table(format, "service.html", &found, releases, &headers),
+        Ok(Some(found)) => page_or_table(format, "service.html", &found, releases, &visit),
         Ok(None) => not_found("There is no such service"),
         Err(error) => failed(&error),
     }
@@ -70,10 +70,10 @@ pub(super) async fn release(
     State(web): State<Arc<Web>>,
     Path((service, version)): Path<(String, String)>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     match release::load(&web.shared, &service, &version).await {
-        Ok(Some(found)) => page_or_table(format, "release.html", &found, its_stages, &headers),
+        Ok(Some(found)) => page_or_table(format, "release.html", &found, its_stages, &visit),
         Ok(None) => not_found("There is no such release"),
         Err(error) => failed(&error),
     }
@@ -116,10 +116,10 @@ pub(super) async fn fan_out(
     State(web): State<Arc<Web>>,
     Path((pipeline, asked)): Path<(String, String)>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     match fanout::load(&web.shared, &pipeline, &asked).await {
-        Ok(Some(found)) => page_or_table(format, "fanout.html", &found, members, &headers),
+        Ok(Some(found)) => page_or_table(format, "fanout.html", &found, members, &visit),
         Ok(None) => not_found("There is no such pipeline"),
         Err(error) => failed(&error),
     }
@@ -141,9 +141,9 @@ fn members(fan_out: &FanOut) -> Table {
 }
 
 /// `GET /wall`.
-pub(super) async fn wall(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+pub(super) async fn wall(State(web): State<Arc<Web>>, visit: Visit) -> Response {
     match wall::load(&web.shared).await {
-        Ok(wall) => page("wall.html", &wall, &headers),
+        Ok(wall) => page("wall.html", &wall, &visit),
         Err(error) => failed(&error),
     }
 }

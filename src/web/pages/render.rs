@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse as _, Response},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tracing::error;
 
-use super::{assets, charts};
+use super::{assets, charts, visit::Visit};
 use crate::{board::glyph::State, store::StoreError};
 
 /// Nothing but our own files; no inline script or style, no frame, no form to elsewhere.
@@ -76,17 +76,17 @@ fn unrenderable(template: &str, error: &minijinja::Error) -> Response {
 }
 
 /// A page of a template, with what lets a browser ask whether it changed.
-pub(super) fn page(template: &str, data: &impl Serialize, headers: &HeaderMap) -> Response {
-    let html = match render(template, data) {
+pub(super) fn page(template: &str, data: &impl Serialize, visit: &Visit) -> Response {
+    let shown = context! { visit => Value::from(Serde(&visit.shown)), ..Value::from(Serde(data)) };
+    let rendered = TEMPLATES.get_template(template);
+    let html = match rendered.and_then(|template| template.render(shown)) {
         Ok(html) => html,
         Err(error) => return unrenderable(template, &error),
     };
     let digest = Sha256::digest(html.as_bytes());
     let tag = format!("\"{}\"", hex::encode(digest.split_at(12).0));
-    if headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes())
-    {
+    let known = visit.known.as_ref();
+    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
     let mut response = Html(html).into_response();

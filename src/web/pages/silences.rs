@@ -7,7 +7,7 @@ use axum::{
     Extension,
     body::Bytes,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use tracing::info;
 use super::{
     super::Web,
     render::{failed, not_found, page, render_or_log},
+    visit::Visit,
 };
 use crate::{
     board::silences::{self, Query, Silences},
@@ -74,7 +75,7 @@ struct Page<'a> {
 pub(super) async fn silences(
     State(web): State<Arc<Web>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     let query = query.unwrap_or_default();
     let form = Form::read(query.as_bytes());
@@ -89,7 +90,7 @@ pub(super) async fn silences(
                 form: &form,
                 refused: None,
             };
-            page("silences.html", &shown, &headers)
+            page("silences.html", &shown, &visit)
         }
         Err(error) => failed(&error),
     }

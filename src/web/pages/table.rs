@@ -3,13 +3,13 @@
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::render::page;
+use super::{render::page, visit::Visit};
 use crate::board::age::DataAge;
 
 /// What a page is asked for as: `?format=csv`, `?format=json`, or neither.
@@ -118,10 +118,10 @@ pub(in crate::web) fn page_or_table<T: Serialize>(
     template: &str,
     data: &T,
     table: impl FnOnce(&T) -> Table,
-    headers: &HeaderMap,
+    visit: &Visit,
 ) -> Response {
     match format {
-        Format::Html => page(template, data, headers),
+        Format::Html => page(template, data, visit),
         Format::Csv | Format::Json => table(data).into_response(format),
     }
 }

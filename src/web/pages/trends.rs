@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Query, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{
     render::failed,
     table::{Format, Table, page_or_table},
+    visit::Visit,
 };
 use crate::{
     board::trends::{self, Query as Asked, Trends, WINDOWS},
@@ -36,7 +37,7 @@ pub(super) async fn trends(
     State(web): State<Arc<Web>>,
     Query(filter): Query<Filter>,
     format: Format,
-    headers: HeaderMap,
+    visit: Visit,
 ) -> Response {
     let days = filter.days.unwrap_or(DAYS);
     if !WINDOWS.contains(&days) {
@@ -58,7 +59,7 @@ pub(super) async fn trends(
         service: filter.service.filter(|name| !name.is_empty()),
     };
     match trends::load(&web.shared, &asked).await {
-        Ok(trends) => page_or_table(format, "trends.html", &trends, table, &headers),
+        Ok(trends) => page_or_table(format, "trends.html", &trends, table, &visit),
         Err(error) => failed(&error),
     }
 }

@@ -138,6 +138,7 @@ fn any_doom() -> impl Strategy<Value = Doom> {
             run,
             stage,
             command,
+            ordered: false,
         }
     });
     let doomed = prop::collection::vec(doomed, 0..12);

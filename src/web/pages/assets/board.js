@@ -25,6 +25,14 @@
     wear(theme);
   });
 
+  // A link that brings a token behind its # logs in; no server sees that part of an address, and no history keeps it.
+  const token = document.getElementById("token");
+  if (token && location.hash.length > 1) {
+    token.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname + location.search);
+    token.form.requestSubmit();
+  }
+
   // Live parts are replaced when they changed; the one that holds the focus waits.
   let held = false;
   const refresh = async () => {
@@ -42,6 +50,7 @@
       if (!next || next.outerHTML === part.outerHTML) continue;
       if (part.contains(document.activeElement)) announce(part, next); else part.replaceWith(next);
     }
+    sift();
   };
   const announce = (part, next) => {
     let button = document.getElementById("fresh");
@@ -82,14 +91,33 @@
     else if (event.key === "/") {
       const field = document.querySelector("[data-filter]");
       if (field) { event.preventDefault(); field.focus(); }
+    } else if (event.key === "?") {
+      const keys = document.getElementById("keys");
+      keys.open = !keys.open;
+      if (keys.open) keys.scrollIntoView();
     }
   });
 
-  // A link to what is on the screen.
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
-    if (!button) return;
-    await navigator.clipboard.writeText(new URL(button.dataset.copy, location.href).href);
-    button.textContent = "Copied";
+  // Filtering shows at once what its form would.
+  const sift = () => {
+    const field = document.querySelector("[data-filter]");
+    if (!field) return;
+    const part = field.value.toLowerCase();
+    for (const row of document.querySelectorAll("tr[data-row]")) {
+      row.hidden = !row.querySelector("th").textContent.toLowerCase().includes(part);
+    }
+  };
+  document.addEventListener("input", (event) => { if (event.target.matches("[data-filter]")) sift(); });
+
+  // A link to what is on the screen is copied; without a clipboard it is a link.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-copy]");
+    if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const words = link.textContent;
+    navigator.clipboard.writeText(link.href).then(() => {
+      link.textContent = "copied";
+      setTimeout(() => { link.textContent = words; }, 1500);
+    }, () => { location.href = link.href; });
   });
 })();

@@ -253,6 +253,125 @@ fn an_error_shows_who_had_it_when() {
     );
 }
 
+fn open(id: u64, root: Option<u64>) -> Value {
+    json!({
+        "id": id, "state": "blocked", "service": HOSTILE, "version": "1.2.3", "is_version": true, "stage": HOSTILE,
+        "since": "2026-05-19T18:36:00Z", "age_s": 7200, "what": HOSTILE, "reason": "compile error",
+        "signature": "v1:0123", "failures": 2, "run": HOSTILE, "job": HOSTILE, "told": ["platform", HOSTILE],
+        "ask": HOSTILE, "blocks": ["umbrella"], "root": root, "last_good": "v1.2.2",
+        "links": [{ "label": HOSTILE, "url": "https://prow.example.com/view" }],
+    })
+}
+
+fn counters(services: u64) -> Value {
+    let states = crate::board::glyph::State::ALL.into_iter();
+    states
+        .map(|state| json!({ "state": state, "services": services }))
+        .collect()
+}
+
+#[test]
+fn the_first_page_is_whole_with_nothing_one_and_many() {
+    let now = |open: Vec<Value>, stale: bool| {
+        let data =
+            json!({ "data": age(stale), "counters": counters(open.len() as u64), "open": open });
+        shown("now.html", &data)
+    };
+    assert!(now(Vec::new(), false).contains("Nothing is broken."));
+    let old = now(Vec::new(), true);
+    assert!(
+        old.contains("this may be old news") && !old.contains("Nothing is broken."),
+        "{old}"
+    );
+    let one = now(vec![open(1, None)], false);
+    assert!(
+        one.contains("blocks umbrella") && one.contains("last good v1.2.2"),
+        "{one}"
+    );
+    assert!(one.contains("href=\"#incident-1\" data-copy"), "{one}");
+    let mut bare = with(
+        open(2, None),
+        json!({ "reason": null, "signature": null, "told": [], "ask": null }),
+    );
+    bare = with(
+        bare,
+        json!({ "blocks": [], "last_good": null, "links": [], "is_version": false, "version": "" }),
+    );
+    let many: Vec<Value> = (3..40).map(|id| open(id, Some(1))).collect();
+    let many = now([vec![open(1, None), bare], many].concat(), true);
+    assert!(many.contains("nobody was told") && many.contains("behind incident 1"));
+    assert_eq!(many.matches("class=\"incident ").count(), 39);
+}
+
+fn service(state: &str, full: bool) -> Value {
+    let mut stages = Vec::new();
+    let mut strip = Vec::new();
+    if full {
+        for state in crate::board::glyph::State::ALL {
+            stages.push(json!({ "name": HOSTILE, "state": state, "run": HOSTILE }));
+            strip.push(json!({ "run": HOSTILE, "state": state, "at_ms": 1_779_000_000_000_i64 }));
+        }
+    }
+    let some = |value: Value| if full { value } else { Value::Null };
+    json!({
+        "name": HOSTILE, "state": state, "since": some(json!("2026-05-19T18:36:00Z")), "current": some(json!(HOSTILE)),
+        "last_good_at": some(json!("2026-05-18T18:36:00Z")), "last_good_age_s": some(json!(90_000)),
+        "target": some(json!(HOSTILE)), "stages": stages, "strip": strip, "jobs": { "healthy": 2 },
+        "releases": if full { 3 } else { 0 }, "first_try": 2,
+    })
+}
+
+#[test]
+fn services_are_listed_in_every_state_or_it_is_said_why_none_is() {
+    let page = |services: Vec<Value>, all: usize, filter: Value, stale: bool| {
+        let data = json!({ "data": age(stale), "services": services, "counters": counters(1), "filter": filter, "all": all });
+        shown("services.html", &data)
+    };
+    let no_filter = json!({ "state": null, "named": null });
+    let states = crate::board::glyph::State::ALL;
+    let rows: Vec<Value> = states
+        .into_iter()
+        .flat_map(|state| {
+            [
+                service(state.as_str(), true),
+                service(state.as_str(), false),
+            ]
+        })
+        .collect();
+    let full = page(rows, 24, no_filter.clone(), true);
+    assert_eq!(full.matches("<tr data-row").count(), 24);
+    for state in states {
+        assert!(full.contains(state.glyph().word), "{}", state.as_str());
+    }
+    assert!(full.contains("never seen") && full.contains("Stale: nothing was heard"));
+    let none = page(Vec::new(), 0, no_filter, false);
+    assert!(none.contains("No service has been seen yet"), "{none}");
+    let filtered = page(
+        Vec::new(),
+        3,
+        json!({ "state": "stalled", "named": HOSTILE }),
+        false,
+    );
+    assert!(
+        filtered.contains("is stalled now") && filtered.contains("All 3"),
+        "{filtered}"
+    );
+}
+
+#[test]
+fn a_page_that_leads_on_escapes_where_to() {
+    let html = shown(
+        "bounce.html",
+        &json!({ "to": "/\"><script>alert(1)</script>" }),
+    );
+    assert!(!html.contains("<script>alert"), "{html}");
+    let html = shown(
+        "error.html",
+        &json!({ "title": HOSTILE, "advice": HOSTILE }),
+    );
+    assert!(html.contains("&lt;script&gt;"), "{html}");
+}
+
 #[test]
 fn scripts_of_a_page_stay_small() {
     use std::io::Write as _;

@@ -1,0 +1,306 @@
+//! How a PostgreSQL server is reached: address, password, encryption, and what every connection is told first.
+
+use std::{fs, future::poll_fn, path::Path, sync::Arc, time::Duration};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection, NoTls,
+    config::{SslMode, TargetSessionAttrs},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::sql::{Error, error::Result};
+use crate::config::store_url::{PostgresUrl, TlsMode};
+
+/// To connect and to log in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whoever says nothing in a transaction for so long is paused or cut off, and must not hold up others.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(4);
+/// Waiting for another's lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// The server is to notice that somebody is gone.
+const KEEPALIVE: Duration = Duration::from_secs(3);
+
+/// What drives a connection, to be spawned.
+pub(super) type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where words of others go.
+pub(super) type Told = mpsc::UnboundedSender<String>;
+
+/// A server and a database of it.
+pub(super) struct Server {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+    password_file: Option<Arc<Path>>,
+}
+
+impl Server {
+    /// Reads the address and the certificates; connects nowhere. The error says what is wrong with them.
+    pub(super) fn new(url: &PostgresUrl) -> std::result::Result<Self, String> {
+        let mut config: Config =
+            url.address.expose_secret().parse().map_err(|error| {
+                format!("its address cannot be read, check `store.url`: {error}")
+            })?;
+        config
+            .application_name("prow-notifier")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_user_timeout(CONNECT_TIMEOUT * 2)
+            .keepalives_idle(KEEPALIVE)
+            .keepalives_interval(KEEPALIVE)
+            .keepalives_retries(3)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
+            .ssl_mode(match url.tls {
+                TlsMode::Disable => SslMode::Disable,
+                TlsMode::Prefer => SslMode::Prefer,
+                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
+            });
+        let tls = match url.tls {
+            TlsMode::Disable => None,
+            _ => Some(MakeRustlsConnect::new(encryption(url)?)),
+        };
+        Ok(Self {
+            config,
+            tls,
+            password_file: url.password_file.as_deref().map(Arc::from),
+        })
+    }
+
+    /// Opens a connection whose statements may take `patience`; what comes with it must be driven.
+    /// What others tell on channels goes to `told`.
+    pub(super) async fn connect(
+        &self,
+        patience: Duration,
+        told: Option<Told>,
+    ) -> Result<(Client, Driver)> {
+        let (client, mut driver) = self.open(told).await?;
+        let settings = format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+             SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'; \
+             SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3",
+            patience
+                .saturating_sub(Duration::from_millis(500))
+                .as_millis(),
+            LOCK_TIMEOUT.as_millis(),
+            IDLE_IN_TRANSACTION.as_millis(),
+        );
+        let told = async { tokio::time::timeout(patience, client.batch_execute(&settings)).await };
+        tokio::select! {
+            told = told => told.map_err(|_| Error::Silent(patience))??,
+            () = &mut driver => return Err(Error::Lost),
+        }
+        Ok((client, driver))
+    }
+
+    async fn open(&self, told: Option<Told>) -> Result<(Client, Driver)> {
+        let mut config = self.config.clone();
+        if let Some(password) = self.password()? {
+            config.password(password.expose_secret());
+        }
+        let connected = async {
+            Ok::<_, tokio_postgres::Error>(match &self.tls {
+                Some(tls) => {
+                    let (client, connection) = config.connect(tls.clone()).await?;
+                    (client, drive(connection, told) as Driver)
+                }
+                None => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    (client, drive(connection, told) as Driver)
+                }
+            })
+        };
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;
+        Ok(connected.map_err(|_| Error::Silent(CONNECT_TIMEOUT))??)
+    }
+
+    fn password(&self) -> Result<Option<SecretString>> {
+        let Some(path) = &self.password_file else {
+            return Ok(None);
+        };
+        let text = fs::read_to_string(path).map_err(|error| {
+            let path = path.display();
+            Error::Unreachable(format!("cannot read store.password_file {path}: {error}"))
+        })?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned().into()))
+    }
+}
+
+/// Drives a connection to its end, and passes on what others tell.
+fn drive<S, T>(mut connection: Connection<S, T>, told: Option<Told>) -> Driver
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Box::pin(async move {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            match (message, &told) {
+                (Ok(AsyncMessage::Notification(news)), Some(told)) => {
+                    // Who no longer listens does not need it.
+                    drop(told.send(news.payload().to_owned()));
+                }
+                (Ok(_), _) => {}
+                (Err(error), _) => {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "A connection to the database broke"
+                    );
+                    return;
+                }
+            }
+        }
+    })
+}
+
+fn encryption(url: &PostgresUrl) -> std::result::Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let trusts_anybody =
+        matches!(url.tls, TlsMode::Prefer | TlsMode::Require) && url.root_certificates.is_none();
+    if trusts_anybody {
+        let verifier = Arc::new(Anybody(provider));
+        return Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth());
+    }
+    let roots = Arc::new(roots(url)?);
+    if url.tls == TlsMode::VerifyFull {
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    }
+    let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
+        .build()
+        .map_err(|error| format!("its certificates cannot be checked: {error}"))?;
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyName(inner)))
+        .with_no_client_auth())
+}
+
+fn roots(url: &PostgresUrl) -> std::result::Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = &url.root_certificates else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err("this system knows no certificate authorities: install them, or name the server's with sslrootcert".to_owned());
+        }
+        return Ok(roots);
+    };
+    let shown = path.display();
+    let unreadable = |error: &dyn std::fmt::Display| {
+        format!("sslrootcert {shown} cannot be read as PEM certificates: {error}")
+    };
+    let pem = fs::read(path).map_err(|error| unreadable(&error))?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        roots.add(certificate).map_err(|error| unreadable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable(&"there is none in it"));
+    }
+    Ok(roots)
+}
+
+/// Believes any certificate: what is sent is encrypted, but nobody knows for whom.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+/// Believes certificates of known authorities, for whichever host they are.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+        match self
+            .0
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
+        {
+            // The chain is checked before the name is.
+            Err(rustls::Error::InvalidCertificate(
+                NotValidForName | NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,75 @@
+//! `store migrate`: a daemon goes on where another stopped, on a server what began in a file and back.
+
+use std::process::{Command, Output};
+
+use crate::context::{Context, Setup, failed, passed, postgres, run};
+
+fn migrate(from: &str, to: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
+        .args(["store", "migrate", "--from", from, "--to", to])
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+/// Copies a store, starts a daemon on the copy, and gives what it knows of.
+async fn go_on(ctx: &mut Context, from: &str, to: &str) -> u64 {
+    ctx.stop().await;
+    let done = migrate(from, to);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    assert!(String::from_utf8_lossy(&done.stdout).starts_with("copied "));
+    ctx.use_store(to);
+    ctx.start().await;
+    let metrics = ctx
+        .until("it leads", |metrics| metrics.sum("leader") == 1)
+        .await;
+    metrics.sum("open_incidents")
+}
+
+#[tokio::test]
+async fn a_daemon_goes_on_where_it_stopped_in_another_store() {
+    let Some(server) = postgres::new_database() else {
+        return;
+    };
+    run(Setup::default(), async |ctx| {
+        let first = format!("sqlite://{}", ctx.store().display());
+        ctx.webhook(&failed("s3", 30)).await;
+        ctx.webhook(&passed("sqs", 29)).await;
+        ctx.messages(2).await;
+        ctx.settle().await;
+        let open = go_on(ctx, &first, &server).await;
+        assert_eq!(open, 1);
+        // The window that the file began holds on the server.
+        ctx.webhook(&failed("s3", 20)).await;
+        ctx.settle().await;
+        assert_eq!(ctx.unread(), 0);
+        let refused = migrate(&first, &server);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("stop all replicas"));
+
+        let last = format!("{first}.back");
+        go_on(ctx, &server, &last).await;
+        ctx.webhook(&passed("s3", 10)).await;
+        let recovered = ctx.messages(2).await;
+        let told = recovered[0].payload.to_string().to_lowercase();
+        assert!(told.contains("recovered"), "{told}");
+        let refused = migrate(&first, &server);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("not empty"));
+    })
+    .await;
+}
+
+#[test]
+fn what_is_no_store_is_a_mistake_in_usage() {
+    for (from, to) in [
+        ("mysql://db/n", "sqlite:///tmp/new.db"),
+        ("sqlite:///nowhere/state.db", "sqlite:///tmp/new.db"),
+        ("postgres://u:hunter2@db/n", "postgres://u:hunter2@db/n"),
+    ] {
+        let refused = migrate(from, to);
+        assert_eq!(refused.status.code(), Some(2), "{from}");
+        assert!(!String::from_utf8_lossy(&refused.stderr).contains("hunter2"));
+    }
+}
