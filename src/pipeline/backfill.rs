@@ -102,10 +102,19 @@ impl Backfiller {
     /// Fills gaps while this process leads, until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut epoch = self.shared.store.leads();
-        while self.shared.leads(&stop).await {
+        while !stop.is_cancelled() {
             let now = self.shared.store.leads();
+            if now.is_none() {
+                self.follow().await;
+                tokio::select! {
+                    _ = self.shared.leads(&stop) => {}
+                    () = tokio::time::sleep(KEEP) => {}
+                }
+                epoch = None;
+                continue;
+            }
             if epoch != now {
-                // Another has heard and filled since.
+                // Another may have begun to fill a gap.
                 match Self::prepare(self.shared.clone()).await {
                     Ok(prepared) => (self, epoch) = (prepared, now),
                     Err(error) => self.shared.count_store_failure(&error),
@@ -125,6 +134,17 @@ impl Backfiller {
         }
         if self.shared.store.leads().is_some() {
             self.keep().await;
+        }
+    }
+
+    /// Takes over what the replica that leads was told, so that taking over from it leaves no gap.
+    async fn follow(&mut self) {
+        match self.shared.store.meta(HEARD).await {
+            Ok(heard) => {
+                self.kept = heard.and_then(|text| text.parse().ok());
+                self.shared.catch_up.resume(self.kept, None);
+            }
+            Err(error) => self.shared.count_store_failure(&error),
         }
     }
 

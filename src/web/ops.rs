@@ -108,8 +108,7 @@ fn sources(web: &Web) -> (bool, String) {
     });
     let listings: Vec<Listing> = deck.into_iter().chain(watch).collect();
     if listings.is_empty() {
-        let none =
-            "none: set sources.deck.url, sources.watch.namespace or sources.webhook.hmac_file";
+        let none = "none: set sources.deck.url, sources.watch.namespace, sources.webhook.hmac_file or sources.pubsub";
         return match (&live.tokens, &settings.pubsub) {
             (Some(_), _) => (true, "webhooks".to_owned()),
             (None, Some(_)) => (true, "Pub/Sub".to_owned()),

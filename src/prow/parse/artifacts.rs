@@ -78,6 +78,7 @@ mod tests {
                 namespace: text("test-pods"),
                 containers: vec!["main".to_owned(), "aux".to_owned()],
                 decorated: Some(true),
+                folder: None,
             }
         );
     }

@@ -95,8 +95,8 @@ impl Rounds {
         };
         let hit = leader.filter(|(leader, _)| *leader == whom);
         println!("round {round}: {fault:?} of replica {whom}, leader {leader:?}");
-        self.load(Duration::from_millis(500 + self.random.below(1500)))
-            .await;
+        let pause = Duration::from_millis(500 + self.random.below(1500));
+        self.load(pause).await;
         let before = hit.map(|(_, epoch)| epoch);
         match fault {
             Fault::Kill => {
