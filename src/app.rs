@@ -160,15 +160,15 @@ impl App {
         );
         spawn(
             &tracker,
-            "stopper",
-            &failed,
-            Stopper::new(shared.clone()).run(sources.clone()),
-        );
-        spawn(
-            &tracker,
             "resolver",
             &failed,
             Resolver::new(shared.clone()).run(sources.clone()),
+        );
+        spawn(
+            &tracker,
+            "stopper",
+            &failed,
+            Stopper::new(shared.clone()).run(sources.clone()),
         );
         let inside = TaskTracker::new();
         let deciding = decide(Worker::new(shared.clone()), inner.clone());

@@ -1,16 +1,11 @@
 //! Settings of the process, read from the merged layers.
 
+mod form;
 mod layers;
+mod missed;
 mod table;
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
-
-use reqwest::Url;
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     access::{self, AccessSettings, Reads},
@@ -25,8 +20,10 @@ use crate::domain::{
     prowjob::{JOB_TYPES, JobType},
 };
 
+pub use form::Form;
 pub use layers::{ENV_PREFIX, Gathered, Layer, Layers, Standing, lists_below};
-pub use table::{Form, SETTINGS, Setting, children};
+pub use missed::{BackfillSettings, PubsubSettings};
+pub use table::{SETTINGS, Setting, children};
 
 /// The settings, read.
 #[derive(Debug, Clone)]
@@ -150,17 +147,6 @@ impl WatchSettings {
     }
 }
 
-/// Who may push Pub/Sub messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PubsubSettings {
-    /// What tokens must be for.
-    pub audience: String,
-    /// Whose tokens must be.
-    pub service_account: String,
-    /// Where the keys are that tokens are signed with.
-    pub keys_url: Url,
-}
-
 /// Reading of logs: times, sizes in bytes and numbers, each as [`SETTINGS`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table of settings says what each means")]
@@ -183,21 +169,6 @@ pub struct ArtifactSettings {
     pub namespaces_api: bool,
     pub namespaces_lifetime: Duration,
     pub kubeconfig: Option<PathBuf>,
-}
-
-/// Finding in buckets what was missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackfillSettings {
-    /// Whether it is done.
-    pub enabled: bool,
-    /// After so long without a word of any source.
-    pub after: Duration,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// Requests that it may take.
-    pub max_requests: u64,
-    /// Jobs at once; at least 1.
-    pub concurrency: usize,
 }
 
 /// Retrying of deliveries and reads.
@@ -375,42 +346,6 @@ impl Reader<'_> {
         })
     }
 
-    fn backfill(&self) -> BackfillSettings {
-        BackfillSettings {
-            enabled: self.text("backfill.enabled").as_deref() != Some("false"),
-            after: self.duration("backfill.after"),
-            timeout: self.duration("backfill.timeout"),
-            max_requests: self.number("backfill.max_requests").into(),
-            concurrency: usize::try_from(self.number("backfill.concurrency")).unwrap_or(1),
-        }
-    }
-
-    fn pubsub(&self) -> Result<Option<PubsubSettings>, Problem> {
-        let [audience, account, keys] =
-            ["audience", "service_account", "keys_url"].map(|key| format!("sources.pubsub.{key}"));
-        let missing = |set: &str, key: &str| {
-            let what = format!("{set} alone lets nobody push messages");
-            self.layers.problem(set, &what, &format!("set {key} too"))
-        };
-        let (audience, service_account) = match (self.text(&audience), self.text(&account)) {
-            (None, None) => return Ok(None),
-            (Some(_), None) => return Err(missing(&audience, &account)),
-            (None, Some(_)) => return Err(missing(&account, &audience)),
-            (Some(audience), Some(account)) => (audience, account),
-        };
-        let text = self.text(&keys).unwrap_or_default();
-        let keys_url = Url::parse(&text).ok().filter(is_of_keys).ok_or_else(|| {
-            let what = format!("`{}` is no place for keys", without_credentials(&text));
-            let hint = "write https://host/path; plain http only to a loopback address";
-            self.layers.problem(&keys, &what, hint)
-        })?;
-        Ok(Some(PubsubSettings {
-            audience,
-            service_account,
-            keys_url,
-        }))
-    }
-
     fn mass(&self) -> MassPolicy {
         MassPolicy {
             share: self.number("mass.share"),
@@ -517,13 +452,6 @@ impl Reader<'_> {
         let what = format!("`{word}` is not a type of job{hint}");
         Err(self.layers.problem("watch.types", &what, ""))
     }
-}
-
-/// Whether keys may be believed that come from there.
-fn is_of_keys(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    url.scheme() == "https" || (url.scheme() == "http" && address.is_ok_and(|ip| ip.is_loopback()))
 }
 
 /// An address as it may be shown: user and password of `scheme://user:password@host` masked.

@@ -99,20 +99,36 @@ impl Backfiller {
         })
     }
 
-    /// Fills gaps until told to stop.
+    /// Fills gaps while this process leads, until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
-        loop {
-            if self.shared.store.leads().is_none() {
+        let mut epoch = self.shared.store.leads();
+        while !stop.is_cancelled() {
+            let now = self.shared.store.leads();
+            if now.is_none() {
                 self.follow().await;
-            } else {
-                if let Some(gap) = self.shared.catch_up.gap() {
-                    self.fill(gap, &stop).await;
+                tokio::select! {
+                    _ = self.shared.leads(&stop) => {}
+                    () = tokio::time::sleep(KEEP) => {}
                 }
-                self.keep().await;
+                epoch = None;
+                continue;
+            }
+            if epoch != now {
+                // Another may have begun to fill a gap.
+                match Self::prepare(self.shared.clone()).await {
+                    Ok(prepared) => (self, epoch) = (prepared, now),
+                    Err(error) => self.shared.count_store_failure(&error),
+                }
+            }
+            let shared = self.shared.clone();
+            tokio::select! {
+                () = shared.loses_lead() => continue,
+                () = self.fill_gap(&stop) => {}
             }
             tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.shared.catch_up.bell.notified() => {}
+                () = stop.cancelled() => {}
+                () = shared.loses_lead() => {}
+                () = shared.catch_up.bell.notified() => {}
                 () = tokio::time::sleep(KEEP) => {}
             }
         }
@@ -130,6 +146,13 @@ impl Backfiller {
             }
             Err(error) => self.shared.count_store_failure(&error),
         }
+    }
+
+    async fn fill_gap(&mut self, stop: &CancellationToken) {
+        if let Some(gap) = self.shared.catch_up.gap() {
+            self.fill(gap, stop).await;
+        }
+        self.keep().await;
     }
 
     /// Stores when somebody last told us anything.
@@ -227,11 +250,11 @@ impl Backfiller {
                 .join("logs")
                 .map_err(|why| Stuck::Bucket(why.to_string()))?;
             let name = root.to_string();
+            // Keys of jobs end in a slash, and `0` is the character behind it.
+            let after = plan.done.get(&name).map(|job| format!("{job}0"));
             let mut next = None;
             loop {
-                // Keys of jobs end in a slash, and `0` is the character behind it.
-                let after = plan.done.get(&name).map(|job| format!("{job}0"));
-                let page = reader.folders(&jobs, after.as_deref().filter(|_| next.is_none()), next);
+                let page = reader.folders(&jobs, after.as_deref(), next);
                 let page = page.await.map_err(Stuck::Bucket)?;
                 self.count(plan, 1)?;
                 for some in page.names.chunks(self.settings().concurrency) {
@@ -280,8 +303,13 @@ impl Backfiller {
             .since
             .checked_sub(LONGEST_RUN)
             .unwrap_or(Timestamp::MIN);
-        let now = self.shared.clock.now();
-        let found = join_all(jobs.iter().map(|job| runs(reader, above, job, since, now))).await;
+        let search = Search {
+            reader,
+            jobs: above,
+            since,
+            now: self.shared.clock.now(),
+        };
+        let found = join_all(jobs.iter().map(|job| search.runs(job))).await;
         let mut missed = Vec::new();
         let mut failed = None;
         for found in found {
@@ -315,60 +343,55 @@ struct Found {
     failed: Option<String>,
 }
 
-/// The finished runs of a job that started after a moment, oldest first.
-async fn runs(
-    reader: &artifacts::Reader,
-    above: &Location,
-    job: &str,
+/// Where runs are looked for, and which.
+#[derive(Debug)]
+struct Search<'a> {
+    reader: &'a artifacts::Reader,
+    /// The folder of all jobs.
+    jobs: &'a Location,
+    /// Runs that began before are not of interest.
     since: Timestamp,
     now: Timestamp,
-) -> Found {
-    let mut found = Found::default();
-    if let Err(why) = gather(&mut found, reader, above, job, since, now).await {
-        found.failed = Some(why);
-    }
-    found
 }
 
-async fn gather(
-    found: &mut Found,
-    reader: &artifacts::Reader,
-    above: &Location,
-    job: &str,
-    since: Timestamp,
-    now: Timestamp,
-) -> Result<(), String> {
-    // A folder with an odd name is none of Prow's.
-    let Ok(folder) = above.join(job) else {
-        return Ok(());
-    };
-    let first = build_time::first(since);
-    let mut next = None;
-    loop {
-        found.requests += 1;
-        let after = Some(first.as_str()).filter(|_| next.is_none());
-        let page = reader.folders(&folder, after, next).await?;
-        for build in &page.names {
-            let is_missed = build_time::of(build).is_some_and(|at| at >= since && at <= now);
-            let Ok(place) = folder.join(build) else {
-                continue;
-            };
-            if !is_missed {
-                continue;
-            }
-            found.requests += 1;
-            let files = reader.files(&place, &[PROWJOB]).await?;
-            found.runs.extend(
-                files
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|json| read(&json, job, &place, now)),
-            );
+impl Search<'_> {
+    /// The finished runs of a job, oldest first.
+    async fn runs(&self, job: &str) -> Found {
+        let mut found = Found::default();
+        if let Err(why) = self.gather(&mut found, job).await {
+            found.failed = Some(why);
         }
-        if page.next.is_none() {
+        found
+    }
+
+    async fn gather(&self, found: &mut Found, job: &str) -> Result<(), String> {
+        // A folder with an odd name is none of Prow's.
+        let Ok(folder) = self.jobs.join(job) else {
             return Ok(());
+        };
+        let first = build_time::first(self.since);
+        let mut next = None;
+        loop {
+            found.requests += 1;
+            let page = self.reader.folders(&folder, Some(&first), next).await?;
+            let is_missed = |build: &&String| {
+                build_time::of(build).is_some_and(|at| at >= self.since && at <= self.now)
+            };
+            for build in page.names.iter().filter(is_missed) {
+                let Ok(place) = folder.join(build) else {
+                    continue;
+                };
+                found.requests += 1;
+                let files = self.reader.files(&place, &[PROWJOB]).await?;
+                let stored = files.into_iter().flatten();
+                let runs = stored.filter_map(|json| read(&json, job, &place, self.now));
+                found.runs.extend(runs);
+            }
+            if page.next.is_none() {
+                return Ok(());
+            }
+            next = page.next;
         }
-        next = page.next;
     }
 }
 

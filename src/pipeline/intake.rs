@@ -20,10 +20,13 @@ impl Shared {
         {
             *tail = live.snapshot.redactor.text(tail).lines().join("\n");
         }
-        if observations.iter().any(|run| run.source != Source::Bucket) {
-            self.catch_up.hear(self.clock.now(), backfill::after(&live));
+        // Who leads looks for what was missed.
+        if self.store.leads().is_some() {
+            if observations.iter().any(|run| run.source != Source::Bucket) {
+                self.catch_up.hear(self.clock.now(), backfill::after(&live));
+            }
+            self.catch_up.mark(&mut observations);
         }
-        self.catch_up.mark(&mut observations);
         let sources: Vec<&'static str> =
             observations.iter().map(|run| run.source.as_str()).collect();
         if sources.is_empty() {

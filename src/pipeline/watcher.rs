@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    Shared, is_watched,
+    Shared, backfill, is_watched,
     pulse::{self, Fares},
     roster::{self, Roster},
     seen::Seen,
@@ -263,6 +263,7 @@ impl Watcher {
     fn heard(&self, run: Option<&Observation>) {
         let shared = &self.shared;
         let now = shared.clock.now();
+        shared.catch_up.hear(now, backfill::after(&shared.live()));
         shared.reports.watch(now, run.and_then(roster::latest));
         let last = &shared.metrics.watch_last_heard;
         last.set(now.as_duration().as_secs_f64());

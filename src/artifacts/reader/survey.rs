@@ -53,7 +53,8 @@ impl Reader {
         }
     }
 
-    /// Folders directly below one, from the first whose key lies behind `after`; `next` is of the page before.
+    /// Folders directly below one, from the first whose key lies behind `after`. For the next page
+    /// the same is asked with `next` of the one before.
     pub async fn folders(
         &self,
         above: &Location,

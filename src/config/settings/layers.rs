@@ -8,7 +8,10 @@ use std::{
 
 use config::{ConfigError as LayerError, Source, Value, ValueKind};
 
-use super::table::{EXTENDED, Form, LISTS, SETTINGS, Setting, children, read_form};
+use super::{
+    form::{Form, read_form},
+    table::{EXTENDED, LISTS, SETTINGS, Setting, children},
+};
 use crate::{
     config::{
         error::{ConfigError, Place, Problem},

@@ -112,10 +112,10 @@ impl Worker {
     ) -> Result<bool, StoreError> {
         let run = &row.observation;
         let can_be_found = match run.source {
-            Source::Github => live.deck.is_some(),
+            Source::Github => live.lists(),
             Source::Pubsub => {
                 let reads = live.snapshot.config.settings.artifacts.enabled;
-                live.deck.is_some() || (reads && run.artifacts.folder.is_some())
+                live.lists() || (reads && run.artifacts.folder.is_some())
             }
             Source::Webhook
             | Source::Deck

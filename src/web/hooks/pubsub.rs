@@ -30,7 +30,10 @@ async fn handle(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, An
     authorize(web, headers).await?;
     let mut push = Push::read(&body).map_err(|error| Answer::Bad(error.to_string()))?;
     if push.id.is_none() {
+        // Without an envelope they may stand in headers.
         push.id = text_of(headers, "x-goog-pubsub-message-id").map(str::to_owned);
+        let published = text_of(headers, "x-goog-pubsub-publish-time");
+        push.published_at = published.and_then(|text| text.parse().ok());
     }
     let known_by: Vec<String> = push.id.iter().cloned().chain(content(&push)).collect();
     if known_by.iter().any(|key| is_repeated(&web.messages, key)) {

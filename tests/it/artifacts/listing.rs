@@ -15,7 +15,6 @@ use super::reader;
 async fn all(reader: &Reader, above: &Location, after: Option<&str>) -> (Vec<String>, usize) {
     let (mut names, mut pages, mut next) = (Vec::new(), 0, None);
     loop {
-        let after = after.filter(|_| next.is_none());
         let page = reader.folders(above, after, next).await.unwrap();
         pages += 1;
         names.extend(page.names);
