@@ -38,8 +38,17 @@ impl Rollup {
             "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
         )?;
+        let mut totals: BTreeMap<(i64, Verdict), i64> = BTreeMap::new();
         for ((day, service, verdict), by) in self.0.iter().filter(|(_, by)| **by != 0) {
             add.execute(params![day, service, verdict.as_str(), by])?;
+            *totals.entry((*day, *verdict)).or_default() += by;
+        }
+        let mut add = conn.prepare_cached(
+            "INSERT INTO run_days (day, verdict, runs) VALUES ($1, $2, $3) \
+             ON CONFLICT (day, verdict) DO UPDATE SET runs = run_days.runs + excluded.runs",
+        )?;
+        for ((day, verdict), by) in totals {
+            add.execute(params![day, verdict.as_str(), by])?;
         }
         Ok(())
     }
