@@ -12,11 +12,14 @@ use self::answer::answer;
 use super::{age::DataAge, error::Occurrence, glyph::State, job, trends::back};
 use crate::{
     domain::{
+        doom::Stop,
         evidence::{Evidence, Finding, Signature},
         incident::{Incident, Run as KnownRun},
         notification::{Link, log_link},
         observation::RunName,
         pipeline::{Said, Sign},
+        rerun::Rerun,
+        verdict::Verdict,
     },
     pipeline::Shared,
     store::{DecisionRow, EvidenceTrail, NotificationTrail, StoreError, Trail},
@@ -68,6 +71,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// Seconds between both.
     pub took_s: Option<i64>,
+    /// Who asked for it again and who stopped it, as far as Prow says, and what was done about runs behind it.
+    pub hands: Vec<Hand>,
     /// Why it broke.
     pub reason: Option<Reason>,
     /// To the exact line, Prow, history, commit.
@@ -83,6 +88,18 @@ pub struct Run {
     pub same_error_in: usize,
     /// The last other runs with the same error, at most 10.
     pub same_error: Vec<Occurrence>,
+}
+
+/// What a person or the daemon did to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Hand {
+    /// When we heard of it.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who did what, in words.
+    pub what: String,
+    /// The other run that it is about, if any.
+    pub run: Option<String>,
 }
 
 /// Why a run broke.
@@ -258,6 +275,7 @@ impl Run {
             started_at: run.and_then(|run| run.started_at),
             finished_at: run.and_then(|run| run.finished_at),
             took_s: run.and_then(took_s),
+            hands: Hand::all(asked, trail),
             reason: trail.evidence.as_ref().map(Reason::of),
             links: links(run, incident, found(trail)),
             decisions: trail.decisions.iter().map(Decided::of).collect(),
@@ -267,6 +285,54 @@ impl Run {
             same_error: same.iter().take(LISTED).cloned().collect(),
             owner,
             data,
+        }
+    }
+}
+
+impl Hand {
+    fn all(asked: &str, trail: &Trail) -> Vec<Self> {
+        let own = trail.run.as_ref().map_or(asked, |run| &run.name.0);
+        let mut all: Vec<Self> = Vec::new();
+        for row in &trail.decisions {
+            let stopped = row.verdict == Verdict::AbortedByHuman;
+            let what = match Rerun::words_in(&row.reason) {
+                Some(words) => words,
+                None if stopped => &row.reason,
+                None => continue,
+            };
+            if all.iter().all(|hand| hand.what != what) {
+                all.push(Self {
+                    at: row.decided_at,
+                    what: what.to_owned(),
+                    run: None,
+                });
+            }
+        }
+        all.extend(trail.stops.iter().map(|stop| Self::of(stop, own)));
+        all.sort_by_key(|hand| hand.at);
+        all
+    }
+
+    fn of(stop: &Stop, own: &str) -> Self {
+        let doomed = &stop.doomed;
+        let end = stop.end.as_ref().map(|end| end.how.as_str());
+        let asked = match (doomed.ordered, end) {
+            (false, _) => "suggested to stop".to_owned(),
+            (true, None) => "is to stop".to_owned(),
+            (true, Some(end)) => format!("was to stop ({end})"),
+        };
+        let (what, run) = if doomed.run.0 == own {
+            ("it", &stop.because)
+        } else {
+            (doomed.stage.as_str(), &doomed.run)
+        };
+        Self {
+            at: stop.at,
+            what: format!(
+                "prow-notifier {asked} {what}, because {} had failed",
+                stop.broken
+            ),
+            run: Some(run.0.clone()),
         }
     }
 }

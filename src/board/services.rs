@@ -70,7 +70,7 @@ pub struct Service {
     pub target: Option<String>,
     /// Stages of the newest release, in the order of the configuration.
     pub stages: Vec<Stage>,
-    /// Its last runs, the oldest first.
+    /// Its last runs, the oldest first; empty where they are not shown.
     pub strip: Vec<Mark>,
     /// Jobs that fare so.
     pub jobs: BTreeMap<String, u64>,
@@ -112,7 +112,18 @@ impl From<&Cell> for Mark {
     }
 }
 
-/// Reads all services.
+/// Reads the strips of services.
+pub async fn add_strips(shared: &Shared, services: &mut [Service]) -> Result<(), StoreError> {
+    let names = services.iter().map(|one| one.name.clone()).collect();
+    let mut strips = shared.store.strips(names).await?;
+    for one in services {
+        let cells = strips.remove(&one.name).unwrap_or_default();
+        one.strip = cells.iter().map(Mark::from).collect();
+    }
+    Ok(())
+}
+
+/// Reads all services, without their strips: these cost a look at each job, and few pages show them.
 pub async fn load(shared: &Shared) -> Result<Services, StoreError> {
     let data = DataAge::of(shared);
     let live = shared.live();
@@ -155,7 +166,7 @@ fn service(row: ServiceRow, pipelines: &[Pipeline], open: &[Incident], now: Time
             .filter(|version| current.as_ref() != Some(version)),
         current,
         stages: newest.map_or_else(Vec::new, |release| stages(release, pipelines, &own)),
-        strip: row.strip.iter().map(Mark::from).collect(),
+        strip: Vec::new(),
         jobs: row
             .jobs
             .into_iter()

@@ -278,9 +278,7 @@ impl State {
             }
             Verdict::Superseded => case.outcome(Decision::Superseded, case.judged.what.clone()),
             Verdict::NoOp => case.outcome(Decision::NoOp, case.judged.what.clone()),
-            Verdict::AbortedByHuman => {
-                case.outcome(Decision::NotFailed, "a person stopped it".to_owned())
-            }
+            Verdict::AbortedByHuman => case.outcome(Decision::NotFailed, case.judged.what.clone()),
             Verdict::Running => case.outcome(Decision::NotFailed, still(case.run)),
         }
     }

@@ -40,6 +40,12 @@ impl Rerun {
         let by = self.by.as_deref().unwrap_or("somebody");
         format!("{by} asked to run {} again", self.of)
     }
+
+    /// These words in the reason of a decision.
+    pub fn words_in(reason: &str) -> Option<&str> {
+        let (_, words) = reason.split_once(": ")?;
+        (words.contains(" asked to run ") && words.ends_with(" again")).then_some(words)
+    }
 }
 
 /// `USER successfully reran NAME.` or `Successfully reran NAME.`, as deck writes it.
@@ -77,6 +83,16 @@ mod tests {
         );
         for text in ["", "Job triggered.", "bob successfully reran a lot of it."] {
             assert_eq!(of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_words_are_found_again_in_a_reason() {
+        let rerun = described("bob successfully reran a-1.").unwrap();
+        let reason = format!("still triggered: {}", rerun.words());
+        assert_eq!(Rerun::words_in(&reason), Some("bob asked to run a-1 again"));
+        for reason in ["still triggered", "", "again: and again"] {
+            assert_eq!(Rerun::words_in(reason), None, "{reason}");
         }
     }
 

@@ -110,7 +110,7 @@ pub fn judge(run: &Observation) -> Judgement {
     match run.state {
         State::Success => verdict(Verdict::Pass, "passed"),
         State::Failure if is_human_abort(&text) && run.inferred => {
-            verdict(Verdict::AbortedByHuman, "stopped by a person")
+            verdict(Verdict::AbortedByHuman, &stopped(run))
         }
         State::Failure if text.contains("running timeout") && run.inferred => {
             verdict(Verdict::Fail, TIMEOUT)
@@ -127,9 +127,7 @@ pub fn judge(run: &Observation) -> Judgement {
         State::Aborted if is_human_abort(&text) && text.starts_with(OURSELVES) => {
             verdict(Verdict::Superseded, DOOMED)
         }
-        State::Aborted if is_human_abort(&text) => {
-            verdict(Verdict::AbortedByHuman, "stopped by a person")
-        }
+        State::Aborted if is_human_abort(&text) => verdict(Verdict::AbortedByHuman, &stopped(run)),
         State::Aborted => verdict(
             Verdict::Superseded,
             "stopped without a word, as Prow does when a newer run replaces it",
@@ -146,6 +144,14 @@ const TIMEOUT: &str = "ran longer than Prow allows (running timeout)";
 /// `Successfully aborted NAME.` and `USER successfully aborted NAME.` come from deck.
 fn is_human_abort(text: &str) -> bool {
     text.contains("successfully aborted")
+}
+
+/// Who stopped it, where deck says.
+fn stopped(run: &Observation) -> String {
+    let by = run.description.split_once(" successfully aborted ");
+    let by = by.map(|(by, _)| by.trim());
+    let by = by.filter(|by| !by.is_empty() && !by.contains(char::is_whitespace));
+    format!("stopped by {}", by.unwrap_or("a person"))
 }
 
 /// Descriptions of state `error`, as plank writes them, our words for them, and whether the description

@@ -34,11 +34,20 @@ impl Rollup {
 
     /// Adds it to what is stored.
     pub(super) fn write(self, conn: &Connection) -> sql::Result<()> {
+        let mut totals: BTreeMap<(i64, Verdict), i64> = BTreeMap::new();
         for ((day, service, verdict), by) in self.0.iter().filter(|(_, by)| **by != 0) {
+            *totals.entry((*day, *verdict)).or_default() += by;
             conn.put(
                 "INSERT INTO service_days (day, service, verdict, runs) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (day, service, verdict) DO UPDATE SET runs = service_days.runs + excluded.runs",
                 params![day, service, verdict.as_str(), by],
+            )?;
+        }
+        for ((day, verdict), by) in totals {
+            conn.put(
+                "INSERT INTO run_days (day, verdict, runs) VALUES ($1, $2, $3) \
+                 ON CONFLICT (day, verdict) DO UPDATE SET runs = run_days.runs + excluded.runs",
+                params![day, verdict.as_str(), by],
             )?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::{
 const AT_ONCE: usize = 5_000;
 
 /// Every table that both kinds have, and the column by which it is read in order.
-const TABLES: [(&str, &str); 27] = [
+const TABLES: [(&str, &str); 28] = [
     ("jobs", "id"),
     ("runs", "id"),
     ("decisions", "id"),
@@ -37,6 +37,7 @@ const TABLES: [(&str, &str); 27] = [
     ("receivers", "name"),
     ("meta", "key"),
     ("service_days", "day, service, verdict"),
+    ("run_days", "day, verdict"),
     ("stops", "run"),
     ("actions", "id"),
     ("parked", "seq"),

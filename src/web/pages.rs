@@ -32,10 +32,13 @@ use self::{
     visit::Visit,
 };
 use super::{Web, api::ask::Ask};
-use crate::board::{
-    glyph,
-    now::{self, Counter, Now},
-    services::{self, Services},
+use crate::{
+    board::{
+        glyph,
+        now::{self, Counter, Now},
+        services::{self, Services},
+    },
+    store::StoreError,
 };
 
 /// All pages, and what is done on them.
@@ -153,22 +156,29 @@ async fn services(
         state: state.flatten(),
         named: asked.q.filter(|part| !part.is_empty()),
     };
-    match services::load(&web.shared).await {
-        Ok(mut services) => {
-            let counters = now::counters(&services.services);
-            let all = services.services.len();
-            services.services.retain(|one| filter.takes(one));
-            let chosen = Chosen {
-                services,
-                counters,
-                filter,
-                all,
-            };
+    match chosen(&web, filter, format).await {
+        Ok(chosen) => {
             let table = |chosen: &Chosen| all_services(&chosen.services);
             page_or_table(format, "services.html", &chosen, table, &visit)
         }
         Err(error) => failed(&error),
     }
+}
+
+async fn chosen(web: &Web, filter: services::Filter, format: Format) -> Result<Chosen, StoreError> {
+    let mut services = services::load(&web.shared).await?;
+    let counters = now::counters(&services.services);
+    let all = services.services.len();
+    services.services.retain(|one| filter.takes(one));
+    if format == Format::Html {
+        services::add_strips(&web.shared, &mut services.services).await?;
+    }
+    Ok(Chosen {
+        services,
+        counters,
+        filter,
+        all,
+    })
 }
 
 fn all_services(services: &Services) -> Table {

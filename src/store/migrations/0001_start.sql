@@ -284,6 +284,14 @@ CREATE TABLE service_days (
     runs    bigint NOT NULL,
     PRIMARY KEY (day, service, verdict)
 ) WITHOUT ROWID;
+CREATE INDEX service_days_service ON service_days (service, day);
+-- The same of all services together.
+CREATE TABLE run_days (
+    day     bigint NOT NULL,
+    verdict text NOT NULL,
+    runs    bigint NOT NULL,
+    PRIMARY KEY (day, verdict)
+) WITHOUT ROWID;
 
 -- Append only: runs whose stop was suggested, because a stage that they need had failed.
 CREATE TABLE stops (

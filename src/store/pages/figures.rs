@@ -114,8 +114,7 @@ impl Asked<'_> {
 
     fn runs(&self) -> sql::Result<Vec<(i64, Verdict, u64)>> {
         self.ask(
-            "SELECT day, verdict, cast(sum(runs) AS bigint) FROM service_days WHERE day >= $1 GROUP BY day, verdict \
-             HAVING sum(runs) > 0",
+            "SELECT day, verdict, runs FROM run_days WHERE day >= $1 AND runs > 0 ORDER BY day",
             "SELECT day, verdict, runs FROM service_days WHERE day >= $1 AND service = $2 AND runs > 0 ORDER BY day",
             self.since.div_euclid(DAY_MS),
             |row| Ok((row.get(0)?, word(row, 1)?, row.get(2)?)),

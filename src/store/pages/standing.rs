@@ -38,8 +38,6 @@ pub struct Cell {
 pub struct ServiceRow {
     /// Its name.
     pub name: String,
-    /// Its last runs, the oldest first.
-    pub strip: Vec<Cell>,
     /// How many of its jobs fare how.
     pub jobs: BTreeMap<Health, u64>,
     /// Its newest release.
@@ -64,9 +62,25 @@ impl Store {
             .await
     }
 
-    /// Services by name. First tries are counted over releases that began since then.
+    /// Services by name, without their strips. First tries are counted over releases that began since then.
     pub async fn services(&self, since: Timestamp) -> Result<Vec<ServiceRow>, StoreError> {
         self.pages.read(move |conn| services(conn, since)).await
+    }
+
+    /// The last runs of each of these services, the oldest first.
+    pub async fn strips(
+        &self,
+        services: Vec<String>,
+    ) -> Result<BTreeMap<String, Vec<Cell>>, StoreError> {
+        self.pages
+            .read(move |conn| {
+                let strips = services.into_iter().map(|name| {
+                    let cells = strip(conn, &name)?;
+                    Ok((name, cells))
+                });
+                strips.collect()
+            })
+            .await
     }
 }
 
@@ -100,7 +114,6 @@ fn service(
     jobs: BTreeMap<Health, u64>,
     tries: &mut BTreeMap<String, (u64, u64)>,
 ) -> sql::Result<ServiceRow> {
-    let strip = strip(conn, &name)?;
     let newest = conn
         .prepare_cached(
             "SELECT body FROM releases WHERE service = $1 ORDER BY began_at DESC LIMIT 1",
@@ -117,7 +130,6 @@ fn service(
     Ok(ServiceRow {
         tries: tries.remove(&name).unwrap_or_default(),
         name,
-        strip,
         jobs,
         newest,
         last_good,
@@ -131,12 +143,16 @@ fn strip(conn: &Connection, service: &str) -> sql::Result<Vec<Cell>> {
         .query_map(params![service], |row| row.get(0))?
         .collect::<sql::Result<Vec<i64>>>()?;
     let mut last = conn.prepare_cached(
-        "SELECT finished_at, name, verdict FROM runs WHERE job_id = $1 AND counts = 1 \
-         ORDER BY finished_at DESC LIMIT $2",
+        "SELECT finished_at, name, verdict FROM runs WHERE job_id = $1 AND counts = 1 AND finished_at >= $2 \
+         ORDER BY finished_at DESC LIMIT $3",
     )?;
     let mut cells = Vec::new();
     for job in jobs {
-        for cell in last.query_map(params![job, STRIP], |row| {
+        // What is older than a full strip is not read.
+        let full = cells.len().checked_sub(STRIP);
+        let oldest = full.and_then(|surplus| cells.get(surplus));
+        let after = oldest.map_or(i64::MIN, |cell: &Cell| millis(cell.at));
+        for cell in last.query_map(params![job, after, STRIP], |row| {
             Ok(Cell {
                 at: time(row, 0)?,
                 run: RunName(row.get(1)?),
@@ -145,8 +161,8 @@ fn strip(conn: &Connection, service: &str) -> sql::Result<Vec<Cell>> {
         })? {
             cells.push(cell?);
         }
+        cells.sort();
     }
-    cells.sort();
     let surplus = cells.len().saturating_sub(STRIP);
     cells.drain(..surplus);
     Ok(cells)
@@ -156,7 +172,7 @@ fn strip(conn: &Connection, service: &str) -> sql::Result<Vec<Cell>> {
 fn tries(conn: &Connection, since: Timestamp) -> sql::Result<BTreeMap<String, (u64, u64)>> {
     conn.prepare_cached(
         "SELECT service, count(*), sum(CASE WHEN done_at IS NOT NULL AND reruns = 0 AND stopped = 0 THEN 1 ELSE 0 END) \
-         FROM releases WHERE began_at >= $1 GROUP BY service",
+         FROM releases INDEXED BY releases_figures WHERE began_at >= $1 GROUP BY service",
     )?
     .query_map(params![millis(since)], |row| {
         Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))

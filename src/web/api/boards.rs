@@ -1,6 +1,6 @@
 //! What stands now.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use axum::{
     Json,
@@ -50,7 +50,9 @@ pub(super) async fn now(State(web): State<Arc<Web>>) -> Result<Json<Now>, Proble
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn services(State(web): State<Arc<Web>>) -> Result<Json<Services>, Problem> {
-    Ok(Json(services::load(&web.shared).await?))
+    let mut all = services::load(&web.shared).await?;
+    services::add_strips(&web.shared, &mut all.services).await?;
+    Ok(Json(all))
 }
 
 /// One service and what is open of it.
@@ -67,7 +69,8 @@ pub(super) async fn service(
 ) -> Result<Json<ServiceNow>, Problem> {
     let Services { data, services } = services::load(&web.shared).await?;
     let found = services.into_iter().find(|one| one.name == name);
-    let service = found.ok_or_else(|| Problem::unknown("service"))?;
+    let mut service = found.ok_or_else(|| Problem::unknown("service"))?;
+    services::add_strips(&web.shared, slice::from_mut(&mut service)).await?;
     let open = web.shared.store.open_of(&name).await?;
     let open = open.iter().map(|one| Open::of(one, data.now)).collect();
     Ok(Json(ServiceNow {

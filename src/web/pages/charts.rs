@@ -343,6 +343,7 @@ fn minute(at: Timestamp) -> String {
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
+        .replace('>', "&gt;")
         .replace('"', "&quot;")
 }
 
@@ -386,6 +387,17 @@ mod tests {
             svg.contains("whisker") && svg.contains("(20 to 80 %)"),
             "{svg}"
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_label_ends_the_attribute_that_it_stands_in(label in ".*[<>\"'&]{0,4}.*") {
+            let svg = line(&[point(4, Some(50.0))], Form::Percent, &label);
+            let bare = line(&[point(4, Some(50.0))], Form::Percent, "");
+            let rest = svg.strip_suffix(bare.split_once("aria-label=\"").unwrap().1);
+            let shown = rest.unwrap().split_once("aria-label=\"").unwrap().1;
+            proptest::prop_assert!(!shown.contains(['<', '>', '"']), "{}", svg);
+        }
     }
 
     #[test]

@@ -12,11 +12,13 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 use tracing::info;
 
 use super::{
     super::Web,
-    render::{failed, not_found, page, render_or_log},
+    render::{failed, not_found, render_or_log},
+    table::{Format, Table, page_or_table},
     visit::Visit,
 };
 use crate::{
@@ -69,12 +71,59 @@ struct Page<'a> {
     form: &'a Form,
     /// Why the form was not taken.
     refused: Option<String>,
+    /// The same page as data, without the format.
+    query: &'static str,
+}
+
+impl<'a> Page<'a> {
+    fn of(silences: &'a Silences, form: &'a Form, refused: Option<String>) -> Self {
+        Self {
+            query: if silences.all { "&all=1" } else { "" },
+            silences,
+            form,
+            refused,
+        }
+    }
+}
+
+fn all_silences(silences: &Silences) -> Table {
+    let columns = &[
+        "silence",
+        "standing",
+        "matchers",
+        "author",
+        "reason",
+        "created_at",
+        "starts_at",
+        "ends_at",
+        "ends_in_s",
+        "expired_by",
+        "hides",
+    ];
+    let mut table = Table::new("silences", &silences.data, columns);
+    for one in &silences.silences {
+        table.row([
+            json!(one.id),
+            json!(one.standing),
+            json!(one.matchers.join("\n")),
+            json!(one.author),
+            json!(one.reason),
+            json!(one.created_at),
+            json!(one.starts_at),
+            json!(one.ends_at),
+            json!(one.ends_in_s),
+            json!(one.expired_by),
+            json!(one.hides),
+        ]);
+    }
+    table
 }
 
 /// `GET /silences`.
 pub(super) async fn silences(
     State(web): State<Arc<Web>>,
     RawQuery(query): RawQuery,
+    format: Format,
     visit: Visit,
 ) -> Response {
     let query = query.unwrap_or_default();
@@ -85,12 +134,9 @@ pub(super) async fn silences(
     };
     match silences::load(&web.shared, &asked).await {
         Ok(silences) => {
-            let shown = Page {
-                silences: &silences,
-                form: &form,
-                refused: None,
-            };
-            page("silences.html", &shown, &visit)
+            let shown = Page::of(&silences, &form, None);
+            let table = |shown: &Page<'_>| all_silences(shown.silences);
+            page_or_table(format, "silences.html", &shown, table, &visit)
         }
         Err(error) => failed(&error),
     }
@@ -142,11 +188,7 @@ async fn add(web: &Web, actor: Actor, form: &Form) -> Result<Response, StoreErro
                 all: false,
             };
             let silences = silences::load(&web.shared, &asked).await?;
-            let shown = Page {
-                silences: &silences,
-                form,
-                refused: Some(why),
-            };
+            let shown = Page::of(&silences, form, Some(why));
             let mut response = render_or_log("silences.html", &shown);
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             Ok(response)
@@ -253,11 +295,8 @@ mod tests {
     }
 
     fn html(silences: &Silences, refused: Option<&str>) -> String {
-        let shown = Page {
-            silences,
-            form: &Form::read(b"match=service%3D%22s3%22&for=2h&reason=move"),
-            refused: refused.map(str::to_owned),
-        };
+        let form = Form::read(b"match=service%3D%22s3%22&for=2h&reason=move");
+        let shown = Page::of(silences, &form, refused.map(str::to_owned));
         let html = render("silences.html", &shown).unwrap();
         assert!(!html.contains("style=") && !html.contains("<script>"));
         let is_handler = |rest: &str| {
@@ -304,6 +343,10 @@ mod tests {
             assert!(text.contains(shown), "{shown} in {text}");
         }
         assert!(text.contains("action=\"/silences/1/expire\""));
+        assert!(text.contains("href=\"?format=csv\""), "{text}");
+        let csv = all_silences(&silences).csv();
+        assert_eq!(csv.lines().count(), 4, "{csv}");
+        assert!(csv.contains("3,expired,"), "{csv}");
         assert!(
             !text.contains("action=\"/silences/3/expire\""),
             "it is over"

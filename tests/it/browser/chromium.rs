@@ -184,6 +184,23 @@ impl Chromium {
         body.send_keys(key).await.unwrap();
     }
 
+    /// Writes into a field.
+    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        let field = self.client.find(Locator::Css(selector)).await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// Clicks what may lead elsewhere.
+    pub(crate) async fn click(&self, selector: &str) {
+        let button = self.client.find(Locator::Css(selector)).await.unwrap();
+        button.click().await.unwrap();
+    }
+
+    /// Forgets who is logged in.
+    pub(crate) async fn forget(&self) {
+        self.client.delete_all_cookies().await.unwrap();
+    }
+
     /// A picture of the window, as PNG.
     pub(crate) async fn picture(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
+    process::{Child, Command},
 };
 
 use super::chromium::{Chromium, Look};
@@ -22,23 +22,8 @@ async fn the_demo_opens_on_a_board_that_tells_its_story() {
     let Some(browser) = Chromium::start().await else {
         return;
     };
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
-        .arg("demo")
-        .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    let home = loop {
-        let line = lines.next_line().await.unwrap().expect("the demo goes on");
-        if line.contains("The daemon is still running") {
-            let (_, address) = line.split_once("http://").unwrap();
-            let (address, _) = address.split_once('/').unwrap();
-            break format!("http://{address}");
-        }
-    };
+    let demo = Demo::start().await;
+    let home = &demo.home;
     let folder = std::env::var_os("PROW_NOTIFIER_PICTURES").map(|_| repository("docs"));
     for (name, page) in PICTURES {
         browser
@@ -55,11 +40,96 @@ async fn the_demo_opens_on_a_board_that_tells_its_story() {
             std::fs::write(PathBuf::from(folder).join(format!("{name}.png")), picture).unwrap();
         }
     }
-    browser.open(&home).await;
+    browser.open(home).await;
     let now = browser.text("#open").await;
     assert!(now.contains("wafv2") && now.contains("publish"), "{now}");
     assert!(now.contains("stalled"), "{now}");
     assert_eq!(browser.complaints().await, Vec::<String>::new());
-    demo.kill().await.unwrap();
+    demo.stop().await;
     browser.stop().await;
+}
+
+/// Whose page it is stands in its head.
+const LOGGED_IN: &str = "header a[href='/login']";
+
+#[tokio::test]
+async fn the_link_of_the_demo_logs_in_with_script_and_its_token_without() {
+    let Some(browser) = Chromium::start().await else {
+        return;
+    };
+    let demo = Demo::start().await;
+    let link = format!("{}/login#{}", demo.home, demo.token);
+    for script in [true, false] {
+        browser.forget().await;
+        browser
+            .look(Look {
+                width: 1280,
+                dark: false,
+                script,
+            })
+            .await;
+        browser.open(&link).await;
+        if !script {
+            browser.fill("#token", &demo.token).await;
+            browser.click("form.login button").await;
+        }
+        browser.wait_for(LOGGED_IN).await;
+        assert_eq!(browser.text(LOGGED_IN).await, "demo");
+        let place = browser.script("return location.href").await;
+        assert_eq!(place, format!("{}/", demo.home), "no token is left behind");
+        browser.open(&format!("{}/silences", demo.home)).await;
+        browser.fill("#match", "service=\"wafv2\"").await;
+        browser.fill("#reason", "a look around").await;
+        browser.fill("#lasts", "1h").await;
+        browser.click("form.silence button.act").await;
+        let made = if script { "#silence-1" } else { "#silence-2" };
+        browser.wait_for(made).await;
+        let shown = browser.text(made).await;
+        assert!(
+            shown.contains("by demo") && shown.contains("a look around"),
+            "{shown}"
+        );
+        browser.click(&format!("{made} button")).await;
+        browser.wait_for(&format!("{made}.q-expired")).await;
+        assert_eq!(browser.complaints().await, Vec::<String>::new());
+    }
+    demo.stop().await;
+    browser.stop().await;
+}
+
+/// The demo after its story.
+struct Demo {
+    child: Child,
+    /// Its address, without a path.
+    home: String,
+    token: String,
+}
+
+impl Demo {
+    async fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
+            .arg("demo")
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        loop {
+            let line = lines.next_line().await.unwrap().expect("the demo goes on");
+            if let Some((before, token)) = line.split_once("/login#") {
+                let (_, address) = before.split_once("http://").unwrap();
+                return Self {
+                    child,
+                    home: format!("http://{address}"),
+                    token: token.to_owned(),
+                };
+            }
+        }
+    }
+
+    async fn stop(mut self) {
+        self.child.kill().await.unwrap();
+    }
 }

@@ -175,6 +175,7 @@ fn run() -> Value {
         "job": "postsubmit|o|r|j|tag", "owner": "s3", "service": "s3", "version": "1.2.3", "stage": "publish",
         "base_ref": HOSTILE, "prow_state": "failure", "verdict": "fail", "started_at": "2026-05-19T20:00:00Z",
         "finished_at": "2026-05-19T20:30:00Z", "took_s": 1800,
+        "hands": [{ "at": "2026-05-19T20:29:00Z", "what": format!("{HOSTILE} asked to run it again"), "run": HOSTILE }],
         "reason": { "title": "compile error", "headline": HOSTILE, "rule": "go-compile", "signature": "v1:0123",
             "file": "build-log.txt", "location": "s3://logs/1", "read_at": "2026-05-19T20:30:05Z", "attempts": 2,
             "again_at": "2026-05-19T20:40:00Z", "lines": [
@@ -206,6 +207,7 @@ fn a_run_answers_first_and_shows_the_deciding_line() {
     assert!(place("Log line 10") < place("class=\"deciding\""));
     assert!(place("class=\"deciding\"") < place("What was decided"));
     assert!(html.contains("in 1 other service<"), "{html}");
+    assert!(html.contains("asked to run it again"), "{html}");
 }
 
 #[test]
@@ -213,12 +215,14 @@ fn a_run_of_which_little_is_known_shows_that() {
     let little = json!({
         "data": age(true), "told": false, "job": null, "job_name": "", "owner": null, "service": null, "version": null,
         "stage": null, "base_ref": "", "prow_state": null, "verdict": null, "started_at": null, "finished_at": null,
-        "took_s": null, "reason": null, "links": [], "decisions": [], "incidents": [], "messages": [], "same_error": [],
+        "took_s": null, "hands": [], "reason": null, "links": [], "decisions": [], "incidents": [], "messages": [], "same_error": [],
         "same_error_in": 0, "state": "unknown",
     });
     let html = shown("run.html", &with(run(), little));
     assert!(
-        html.contains("Nothing was decided") && html.contains("No log was read"),
+        !html.contains("What was done to it")
+            && html.contains("Nothing was decided")
+            && html.contains("No log was read"),
         "{html}"
     );
 }
