@@ -11,7 +11,7 @@ use super::{location::Location, sql::Error};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Not now: nothing was changed, and trying again later may work. A web request is answered with 503.
-    #[error("cannot use the store {store} now: {why}")]
+    #[error("cannot use the store {store} now: {why} ({source})")]
     Unavailable {
         /// The database.
         store: Location,

@@ -166,8 +166,8 @@ pub(super) fn note_death(
         millis(at.checked_add(dead_for).unwrap_or(Timestamp::MAX))
     });
     conn.put(
-        "UPDATE holds SET dead_until = CASE WHEN $1 IS NOT NULL AND dead_until > $2 THEN dead_until ELSE $1 END \
-         WHERE receiver = $3",
+        "UPDATE holds SET dead_until = CASE WHEN cast($1 AS bigint) IS NOT NULL AND dead_until > $2 \
+         THEN dead_until ELSE cast($1 AS bigint) END WHERE receiver = $3",
         params![until, millis(at), receiver],
     )
 }

@@ -90,7 +90,7 @@ fn failing(conn: &Connection, times: Compare, owner: Option<&str>) -> sql::Resul
          count(*) FILTER (WHERE finished_at >= $1 AND verdict = 'infra'), count(*) FILTER (WHERE finished_at >= $2), \
          count(*) FILTER (WHERE finished_at >= $3 AND finished_at < $2) FROM runs INDEXED BY runs_bad \
          WHERE verdict IN ('fail', 'infra', 'soft-fail') AND finished_at >= $4 \
-         AND ($5 IS NULL OR job_id IN (SELECT id FROM jobs WHERE owner = $5)) \
+         AND (cast($5 AS text) IS NULL OR job_id IN (SELECT id FROM jobs WHERE owner = $5)) \
          GROUP BY job_id HAVING count(*) FILTER (WHERE finished_at >= $1) > 0 ORDER BY 2 DESC, job_id LIMIT $6",
     )?;
     let (since, lately, before) = (
@@ -152,7 +152,7 @@ fn named(conn: &Connection, id: i64) -> sql::Result<(JobKey, Option<String>, Opt
 
 fn sick(conn: &Connection, limit: usize, owner: Option<&str>) -> sql::Result<(Vec<SickRow>, u64)> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, key, owner, stage FROM jobs WHERE health IN ('flaky', 'broken') AND ($1 IS NULL OR owner = $1) \
+        "SELECT id, key, owner, stage FROM jobs WHERE health IN ('flaky', 'broken') AND (cast($1 AS text) IS NULL OR owner = $1) \
          ORDER BY health DESC, key",
     )?;
     let read = |row: &Row<'_>| {

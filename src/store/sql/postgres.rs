@@ -98,6 +98,11 @@ impl Client {
     /// Begins a transaction with these words.
     pub(super) fn begin(&self, words: &str) -> Result<()> {
         let mut inner = self.inner.borrow_mut();
+        // Whatever became of the last one, which may have ended with its connection.
+        if inner.state != State::Idle {
+            inner.state = State::Idle;
+            inner.link = None;
+        }
         inner.ahead.clear();
         inner.ensure()?;
         inner.state = State::Open;
