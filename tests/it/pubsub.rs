@@ -55,12 +55,13 @@ impl Keys {
             Arc::new(Mutex::new(Some("one".to_owned()))),
         );
         let (counted, named) = (Arc::clone(&asked), Arc::clone(&kid));
-        let certs = async move || {
+        let certs = move || {
             counted.fetch_add(1, Ordering::SeqCst);
-            let Some(kid) = named.lock().unwrap().clone() else {
-                return StatusCode::BAD_GATEWAY.into_response();
-            };
-            axum::Json(json!({ "keys": [jwk(&kid)] })).into_response()
+            let kid = named.lock().unwrap().clone();
+            std::future::ready(match kid {
+                Some(kid) => axum::Json(json!({ "keys": [jwk(&kid)] })).into_response(),
+                None => StatusCode::BAD_GATEWAY.into_response(),
+            })
         };
         TaskTracker::new().spawn(async move {
             let router = Router::new().route("/certs", get(certs));
