@@ -35,7 +35,7 @@ fn names() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
         ".{0,6}",
     ];
-    prop::collection::vec(piece, 1..8).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(piece, 1..8).prop_map(|pieces| format!("n{}", pieces.concat()))
 }
 
 /// Elements in order with the names of their attributes.
@@ -49,7 +49,7 @@ fn skeleton(svg: &str) -> Vec<String> {
         {
             Event::Start(tag) | Event::Empty(tag) => {
                 let mut element = tag.name().as_ref().to_owned();
-                for attribute in tag.attributes() {
+                for attribute in tag.html_attributes() {
                     let attribute = attribute.unwrap_or_else(|error| panic!("{error}: {svg}"));
                     element.push(' ');
                     element.push_str(attribute.key.as_ref());
