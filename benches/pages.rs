@@ -70,7 +70,12 @@ fn main() -> Result<()> {
         let fresh = tempfile::tempdir()?;
         let kept = env::var_os("PROW_NOTIFIER_BENCH_HOME").map(PathBuf::from);
         let home = kept.as_deref().unwrap_or(fresh.path());
-        let config = config(home, "http://127.0.0.1:9/services/x", "127.0.0.1:9", &rules());
+        let config = config(
+            home,
+            "http://127.0.0.1:9/services/x",
+            "127.0.0.1:9",
+            &rules(),
+        );
         let year = Year::of(runs);
         if !home.join("state.db").exists() {
             year.fill(home, &config).await?;

@@ -19,7 +19,7 @@ pub enum Command {
 /// From where to where.
 #[derive(Debug, Args)]
 pub struct Migrate {
-    /// The store that is copied: sqlite:///path or postgres://user@host/database
+    /// The store that is copied: <sqlite:///path> or <postgres://user@host/database>
     #[arg(long, value_name = "URL")]
     from: String,
     /// An empty store; a file is made
@@ -50,9 +50,10 @@ pub fn run(command: &Command) -> Result<Outcome> {
     let rows = runtime.block_on(async {
         let source = Store::connect(&from, Clock::System).await?;
         let target = Store::connect(&to, Clock::System).await?;
-        let bar = match stderr().is_terminal() {
-            true => ProgressBar::new_spinner(),
-            false => ProgressBar::hidden(),
+        let bar = if stderr().is_terminal() {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
         };
         let copied = source
             .copy_into(&target, |copied| {

@@ -108,7 +108,7 @@ impl StoreUrl {
                 }
                 _ => {
                     if key == "host" {
-                        is_near = value.split(',').all(|host| is_near_host(host));
+                        is_near = value.split(',').all(is_near_host);
                     }
                     rest.append_pair(&key, &value);
                 }

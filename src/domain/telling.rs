@@ -138,7 +138,7 @@ impl State {
                 .to(names(&destinations));
         }
         if first_start {
-            self.summarise(id, &targets, DigestKind::FirstStart, case.now);
+            self.summarise(id, &targets, &DigestKind::FirstStart, case.now);
             return case
                 .outcome(
                     Decision::Digest,
@@ -235,7 +235,7 @@ impl State {
         &mut self,
         id: IncidentId,
         targets: &[Target],
-        kind: DigestKind,
+        kind: &DigestKind,
         now: Timestamp,
     ) {
         for target in targets {
@@ -358,7 +358,7 @@ impl State {
             && (news != News::Recovered || was_told)
         {
             let targets = incident.targets.clone();
-            return self.summarise(id, &targets, DigestKind::CatchUp { since }, now);
+            return self.summarise(id, &targets, &DigestKind::CatchUp { since }, now);
         }
         for target in &incident.targets {
             let collects = target.digest.is_some() && news == News::Recovered;

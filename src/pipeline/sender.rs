@@ -95,9 +95,10 @@ impl Sender {
         let mut running: JoinSet<(String, Result<Option<Timestamp>, StoreError>)> = JoinSet::new();
         let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut paused: BTreeMap<String, Timestamp> = BTreeMap::new();
-        let look_again = match self.shared.store.is_shared() {
-            true => LOOK_FOR_OTHERS,
-            false => LOOK_AGAIN,
+        let look_again = if self.shared.store.is_shared() {
+            LOOK_FOR_OTHERS
+        } else {
+            LOOK_AGAIN
         };
         while !stop.is_cancelled() {
             let wait = match self.start_due(&mut running, &mut busy, &mut paused).await {

@@ -193,7 +193,7 @@ pub(super) fn learn(conn: &Connection, learned: &[Learned]) -> sql::Result<()> {
                 params![millis(again_at), reason.run.0],
             )?,
             None => conn.put("DELETE FROM reads WHERE run = $1", params![reason.run.0])?,
-        };
+        }
     }
     Ok(())
 }

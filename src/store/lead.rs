@@ -262,21 +262,18 @@ impl Store {
     async fn strive(&self, client: &Client) -> sql::Result<Duration> {
         let (asked, asked_at) = (Instant::now(), Clock::System.now());
         let lease_ms = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
-        let row = match self.leads() {
-            Some(epoch) => {
-                let renew = format!(
-                    "UPDATE lead SET until = {NOW} + $1 WHERE id = 1 AND epoch = $2 RETURNING epoch, {NOW}"
-                );
-                ask(client.query_opt(&renew, &[&lease_ms, &epoch.0])).await?
-            }
-            None => {
-                let take = format!(
-                    "WITH free AS (SELECT id FROM lead WHERE id = 1 AND until < {NOW} FOR UPDATE) \
-                     UPDATE lead SET holder = $1, epoch = epoch + 1, until = {NOW} + $2 FROM free \
-                     WHERE lead.id = free.id RETURNING epoch, {NOW}"
-                );
-                ask(client.query_opt(&take, &[&self.lead.holder, &lease_ms])).await?
-            }
+        let row = if let Some(epoch) = self.leads() {
+            let renew = format!(
+                "UPDATE lead SET until = {NOW} + $1 WHERE id = 1 AND epoch = $2 RETURNING epoch, {NOW}"
+            );
+            ask(client.query_opt(&renew, &[&lease_ms, &epoch.0])).await?
+        } else {
+            let take = format!(
+                "WITH free AS (SELECT id FROM lead WHERE id = 1 AND until < {NOW} FOR UPDATE) \
+                 UPDATE lead SET holder = $1, epoch = epoch + 1, until = {NOW} + $2 FROM free \
+                 WHERE lead.id = free.id RETURNING epoch, {NOW}"
+            );
+            ask(client.query_opt(&take, &[&self.lead.holder, &lease_ms])).await?
         };
         let Some(row) = row else {
             self.hold_until(None);

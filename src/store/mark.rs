@@ -62,9 +62,10 @@ pub(super) fn progress(conn: &Connection) -> sql::Result<Progress> {
     Ok(Progress {
         mark: get(conn)?,
         parked: count("SELECT count(*) FROM parked")?,
-        shared: match conn.is_shared() {
-            true => Some(count("SELECT count(*) FROM inbox")?),
-            false => None,
+        shared: if conn.is_shared() {
+            Some(count("SELECT count(*) FROM inbox")?)
+        } else {
+            None
         },
     })
 }

@@ -55,16 +55,17 @@ pub(super) fn put_run(
             },
             |id| Ok((id, None)),
         )?,
-        Some(numbers) => match numbers.stored(&run.name) {
-            Some((id, before)) => (id, Some(before)),
-            None => {
+        Some(numbers) => {
+            if let Some((id, before)) = numbers.stored(&run.name) {
+                (id, Some(before))
+            } else {
                 let id = numbers.free().ok_or(sql::Error::NoRow)?;
                 let mut numbered = values.to_vec();
                 numbered.push(&id);
                 conn.put(INSERT_NUMBERED, &numbered)?;
                 (id, None)
             }
-        },
+        }
     };
     let (id, before) = stored;
     if before.is_some() {

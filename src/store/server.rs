@@ -110,15 +110,12 @@ impl Server {
             config.password(password.expose_secret());
         }
         let connected = async {
-            Ok::<_, tokio_postgres::Error>(match &self.tls {
-                Some(tls) => {
-                    let (client, connection) = config.connect(tls.clone()).await?;
-                    (client, drive(connection, told) as Driver)
-                }
-                None => {
-                    let (client, connection) = config.connect(NoTls).await?;
-                    (client, drive(connection, told) as Driver)
-                }
+            Ok::<_, tokio_postgres::Error>(if let Some(tls) = &self.tls {
+                let (client, connection) = config.connect(tls.clone()).await?;
+                (client, drive(connection, told) as Driver)
+            } else {
+                let (client, connection) = config.connect(NoTls).await?;
+                (client, drive(connection, told) as Driver)
             })
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;

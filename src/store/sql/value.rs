@@ -121,9 +121,12 @@ impl postgres::ToSql for Value<'_> {
             Self::Texts(list) => {
                 let clean: Vec<Cow<'_, str>> = list
                     .iter()
-                    .map(|text| match text.contains('\0') {
-                        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
-                        false => Cow::Borrowed(text.as_str()),
+                    .map(|text| {
+                        if text.contains('\0') {
+                            Cow::Owned(text.replace('\0', "\u{fffd}"))
+                        } else {
+                            Cow::Borrowed(text.as_str())
+                        }
                     })
                     .collect();
                 clean.to_sql(form, out)?

@@ -1,6 +1,11 @@
 //! A real PostgreSQL for tests: one server per test process, a database per test. The server ends with the process,
 //! however that ends, because whoever started it waits for a pipe to break.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "who runs the tests should know what is left out"
+)]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
@@ -109,6 +114,10 @@ impl Postgres {
             command.args(["-c", KEEPER]);
             command
         };
+        #[expect(
+            clippy::zombie_processes,
+            reason = "it ends when this process does, and its pipe closes"
+        )]
         let mut keeper = command
             .env("bin", &bin)
             .env("home", &home)

@@ -122,7 +122,7 @@ impl Cluster {
     pub(super) fn send(&self, number: u64, first: usize) {
         let mut job = failed("s3", 1);
         job.job = format!("job-{number}-end");
-        if number % FAILS == 0 {
+        if number.is_multiple_of(FAILS) {
             job.annotations = vec![(
                 "prow-notifier.io/stage".to_owned(),
                 format!("stage-{number}"),

@@ -2,6 +2,11 @@
 //! database crashes. Nothing that was accepted is lost, a fault doubles at most one message, no webhook of Slack gets
 //! messages faster than it may, and another replica leads within 15 s.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a round that fails is found again by what was done to whom"
+)]
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
