@@ -56,6 +56,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("POST", "/hooks/prowjob", Rule::Signed),
     ("POST", "/hooks/github", Rule::Signed),
     ("POST", "/hooks/stage", Rule::Signed),
+    ("POST", "/hooks/pubsub", Rule::Signed),
     ("GET", "/api/v1/openapi.json", Rule::Read),
     ("GET", "/api/v1/now", Rule::Read),
     ("GET", "/api/v1/services", Rule::Read),

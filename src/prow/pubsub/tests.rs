@@ -1,3 +1,5 @@
+//! Messages as the reporter publishes them, pushed in both forms, and the shapes of `gcs_path` that are repaired.
+
 use serde_json::{Value, json};
 
 use super::*;
