@@ -244,6 +244,10 @@ async fn who_asked_for_a_rerun_is_kept_though_prow_says_so_for_seconds_only() {
         let end = passed("s3", 0);
         let words = format!("alice successfully reran {}.", broken.name());
         put(ctx, &[end.clone().ended("triggered", &words, None)]);
+        ctx.until("the rerun is known", |metrics| {
+            metrics.decided("not-failed") == 1
+        })
+        .await;
         put(ctx, &[end.clone().ended("pending", "Job triggered.", None)]);
         put(ctx, std::slice::from_ref(&end));
         assert!(text(&ctx.messages(2).await[0]).contains("recovered"));
