@@ -191,7 +191,7 @@ async fn a_watch_that_is_forbidden_is_told_with_what_is_missing_and_deck_covers(
         let told = text(&ctx.messages(1).await[0]);
         for words in [
             "watching ProwJobs fails",
-            "`watch` on prowjobs.prow.k8s.io in namespace prow",
+            "'watch' on prowjobs.prow.k8s.io in namespace prow",
             "deploy/overlays/watch",
             "deck tells what happens",
         ] {
@@ -221,7 +221,7 @@ async fn a_list_that_is_forbidden_and_a_token_that_expired_are_told_too() {
         ctx.kube.forbid("list");
         ctx.kube.compact();
         let told = text(&ctx.messages(1).await[0]);
-        assert!(told.contains("lacks the verb `list`"), "{told}");
+        assert!(told.contains("lacks the verb 'list'"), "{told}");
         assert!(told.contains("only what webhooks tell is known"), "{told}");
         ctx.kube.allow("list");
         assert!(headline(ctx).await.contains("works again"));
@@ -244,6 +244,10 @@ async fn who_asked_for_a_rerun_is_kept_though_prow_says_so_for_seconds_only() {
         let end = passed("s3", 0);
         let words = format!("alice successfully reran {}.", broken.name());
         put(ctx, &[end.clone().ended("triggered", &words, None)]);
+        ctx.until("the rerun is known", |metrics| {
+            metrics.decided("not-failed") == 1
+        })
+        .await;
         put(ctx, &[end.clone().ended("pending", "Job triggered.", None)]);
         put(ctx, std::slice::from_ref(&end));
         assert!(text(&ctx.messages(2).await[0]).contains("recovered"));
