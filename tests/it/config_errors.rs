@@ -133,7 +133,7 @@ fn settings_that_mean_nothing_are_told_with_their_place() {
         ("a bad size", "server: { max_body: 4MB }\n"),
         ("a bad number", "delivery: { rate_per_s: 0 }\n"),
         ("a bad address", "server: { listen: here }\n"),
-        ("a store of another kind", "store: { url: \"postgres://me:CANARY@db/prow\" }\n"),
+        ("a store of another kind", "store: { url: \"mysql://me:CANARY@db/prow\" }\n"),
         ("an unknown type of job", "watch: { types: [postsubmits] }\n"),
         ("two mistakes and an unknown key", "dedup: { window: soon, group_wait: -1s }\nbogus: 1\n"),
     ]), @r#"
@@ -184,10 +184,10 @@ fn settings_that_mean_nothing_are_told_with_their_place() {
       hint: write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080
 
     # a store of another kind
-    error: c.yaml:1:15: store.url: `postgres://***@db/prow` is not a store this version knows
-     1 | store: { url: "postgres://**********db/prow" }
+    error: c.yaml:1:15: store.url: `mysql://***@db/prow` is not a store this version knows
+     1 | store: { url: "mysql://**********db/prow" }
        |               ^
-      hint: write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db
+      hint: write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db, or postgres://user@host/database
 
     # an unknown type of job
     error: c.yaml:1:17: watch.types: `postsubmits` is not a type of job (did you mean `postsubmit`?)
@@ -195,7 +195,7 @@ fn settings_that_mean_nothing_are_told_with_their_place() {
        |                 ^
 
     # two mistakes and an unknown key
-    error: c.yaml:2:1: unknown key `bogus` in the configuration (known: classify, pipelines, receivers, routes, mute, log_rules, redact, external_url, store, server, sources, board, silences, watch, dedup, mass, abort, delivery, artifacts, default_receiver, fallback_receiver)
+    error: c.yaml:2:1: unknown key `bogus` in the configuration (known: classify, pipelines, receivers, routes, mute, log_rules, redact, external_url, store, server, sources, backfill, board, silences, watch, dedup, mass, abort, delivery, artifacts, default_receiver, fallback_receiver)
      2 | bogus: 1
        | ^
     c.yaml:1:18: `soon` is not a value for dedup.window
@@ -376,7 +376,7 @@ fn an_environment_that_means_nothing_is_told_by_name() {
       hint: write an IP address and a port, such as 0.0.0.0:8080 or [::]:8080
     error: environment PROW_NOTIFIER__DEFAULT_RECEIVER: default_receiver: no receiver is named `platfrom` (did you mean `platform`?)
     error: environment PROW_NOTIFIER__STORE__URL: store.url: `mysql://***@db` is not a store this version knows
-      hint: write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db
+      hint: write sqlite:// and a path, such as sqlite:///var/lib/prow-notifier/state.db, or postgres://user@host/database
     ");
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use prow_notifier::metrics::{Metrics, ReadLabel, ReasonLabel};
+use prow_notifier::metrics::{Metrics, ReadLabel, ReasonLabel, ResultLabel};
 use regex::Regex;
 
 use crate::{
@@ -32,7 +32,7 @@ fn samples_in(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What there is nothing of while all goes well.
+/// What there is nothing of while all goes well and nothing is watched.
 fn of_failures() -> BTreeSet<String> {
     let metrics = Metrics::new();
     let reason = ReasonLabel { reason: "busy" };
@@ -40,6 +40,8 @@ fn of_failures() -> BTreeSet<String> {
     metrics.notifications_failed.get_or_create(&reason).inc();
     let found = ReadLabel { result: "found" };
     metrics.artifact_reads.get_or_create(&found).inc();
+    let failure = ResultLabel { result: "failure" };
+    metrics.watches.get_or_create(&failure).inc();
     samples_in(&metrics.text())
 }
 
