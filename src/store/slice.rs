@@ -235,10 +235,10 @@ fn hot(conn: &Connection, now: Timestamp) -> sql::Result<State> {
         state.gaps.insert(key, gaps);
     }
     let mut recent = conn.prepare_cached(run_query!(
-        "WHERE runs.finished_at BETWEEN $1 AND $2 ORDER BY runs.finished_at"
+        "WHERE runs.finished_at >= $1 ORDER BY runs.finished_at"
     ))?;
     let since = now.checked_sub(RECENT).unwrap_or(Timestamp::MIN);
-    for ended in recent.query_map(params![millis(since), millis(now)], run)? {
+    for ended in recent.query_map(params![millis(since)], run)? {
         state.recent.note(&ended?);
     }
     let stops = stops::recent(conn)?.into_iter();
