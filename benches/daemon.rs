@@ -46,11 +46,7 @@ const READY: usize = 300_000;
 const DIGEST: &str = "routes: [ { receiver: platform, digest: 30d } ]";
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    support::run(async {
         idle().await?;
         let ours = intake().await?;
         beside_alertmanager(&ours).await?;

@@ -59,14 +59,8 @@ const BATCH: usize = 256;
 const ROUNDS: usize = 100;
 
 fn main() -> Result<()> {
-    let runs = env::args()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(1_000_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let runs = support::runs_wanted();
+    support::run(async {
         let fresh = tempfile::tempdir()?;
         let kept = env::var_os("PROW_NOTIFIER_BENCH_HOME").map(PathBuf::from);
         let home = kept.as_deref().unwrap_or(fresh.path());

@@ -26,6 +26,22 @@ use tokio::{
 /// The token that requests are signed with.
 pub(crate) const TOKEN: &str = "bench-secret";
 
+/// Runs a bench on as many threads as the daemon beside it has.
+pub(crate) fn run(bench: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(bench)
+}
+
+/// How many runs a history shall have: a number among the arguments, 1,000,000 without one.
+pub(crate) fn runs_wanted() -> usize {
+    std::env::args()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(1_000_000)
+}
+
 /// A failed or good run of service `index`, distinct by `salt`.
 pub(crate) fn job(index: usize, salt: usize, state: &str, stage: &str) -> Job {
     // A fleet's runs end one after the other, all of them within the last hours.
