@@ -64,6 +64,7 @@ fn main() -> Result<()> {
         let fresh = tempfile::tempdir()?;
         let kept = env::var_os("PROW_NOTIFIER_BENCH_HOME").map(PathBuf::from);
         let home = kept.as_deref().unwrap_or(fresh.path());
+        std::fs::create_dir_all(home)?;
         let config = config(
             home,
             "http://127.0.0.1:9/services/x",
@@ -144,7 +145,6 @@ impl Year {
 
     /// Lives the year, as the daemon would.
     async fn fill(&self, home: &Path, config: &str) -> Result<()> {
-        std::fs::create_dir_all(home)?;
         std::fs::write(home.join("hmac"), support::TOKEN)?;
         std::fs::write(home.join("config.yaml"), config)?;
         let origin = Origin {
