@@ -391,7 +391,7 @@ async fn pages(asker: &Asker, last: &Job) -> Result<Vec<String>> {
 /// All script and all else that pages load, each once.
 async fn script(asker: &Asker) -> Result<()> {
     let page = asker.ask("/trends", false).await?;
-    let page = String::from_utf8_lossy(&page);
+    let page = String::from_utf8_lossy(&page).replace("&#x2f;", "/");
     let mut files: Vec<&str> = page
         .split('"')
         .filter(|word| word.starts_with("/assets/"))

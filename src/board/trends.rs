@@ -39,7 +39,7 @@ const FAILURES: usize = 3;
 const LUCK: f64 = 0.05;
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     /// Time window, one of [`WINDOWS`].
     pub days: u16,

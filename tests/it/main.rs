@@ -6,6 +6,7 @@ mod access;
 mod api;
 mod architecture;
 mod artifacts;
+mod asked_twice;
 mod backfill;
 mod backlog;
 mod backtest;
