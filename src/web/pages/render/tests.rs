@@ -1,5 +1,7 @@
 //! Every page in every state, with names from outside that try to be markup.
 
+mod states;
+
 use serde_json::{Value, json};
 
 use super::render;
