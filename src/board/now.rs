@@ -95,6 +95,9 @@ pub async fn load(shared: &Shared) -> Result<Now, StoreError> {
         .iter()
         .map(|incident| Open::of(incident, data.now))
         .collect();
+    for one in open.iter_mut().filter(|one| one.state == State::Stalled) {
+        one.remember(&services.services);
+    }
     sort(&mut open);
     Ok(Now {
         counters: counters(&services.services),
@@ -137,6 +140,16 @@ fn sort(open: &mut [Open]) {
 }
 
 impl Open {
+    /// What did not start has no good run of its own: the last version that was through says what was good.
+    fn remember(&mut self, services: &[services::Service]) {
+        let service = services.iter().find(|one| one.name == self.service);
+        let current = service.and_then(|one| one.current.clone());
+        self.last_good = self
+            .last_good
+            .take()
+            .or(current.filter(|current| *current != self.version));
+    }
+
     /// Of an incident, at a time.
     pub fn of(incident: &Incident, now: Timestamp) -> Self {
         let item: Item = incident.item();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::answer::answer;
-use super::{age::DataAge, error::Occurrence, glyph::State, job, trends::back};
+use super::{age::DataAge, error::Occurrence, glyph::State, job, services, trends::back};
 use crate::{
     domain::{
         doom::Stop,
@@ -41,6 +41,8 @@ pub struct Run {
     pub name: String,
     /// How it stands.
     pub state: State,
+    /// Whether there is a run: what did not start, and what is about many runs, has none.
+    pub happened: bool,
     /// Why somebody was told, or nobody, in one sentence.
     pub answer: String,
     /// Whether somebody was.
@@ -165,6 +167,8 @@ pub struct Decided {
 pub struct Touched {
     /// Its number.
     pub id: u64,
+    /// How bad it is, or was.
+    pub state: State,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     pub since: Timestamp,
@@ -261,7 +265,13 @@ impl Run {
         let answer = answer(trail, data.now);
         Self {
             name: run.map_or(asked, |run| &run.name.0).to_owned(),
-            state: verdict.map_or(State::Unknown, State::of_verdict),
+            state: match (verdict, incident) {
+                (Some(verdict), _) => State::of_verdict(verdict),
+                (None, Some(incident)) if incident.closed_by.is_none() => services::state(incident),
+                (None, Some(_)) => State::Healthy,
+                (None, None) => State::Unknown,
+            },
+            happened: verdict.is_some() || incident.is_none(),
             told: answer.told,
             answer: answer.sentence,
             job_name: job.map(job::name).unwrap_or_default().to_owned(),
@@ -350,7 +360,7 @@ fn version(run: Option<&KnownRun>, incident: Option<&Incident>) -> Option<String
     named.or(known).map(str::to_owned)
 }
 
-/// The run's own links, and those of its incident where that shows this run.
+/// The run's own links, and those of its incident where that shows this run, or there is none.
 fn links(
     run: Option<&KnownRun>,
     incident: Option<&Incident>,
@@ -363,7 +373,7 @@ fn links(
         label: "Run in Prow".to_owned(),
         url: url.to_owned(),
     });
-    let shown = incident.filter(|incident| run.is_some_and(|run| run.name == incident.latest.run));
+    let shown = incident.filter(|incident| run.is_none_or(|run| run.name == incident.latest.run));
     let more = shown
         .map(|incident| incident.item().links)
         .unwrap_or_default();
@@ -442,6 +452,7 @@ impl Touched {
         let closed = incident.closed_by.as_ref();
         Self {
             id: incident.id.0,
+            state: services::state(incident),
             since: incident.first.at,
             until: closed.map(|good| good.at),
             failures: incident.failures,

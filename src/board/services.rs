@@ -155,7 +155,9 @@ fn service(row: ServiceRow, pipelines: &[Pipeline], open: &[Incident], now: Time
         state: worst.unwrap_or(match job_state {
             // A red job that nobody is told of is no reason to call its service bad.
             Some(Health::Flaky) => State::Flaky,
-            Some(Health::Unknown) | None => State::Unknown,
+            // Jobs that ran too seldom to be judged have still brought a release through.
+            Some(Health::Unknown) | None if current.is_none() => State::Unknown,
+            Some(Health::Unknown) | None => State::Healthy,
             Some(Health::Broken | Health::Failing | Health::Healthy) => State::Healthy,
         }),
         since: own.iter().map(|incident| incident.first.at).min(),

@@ -12,6 +12,8 @@ use crate::{pipeline::Shared, store::StoreError};
 
 /// Lines that a screen has room for.
 const LINES: usize = 8;
+/// Names that the last line has room for.
+const NAMES: usize = 12;
 
 /// What the wall shows.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -24,6 +26,8 @@ pub struct Wall {
     pub blocked: Vec<Open>,
     /// How many more there are, those knocked over included.
     pub more: usize,
+    /// Services of these, each once, the most urgent first; as many as fit.
+    pub rest: Vec<String>,
 }
 
 /// Reads what the wall shows.
@@ -34,16 +38,19 @@ pub async fn load(shared: &Shared) -> Result<Wall, StoreError> {
 fn of(now: Now) -> Wall {
     let urgent = |one: &Open| matches!(one.state, State::Blocked | State::Stalled);
     let all = now.open.iter().filter(|one| urgent(one)).count();
-    let blocked: Vec<Open> = now
-        .open
-        .into_iter()
-        .filter(|one| urgent(one) && one.root.is_none())
-        .take(LINES)
-        .collect();
+    let (mut blocked, mut rest) = (Vec::new(), Vec::new());
+    for one in now.open.into_iter().filter(urgent) {
+        if one.root.is_none() && blocked.len() < LINES {
+            blocked.push(one);
+        } else if rest.len() < NAMES && !rest.contains(&one.service) {
+            rest.push(one.service);
+        }
+    }
     Wall {
         data: now.data,
         counters: now.counters,
         more: all - blocked.len(),
         blocked,
+        rest,
     }
 }

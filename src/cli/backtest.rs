@@ -10,6 +10,7 @@ mod problems;
 mod progress;
 mod report;
 mod score;
+mod silences;
 mod source;
 mod tally;
 
@@ -49,6 +50,10 @@ pub struct Args {
     /// Show only what this second configuration would say otherwise; may be given several times, as --config
     #[arg(long, value_name = "PATH")]
     against: Vec<PathBuf>,
+    /// Show only what these silences would have held back, and when that would have been told instead: JSON as `silence
+    /// list --all --format json` or the API gives it. Of --against, where that is given too
+    #[arg(long, value_name = "FILE")]
+    silences: Option<PathBuf>,
     /// Incidents that truly happened, to measure against
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -68,13 +73,20 @@ enum Format {
     Ndjson,
 }
 
-/// Runs the command. With a second configuration the answer is "no" when anything differs.
+impl Args {
+    /// Whether two sides are compared.
+    fn compares(&self) -> bool {
+        !self.against.is_empty() || self.silences.is_some()
+    }
+}
+
+/// Runs the command. With a second configuration or silences the answer is "no" when anything differs.
 pub fn run(
     args: &Args,
     paths: &[PathBuf],
     environment: &BTreeMap<String, String>,
 ) -> Result<Outcome> {
-    let streams = args.format == Format::Ndjson && args.against.is_empty();
+    let streams = args.format == Format::Ndjson && !args.compares();
     let mut replay = Replay::open(args, paths, environment, streams)?;
     if replay.history.len() == 0 {
         replay.history.problems.tell();
@@ -85,7 +97,7 @@ pub fn run(
     replay.progress.end();
     replay.history.problems.tell();
     result?;
-    if args.against.is_empty() {
+    if !args.compares() {
         replay.print(args.format);
         return Ok(Outcome::Done);
     }
@@ -122,9 +134,11 @@ impl Replay {
         streams: bool,
     ) -> Result<Self> {
         let truth = args.truth.as_deref().map(Truth::read).transpose()?;
-        let configs = [paths, &args.against];
-        let both = !args.against.is_empty();
-        let sides = configs
+        let against = Some(args.against.as_slice()).filter(|against| !against.is_empty());
+        let configs = [paths, against.unwrap_or(paths)];
+        let both = args.compares();
+        let silences = args.silences.as_deref().map(silences::read).transpose()?;
+        let mut sides: Vec<Side> = configs
             .into_iter()
             .take(1 + usize::from(both))
             .map(|paths| {
@@ -139,6 +153,9 @@ impl Replay {
                 })
             })
             .collect::<Result<_>>()?;
+        if let (Some(silences), Some(side)) = (silences, sides.last_mut()) {
+            side.drive.silence(silences);
+        }
         let progress = Progress::new(streams);
         let mut history = History::read(&args.history, &progress)?;
         let read = |path: &PathBuf| Logs::read(Path::new(path), &mut history.problems);

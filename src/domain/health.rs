@@ -78,6 +78,8 @@ pub fn of(history: &History) -> Checkup {
         )
     } else if let Some(sentence) = flaky::sentence(history) {
         (Health::Flaky, sentence)
+    } else if streak > 0 && all == 1 {
+        (Health::Failing, "failing: its only run failed".to_owned())
     } else if streak > 0 {
         (
             Health::Failing,

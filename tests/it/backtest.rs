@@ -314,6 +314,53 @@ fn a_second_configuration_shows_only_what_it_changes() {
     assert_eq!(changes, ["by-service/s3", "platform"].map(reminder));
 }
 
+/// A silence of a service, as `silence list --format json` prints it.
+fn silence(id: u64, service: &str, from: &str, to: &str) -> Value {
+    json!({
+        "id": id, "standing": "expired", "matchers": [format!("service={service:?}")], "author": "jane",
+        "reason": "the registry moves", "created_at": at(from).to_string(), "starts_at": at(from).to_string(),
+        "ends_at": at(to).to_string(), "ends_in_s": -5, "expired_by": null, "hides": 0,
+    })
+}
+
+#[test]
+fn silences_show_what_they_would_have_held_back() {
+    let home = tempfile::tempdir().unwrap();
+    let silences = [
+        silence(1, "s3", "09:00:00", "10:50:00"),
+        silence(2, "sqs", "08:00:00", "09:00:00"),
+    ];
+    let api = json!({ "data": { "stale": false }, "silences": silences, "windows": [] });
+    let list = file(home.path(), "list", lines(&silences));
+    let answer = file(home.path(), "answer", api.to_string());
+    let tried = |path: &PathBuf, format: &str| {
+        let command = backtest(&["--format", format, "--history", "-", "--silences"]);
+        command.args([path]).input(lines(&storyline())).run()
+    };
+    let ran = tried(&list, "text");
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let shown = ran.stdout.lines();
+    let shown: Vec<&str> = shown.filter(|line| !line.contains("  stalled ")).collect();
+    // What was broken when the silence ended was told then; what it had counted until then was told with that.
+    assert_snapshot!(shown.join("\n"), @r"
+    ~ 2024-03-01T10:00:00Z moved to 2024-03-01T10:50:00Z  opened by-service/s3: 🔴 s3 v1.2.3: publish failed: the job failed. First failure at 2024-03-01 10:00 UTC.
+    ~ 2024-03-01T10:00:00Z moved to 2024-03-01T10:50:00Z  opened platform: 🔴 s3 v1.2.3: publish failed: the job failed. First failure at 2024-03-01 10:00 UTC.
+    - 2024-03-01T11:00:00Z  still-failing by-service/s3: 🔁 s3 v1.2.3: publish still failing: the job failed. Failing since 2024-03-01 10:00 UTC, 2 failed runs.
+    - 2024-03-01T11:00:00Z  still-failing platform: 🔁 s3 v1.2.3: publish still failing: the job failed. Failing since 2024-03-01 10:00 UTC, 2 failed runs.
+    messages: 2 fewer, 0 more, 4 moved
+    ");
+    assert_eq!(tried(&answer, "text").stdout, ran.stdout);
+    let bad = file(
+        home.path(),
+        "bad",
+        r#"{ "id": 1, "matchers": ["servce=\"s3\""] }"#,
+    );
+    let complaint = tried(&bad, "text").refused();
+    assert!(complaint.contains("silence 1 of the file"), "{complaint}");
+    let none = file(home.path(), "none", r#"{ "silences": [] }"#);
+    assert!(tried(&none, "text").refused().contains("has no silence"));
+}
+
 #[test]
 fn the_recorded_history_of_a_fleet_is_replayed_whole() {
     let out = backtest(&["--format", "json"])

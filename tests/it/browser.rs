@@ -2,9 +2,11 @@
 //! and `chromium-driver`; without them these tests say so and pass, unless `PROW_NOTIFIER_BROWSER` is set.
 
 mod chromium;
+mod demo;
 mod hostile;
 mod looks;
 mod pictures;
+mod zoom;
 
 use crate::context::{Setup, failed, passed, run};
 use chromium::Chromium;

@@ -49,6 +49,7 @@ mod reload;
 mod remote;
 mod replicas;
 mod roots;
+mod same_numbers;
 mod shipped_configs;
 mod silences;
 mod standin;

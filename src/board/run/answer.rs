@@ -222,7 +222,9 @@ pub(super) fn went(delivery: &DeliveryTrail) -> String {
     } else {
         String::new()
     };
-    let answer = last.map(|attempt| format!(": {} {}", attempt.outcome, attempt.detail));
+    // "sent: sent" says nothing twice.
+    let more = last.filter(|last| !last.detail.is_empty() || last.outcome != delivery.state);
+    let answer = more.map(|attempt| format!(": {} {}", attempt.outcome, attempt.detail));
     let answer = answer.unwrap_or_default();
     let text = format!("{}: {}{tries}{answer}", delivery.receiver, delivery.state);
     text.trim_end().to_owned()

@@ -1,6 +1,7 @@
 //! One configuration going through a history: every sighting at its own time, and what was said.
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::{history::Sighting, message::Message};
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     config::Config,
     domain::{
         evidence::Finding, flush::Told, observation::Observation, observe::Outcome, policy::Policy,
-        prowjob::State, replay::Replay,
+        prowjob::State, replay::Replay, silence::Silence,
     },
     evidence::{self, LogText, Remains, redact::Redactor},
 };
@@ -36,6 +37,11 @@ impl Drive {
             replay: Replay::retaining(retention),
             with_text,
         }
+    }
+
+    /// Lets silences hold back what they cover, each in its own time.
+    pub(super) fn silence(&mut self, silences: Vec<Silence>) {
+        self.replay.state.set_silences(silences, Timestamp::MIN);
     }
 
     /// Sees a run; calls `each` for every message that went out before it or because of it.

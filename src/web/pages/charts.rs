@@ -8,11 +8,11 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use crate::domain::time::words;
 
 /// Width of the drawing in SVG units, without the labels to its left.
-const WIDTH: f64 = 500.0;
+const WIDTH: f64 = 480.0;
 /// Its height, without the labels below.
 const HEIGHT: f64 = 120.0;
 /// Room for labels on the left.
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 82.0;
 /// Room above.
 const TOP: f64 = 8.0;
 /// Room for labels below.
@@ -373,7 +373,7 @@ mod tests {
             point(18, Some(100.0)),
         ];
         let svg = line(&points, Form::Percent, "Success");
-        assert!(svg.contains(r#"d="M62.0 68.0M562.0 8.0""#), "{svg}");
+        assert!(svg.contains(r#"d="M82.0 68.0M562.0 8.0""#), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(svg.contains("<title>4 May: 50 %, n=3</title>"), "{svg}");
     }

@@ -59,10 +59,24 @@ impl WebDriverCompatibleCommand for Extra {
 pub(crate) struct Look {
     /// CSS pixels.
     pub(crate) width: u32,
+    /// What a person has set, in percent; at 200 a page has half the width that the window has.
+    pub(crate) zoom: u32,
     /// Dark colours.
     pub(crate) dark: bool,
     /// Whether scripts run.
     pub(crate) script: bool,
+}
+
+impl Default for Look {
+    /// A wide window in light colours, with scripts.
+    fn default() -> Self {
+        Self {
+            width: 1280,
+            zoom: 100,
+            dark: false,
+            script: true,
+        }
+    }
 }
 
 impl Chromium {
@@ -136,8 +150,12 @@ impl Chromium {
     /// Sets how the next page is looked at.
     pub(crate) async fn look(&self, look: Look) {
         let scheme = if look.dark { "dark" } else { "light" };
-        let metrics =
-            json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        // This is what a browser does when a person zooms: fewer CSS pixels, each of them larger.
+        let part = |size: u32| size * 100 / look.zoom;
+        let metrics = json!({
+            "width": part(look.width), "height": part(900), "mobile": false,
+            "deviceScaleFactor": f64::from(look.zoom) / 100.0,
+        });
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
             .await;

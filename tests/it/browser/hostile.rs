@@ -165,13 +165,7 @@ async fn no_hostile_string_becomes_markup_or_script_on_any_page() {
     );
     run(setup(home.path(), &bucket), async |ctx| {
         let runs = fill(ctx, &bucket).await;
-        browser
-            .look(Look {
-                width: 1280,
-                dark: false,
-                script: true,
-            })
-            .await;
+        browser.look(Look::default()).await;
         let pages = pages(ctx, &runs).await;
         assert!(pages.len() > corpus().len() + 20, "{pages:?}");
         for page in pages {

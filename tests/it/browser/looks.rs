@@ -8,6 +8,36 @@ use super::{
 };
 use crate::context::{Context, Setup, failed, passed, run};
 
+/// By how much a page is wider than its window.
+pub(super) const TOO_WIDE: &str =
+    "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+
+/// Words of which a part stands outside the window or outside of what cuts them off, and that no scrolling brings back.
+pub(super) const CUT: &str = r"
+    const found = [];
+    const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const unseen = 'script, noscript, title, option, .skip';
+    for (let node = words.nextNode(); node; node = words.nextNode()) {
+        const holder = node.parentElement;
+        if (!node.data.trim() || holder.closest(unseen) || !holder.checkVisibility()) continue;
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        const box = range.getBoundingClientRect();
+        let [left, right] = [0, document.documentElement.clientWidth];
+        for (let around = holder; around; around = around.parentElement) {
+            const style = getComputedStyle(around);
+            const scrolls = ['auto', 'scroll'].includes(style.overflowX);
+            // What is for readers of the screen alone is cut to nothing on purpose.
+            if (scrolls || style.clipPath !== 'none') { [left, right] = [-Infinity, Infinity]; break; }
+            if (style.overflowX === 'visible') continue;
+            const edge = around.getBoundingClientRect();
+            [left, right] = [Math.max(left, edge.left), Math.min(right, edge.right)];
+        }
+        if (box.left < left - 1 || box.right > right + 1) found.push(node.data.trim());
+    }
+    return found;
+";
+
 /// Widths, colours and scripts.
 fn looks() -> Vec<Look> {
     let mut looks = Vec::new();
@@ -18,6 +48,7 @@ fn looks() -> Vec<Look> {
                     width,
                     dark,
                     script,
+                    ..Look::default()
                 });
             }
         }
@@ -45,12 +76,10 @@ async fn look_at(browser: &Chromium, address: &str, look: Look) {
     browser.look(look).await;
     browser.open(address).await;
     let place = format!("{address} at {look:?}");
-    let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-    assert_eq!(
-        browser.script(wide).await,
-        0,
-        "wider than its window: {place}"
-    );
+    let wide = browser.script(TOO_WIDE).await;
+    assert_eq!(wide, 0, "wider than its window: {place}");
+    let cut = browser.script(CUT).await;
+    assert_eq!(cut, serde_json::json!([]), "cut off: {place}");
     assert!(!browser.text("main").await.is_empty(), "empty: {place}");
     assert_eq!(
         browser

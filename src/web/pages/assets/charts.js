@@ -34,8 +34,10 @@
     const look = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
     return [look, { ...look, size: 64, ...(form === "seconds" && { incrs: steps }), values: (_, ticks) => ticks.map((tick) => tick == null ? "" : forms[form](tick)) }];
   };
+  // The caption is as wide as what is inside the frame.
+  const room = (figure) => Math.max(figure.querySelector("figcaption").clientWidth, 200);
   const base = (figure) => ({
-    width: Math.max(figure.clientWidth, 200), height: 190, padding: [8, 12, 0, 0], axes: axes(figure.dataset.form),
+    width: room(figure), height: 190, padding: [8, 12, 0, 0], axes: axes(figure.dataset.form),
     tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
   });
   const lines = (figure, rows) => {
@@ -85,7 +87,7 @@
     new ResizeObserver(() => {
       if (figure.clientWidth === width || !plot.root.isConnected) return;
       width = figure.clientWidth;
-      plot.setSize({ width: Math.max(width, 200), height: options.height });
+      plot.setSize({ width: room(figure), height: options.height });
     }).observe(figure);
   };
   const drawAll = () => {

@@ -362,6 +362,7 @@ fn wall_of(open: Vec<Open>, more: usize, stale: bool) -> Wall {
         }],
         blocked: open,
         more,
+        rest: (0..more).map(|_| HOSTILE.to_owned()).collect(),
     }
 }
 

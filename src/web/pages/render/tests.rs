@@ -1,5 +1,7 @@
 //! Every page in every state, with names from outside that try to be markup.
 
+mod states;
+
 use serde_json::{Value, json};
 
 use super::render;
@@ -149,7 +151,7 @@ fn a_job_shows_how_it_fares_and_why() {
         "{html}"
     );
     assert!(
-        html.contains("/e/v1%3A0123") && html.contains("Compare"),
+        html.contains("/e/v1%3A0123") && html.contains("what changed since"),
         "{html}"
     );
 }
@@ -170,7 +172,7 @@ fn a_job_without_ended_runs_says_so() {
 
 fn run() -> Value {
     json!({
-        "data": age(false), "name": HOSTILE, "state": "failing", "told": true,
+        "data": age(false), "name": HOSTILE, "state": "failing", "happened": true, "told": true,
         "answer": "platform was told at 20:31:00 UTC on 19 May (opened): first failure.", "job_name": HOSTILE,
         "job": "postsubmit|o|r|j|tag", "owner": "s3", "service": "s3", "version": "1.2.3", "stage": "publish",
         "base_ref": HOSTILE, "prow_state": "failure", "verdict": "fail", "started_at": "2026-05-19T20:00:00Z",
@@ -186,9 +188,9 @@ fn run() -> Value {
         "decisions": [{ "at": "2026-05-19T20:30:01Z", "source": "deck", "verdict": "fail", "decision": "notify",
             "reason": HOSTILE, "rule": null, "receivers": ["platform"] }],
         "incidents": [
-            { "id": 7, "since": "2026-05-19T20:30:00Z", "until": null, "failures": 2, "first": "r1", "latest": "r2",
+            { "id": 7, "state": "blocked", "since": "2026-05-19T20:30:00Z", "until": null, "failures": 2, "first": "r1", "latest": "r2",
                 "closed_by": null, "what": HOSTILE },
-            { "id": 6, "since": "2026-05-18T20:30:00Z", "until": "2026-05-18T21:30:00Z", "failures": 1, "first": "r0",
+            { "id": 6, "state": "failing", "since": "2026-05-18T20:30:00Z", "until": "2026-05-18T21:30:00Z", "failures": 1, "first": "r0",
                 "latest": "r0", "closed_by": "r1", "what": "the job failed" },
         ],
         "messages": [{ "id": "0123abcd", "event": "opened", "at": "2026-05-19T20:30:02Z", "receiver": HOSTILE,
@@ -303,7 +305,7 @@ fn the_first_page_is_whole_with_nothing_one_and_many() {
     );
     let many: Vec<Value> = (3..40).map(|id| open(id, Some(1))).collect();
     let many = now([vec![open(1, None), bare], many].concat(), true);
-    assert!(many.contains("nobody was told") && many.contains("behind incident 1"));
+    assert!(many.contains("nobody was told") && many.contains("because of incident 1"));
     assert_eq!(many.matches("class=\"incident ").count(), 39);
 }
 
