@@ -7,10 +7,13 @@
 )]
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::PathBuf,
     process::{ChildStdin, ChildStdout, Command, Stdio},
     sync::{
@@ -30,6 +33,7 @@ unix_socket_directories = '$home'
 fsync = off
 max_connections = 300
 shared_buffers = 64MB
+$more
 END
 start
 while read -r word; do
@@ -43,7 +47,7 @@ rm -rf "$home"
 "#;
 
 /// The server that tests share; `None` where PostgreSQL is not installed.
-static SHARED: LazyLock<Option<Postgres>> = LazyLock::new(Postgres::start);
+static SHARED: LazyLock<Option<Postgres>> = LazyLock::new(|| Postgres::start(None));
 /// For names of databases.
 static MADE: AtomicUsize = AtomicUsize::new(0);
 
@@ -67,7 +71,12 @@ pub(crate) fn shared() -> Option<&'static Postgres> {
 
 /// A server of one's own, to be stopped and started.
 pub(crate) fn of_my_own() -> Option<Postgres> {
-    or_skip(Postgres::start())
+    or_skip(Postgres::start(None))
+}
+
+/// A server of one's own that shows this certificate, in PEM, with its key.
+pub(crate) fn with_tls(certificate: &str, key: &str) -> Option<Postgres> {
+    or_skip(Postgres::start(Some((certificate, key))))
 }
 
 fn or_skip<T>(server: Option<T>) -> Option<T> {
@@ -87,7 +96,7 @@ fn or_skip<T>(server: Option<T>) -> Option<T> {
 }
 
 impl Postgres {
-    fn start() -> Option<Self> {
+    fn start(tls: Option<(&str, &str)>) -> Option<Self> {
         let bin = installed()?;
         let is_root = rustix::process::geteuid().is_root();
         let home = tempfile::Builder::new()
@@ -98,6 +107,18 @@ impl Postgres {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
+        let mut more = String::new();
+        if let Some((certificate, key)) = tls {
+            let (shown, kept) = (home.join("server.crt"), home.join("server.key"));
+            fs::write(&shown, certificate).unwrap();
+            fs::write(&kept, key).unwrap();
+            fs::set_permissions(&kept, Permissions::from_mode(0o600)).unwrap();
+            more = format!(
+                "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'",
+                shown.display(),
+                kept.display()
+            );
+        }
         // The server refuses to be root.
         let mut command = if is_root {
             let owner = Command::new("id")
@@ -105,7 +126,11 @@ impl Postgres {
                 .output()
                 .unwrap();
             let owner = String::from_utf8(owner.stdout).unwrap();
-            chown(&home, Some(owner.trim().parse().unwrap()), None).unwrap();
+            let owner = Some(owner.trim().parse().unwrap());
+            chown(&home, owner, None).unwrap();
+            for file in fs::read_dir(&home).unwrap() {
+                chown(file.unwrap().path(), owner, None).unwrap();
+            }
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--", "sh", "-c", KEEPER]);
             command
@@ -122,6 +147,7 @@ impl Postgres {
             .env("bin", &bin)
             .env("home", &home)
             .env("port", port.to_string())
+            .env("more", more)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
