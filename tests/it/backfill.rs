@@ -68,6 +68,28 @@ fn last_heard(ctx: &Context, at: Timestamp) {
     );
 }
 
+/// Was told something once, and then nothing for so long.
+async fn be_away_for(ctx: &mut Context, hours: i64) {
+    ctx.webhook(&passed("lambda", 70)).await;
+    ctx.settle().await;
+    ctx.stop().await;
+    last_heard(ctx, hours_ago(hours));
+}
+
+/// Starts again, with much to be found, and does not look for it.
+async fn looks_nowhere(ctx: &mut Context, bucket: &BucketStandin) {
+    missed(bucket);
+    ctx.start().await;
+    ctx.webhook(&passed("lambda", 69)).await;
+    ctx.settle().await;
+    let asked = bucket.requests();
+    assert!(!asked.iter().any(is_listing), "{asked:?}");
+}
+
+fn is_listing(request: &String) -> bool {
+    request == "GET ack-prow-logs"
+}
+
 async fn bucket() -> BucketStandin {
     let bucket = BucketStandin::start(&TaskTracker::new()).await.unwrap();
     bucket.set_page(2);
@@ -157,12 +179,7 @@ async fn sixty_missed_hours_are_one_summary_of_what_is_broken_now() {
         ctx.start().await;
         ctx.polled().await;
         let listings = bucket.requests().split_off(asked);
-        assert!(
-            !listings
-                .iter()
-                .any(|request| request == "GET ack-prow-logs"),
-            "{listings:?}"
-        );
+        assert!(!listings.iter().any(is_listing), "{listings:?}");
     })
     .await;
 }
@@ -211,10 +228,7 @@ async fn a_bucket_that_fails_half_way_is_gone_on_with() {
         .with(&settings(&bucket))
         .with("backfill: { concurrency: 1 }");
     run(setup, async |ctx| {
-        ctx.webhook(&passed("lambda", 70)).await;
-        ctx.settle().await;
-        ctx.stop().await;
-        last_heard(ctx, hours_ago(60));
+        be_away_for(ctx, 60).await;
         missed(&bucket);
         let broken = "ack-prow-logs/logs/sns-post-submit";
         bucket.set_fault_of(broken, Some(Fault::Status(500, "InternalError")));
@@ -244,20 +258,8 @@ async fn nothing_is_looked_for_when_that_is_switched_off() {
         .with(&settings(&bucket))
         .with("backfill: { enabled: false }");
     run(setup, async |ctx| {
-        ctx.webhook(&passed("lambda", 70)).await;
-        ctx.settle().await;
-        ctx.stop().await;
-        last_heard(ctx, hours_ago(60));
-        missed(&bucket);
-        ctx.start().await;
-        ctx.webhook(&passed("lambda", 69)).await;
-        ctx.settle().await;
-        assert!(
-            !bucket
-                .requests()
-                .iter()
-                .any(|request| request == "GET ack-prow-logs")
-        );
+        be_away_for(ctx, 60).await;
+        looks_nowhere(ctx, &bucket).await;
     })
     .await;
 }
@@ -266,20 +268,8 @@ async fn nothing_is_looked_for_when_that_is_switched_off() {
 async fn an_outage_shorter_than_prow_keeps_prowjobs_is_left_to_deck() {
     let bucket = bucket().await;
     run(Setup::default().with(&settings(&bucket)), async |ctx| {
-        ctx.webhook(&passed("lambda", 70)).await;
-        ctx.settle().await;
-        ctx.stop().await;
-        last_heard(ctx, hours_ago(40));
-        missed(&bucket);
-        ctx.start().await;
-        ctx.webhook(&passed("lambda", 69)).await;
-        ctx.settle().await;
-        assert!(
-            !bucket
-                .requests()
-                .iter()
-                .any(|request| request == "GET ack-prow-logs")
-        );
+        be_away_for(ctx, 40).await;
+        looks_nowhere(ctx, &bucket).await;
     })
     .await;
 }
