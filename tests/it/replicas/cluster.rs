@@ -1,9 +1,10 @@
 //! Three replicas, each with its own way to one database, a strict Slack, and whoever sends webhooks.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prow_notifier::{
@@ -18,25 +19,34 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::proxy::Proxy;
-use crate::context::{Setup, daemon::Daemon, failed, postgres::Postgres, sign, write_config};
+use crate::context::{
+    Setup, daemon::Daemon, failed, id, postgres::Postgres, sign, skew, write_config,
+};
 
 /// Messages a second and at once, as the daemons are told.
 pub(super) const RATE: u32 = 5;
 pub(super) const BURST: u32 = 5;
 /// A message is on its way for so long, which moves it in Slack's count.
 const ON_ITS_WAY: f64 = 1.0;
+/// Webhooks a second, which daemons that are not optimised can take beside other tests.
+pub(super) const LOAD: u32 = 20;
 /// Of so many runs one fails.
 const FAILS: u64 = 40;
+/// Messages wait so long for others that belong to them, and a little.
+const HELD_BACK: Duration = Duration::from_secs(8);
+/// Nothing takes this long.
+pub(super) const DEADLINE: Duration = Duration::from_secs(240);
 
 /// A replica.
 pub(super) struct Replica {
     home: TempDir,
+    env: Vec<(&'static str, String)>,
     /// Its way to the database.
     pub(super) way: Proxy,
     /// `None` while it is dead.
     pub(super) daemon: Option<Daemon>,
     /// What programs before it logged.
-    pub(super) logs: Vec<String>,
+    logs: Vec<String>,
 }
 
 /// All of it.
@@ -58,8 +68,27 @@ pub(super) struct Accepted {
     pub(super) retries: u64,
 }
 
+impl Replica {
+    /// Its configuration.
+    pub(super) fn config(&self) -> PathBuf {
+        self.home.path().join("config")
+    }
+
+    /// All that it logged, with what programs before it did.
+    pub(super) fn log(&self) -> Vec<String> {
+        let running = self.daemon.as_ref().map(Daemon::log);
+        let before = self.logs.iter().cloned();
+        before.chain(running.into_iter().flatten()).collect()
+    }
+}
+
 impl Cluster {
     pub(super) async fn start(postgres: Postgres) -> Self {
+        Self::start_with_clocks(postgres, &[0; 3]).await
+    }
+
+    /// The clock of each replica is ahead by so many seconds.
+    pub(super) async fn start_with_clocks(postgres: Postgres, ahead: &[i64]) -> Self {
         let slack = SlackStandIn::start(Options {
             pace: Some(Pace {
                 per_second: f64::from(RATE),
@@ -71,8 +100,12 @@ impl Cluster {
         let deck = DeckStandin::start(&TaskTracker::new()).await.unwrap();
         postgres.sql("postgres", "CREATE DATABASE notifier");
         let mut replicas = Vec::new();
-        for _ in 0..3 {
+        for &seconds in ahead {
             let home = tempfile::tempdir().unwrap();
+            let env = match seconds {
+                0 => Vec::new(),
+                _ => skew::ahead_by(seconds, home.path()),
+            };
             let way = Proxy::to(postgres.port).await;
             let setup = Setup::default()
                 .with(&format!(
@@ -83,9 +116,10 @@ impl Cluster {
                     "delivery: {{ rate_per_s: {RATE}, burst: {BURST} }}"
                 ));
             write_config(home.path(), &setup, &slack, &deck);
-            let daemon = Some(Daemon::start(&home.path().join("config")).await);
+            let daemon = Some(Daemon::start_with(&home.path().join("config"), &env).await);
             replicas.push(Replica {
                 home,
+                env,
                 way,
                 daemon,
                 logs: Vec::new(),
@@ -109,13 +143,20 @@ impl Cluster {
             "SELECT holder, epoch FROM lead WHERE until > extract(epoch FROM clock_timestamp()) * 1000",
         );
         let (holder, epoch) = row.split_once('|')?;
-        let led = self.replicas.iter().position(|replica| {
-            replica
-                .daemon
-                .as_ref()
-                .is_some_and(|daemon| holder.contains(&format!("(process {})", daemon.child.id())))
-        })?;
-        Some((led, epoch.parse().unwrap()))
+        Some((self.known_as(holder)?, epoch.parse().unwrap()))
+    }
+
+    /// The replica that sends to a receiver, or was the last to do so.
+    pub(super) fn sender(&self, receiver: &str) -> Option<usize> {
+        let holder = format!("SELECT holder FROM holds WHERE receiver = '{receiver}'");
+        self.known_as(&self.postgres.sql("notifier", &holder))
+    }
+
+    /// The replica that calls itself so.
+    fn known_as(&self, holder: &str) -> Option<usize> {
+        let is_it = |daemon: &Daemon| holder.contains(&format!("(process {})", daemon.child.id()));
+        let mut replicas = self.replicas.iter();
+        replicas.position(|replica| replica.daemon.as_ref().is_some_and(is_it))
     }
 
     /// Sends a webhook as Prow would: to whichever replica, and again to another until one takes it.
@@ -150,10 +191,69 @@ impl Cluster {
         self.tasks.reopen();
     }
 
+    /// Waits until nothing has been under way for longer than anything is held back.
+    pub(super) async fn settle(&self) {
+        self.all_sent().await;
+        let began = Instant::now();
+        let mut busy_at = Instant::now();
+        while busy_at.elapsed() < HELD_BACK {
+            let waiting = self.postgres.sql(
+                "notifier",
+                "SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM parked), \
+                 (SELECT count(*) FROM outbox WHERE state = 'pending')",
+            );
+            if waiting != "0|0|0" {
+                busy_at = Instant::now();
+            }
+            assert!(
+                began.elapsed() < DEADLINE,
+                "still waiting in inbox, parked and outbox: {waiting}"
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Checks that all of these were accepted, decided and, if they failed, told, that no run was told twice, and that
+    /// nobody panicked. Gives how often a message came again.
+    pub(super) fn check_nothing_lost(&self, sent: u64) -> usize {
+        let accepted = self.accepted.lock().unwrap();
+        let taken = accepted.runs.len() as u64;
+        assert_eq!(taken, sent, "some were never taken");
+        let sql = |sql: &str| self.postgres.sql("notifier", sql);
+        let stored = sql("SELECT name FROM runs");
+        let stored: BTreeSet<&str> = stored.lines().collect();
+        let is_lost = |run: &&String| !stored.contains(run.as_str());
+        let lost: Vec<&String> = accepted.runs.iter().filter(is_lost).collect();
+        assert!(lost.is_empty(), "accepted and never decided: {lost:?}");
+        let notified = sql(
+            "SELECT coalesce(max(times), 0) FROM (SELECT count(*) AS times FROM decisions \
+             WHERE decision = 'notify' GROUP BY run_id) AS counted",
+        );
+        assert_eq!(notified, "1", "so often was a run told");
+
+        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+        let mut all = String::new();
+        for message in self.slack.messages() {
+            let of_message = format!("{} {}", message.hook, id(&message));
+            *told.entry(of_message).or_default() += 1;
+            all.push_str(&message.payload.to_string());
+        }
+        let is_untold = |job: &&String| !all.contains(job.as_str());
+        let untold: Vec<&String> = accepted.failed.iter().filter(is_untold).collect();
+        assert!(untold.is_empty(), "accepted and never told: {untold:?}");
+        assert!(self.slack.violations().is_empty());
+        for replica in &self.replicas {
+            let mut log = replica.log().into_iter();
+            let panic = log.find(|line| line.contains("panicked"));
+            assert_eq!(panic, None);
+        }
+        told.values().map(|times| times - 1).sum()
+    }
+
     /// Starts a replica anew.
     pub(super) async fn revive(&mut self, index: usize) {
         let replica = &mut self.replicas[index];
-        replica.daemon = Some(Daemon::start(&replica.home.path().join("config")).await);
+        replica.daemon = Some(Daemon::start_with(&replica.config(), &replica.env).await);
     }
 
     /// Sends a signal to a replica.
@@ -182,7 +282,12 @@ async fn send(
     accepted: Arc<Mutex<Accepted>>,
 ) {
     let body = job.to_json().to_string();
-    for attempt in 0..40 {
+    let began = Instant::now();
+    // Longer than any fault lasts; Prow itself gives up sooner.
+    for attempt in 0.. {
+        if began.elapsed() > DEADLINE {
+            return;
+        }
         let address = addresses[(first + attempt) % addresses.len()];
         let answer = http
             .post(format!("http://{address}/hooks/prowjob"))
