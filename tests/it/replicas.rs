@@ -3,6 +3,7 @@
 mod cluster;
 mod faults;
 mod proxy;
+mod takeover;
 mod tls;
 
 use crate::context::{Reply, Setup, failed, id, passed, postgres, run, text};
