@@ -1,5 +1,6 @@
 //! Several replicas of the real program on a real PostgreSQL.
 
+mod clocks;
 mod cluster;
 mod faults;
 mod proxy;
