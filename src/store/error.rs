@@ -176,6 +176,18 @@ fn is_about_certificate(error: &tokio_postgres::Error) -> bool {
 }
 
 impl Error {
+    /// Whether other transactions held what was needed.
+    pub(super) fn is_about_locks(&self) -> bool {
+        let Self::Postgres { error } = self else {
+            return false;
+        };
+        let locks = [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ];
+        error.code().is_some_and(|code| locks.contains(code))
+    }
+
     /// Whether the connection is of no use any more.
     pub(super) fn ends_connection(&self) -> bool {
         match self {

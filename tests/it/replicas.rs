@@ -6,6 +6,7 @@ mod faults;
 mod proxy;
 mod takeover;
 mod tls;
+mod versions;
 
 use crate::context::{Reply, Setup, failed, id, passed, postgres, run, text};
 

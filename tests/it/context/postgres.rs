@@ -178,6 +178,12 @@ impl Postgres {
 
     /// Runs SQL by the server's own tool; gives the answer, a row a line.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let done = self.try_sql(database, sql);
+        done.unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// The same; the error is what the server says.
+    pub(crate) fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let port = self.port.to_string();
         let done = Command::new(self.bin.join("psql"))
             .args([
@@ -193,9 +199,10 @@ impl Postgres {
             .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{sql}: {said}");
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
+        Ok(String::from_utf8(done.stdout).unwrap().trim().to_owned())
     }
 
     /// Stops the server at once, as a crash would.
