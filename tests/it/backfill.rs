@@ -12,7 +12,10 @@ use prow_notifier::{
 use rusqlite::Connection;
 use tokio_util::task::TaskTracker;
 
-use crate::context::{Context, Setup, hooks, run, text};
+use crate::{
+    context::{Context, Setup, hooks, run, text},
+    program::program,
+};
 
 fn hours_ago(hours: i64) -> Timestamp {
     Clock::System.now() - SignedDuration::from_hours(hours)
@@ -272,4 +275,51 @@ async fn an_outage_shorter_than_prow_keeps_prowjobs_is_left_to_deck() {
         looks_nowhere(ctx, &bucket).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_time_that_somebody_orders_is_looked_through_by_the_running_daemon() {
+    let bucket = bucket().await;
+    run(Setup::default().with(&settings(&bucket)), async |ctx| {
+        ctx.logged("Listening on").await;
+        missed(&bucket);
+        let order = async |ctx: &Context, since: i64, until: i64| {
+            let (since, until) = (hours_ago(since).to_string(), hours_ago(until).to_string());
+            let config = ctx.config();
+            let command = move || {
+                let args = ["backfill", "--since", &since, "--until", &until];
+                program(&args).config(config).run().ok()
+            };
+            tokio::task::spawn_blocking(command).await.unwrap()
+        };
+        let said = order(ctx, 60, 0).await;
+        assert!(said.contains("will look for runs"), "{said}");
+        check_summaries(ctx).await;
+        let metrics = ctx.settle().await;
+        assert_eq!(metrics.sum("open_incidents"), 3);
+        let found = metrics.sum("backfill_runs_total");
+        // What is known is not told again, and what ends later is not looked for.
+        store(&bucket, &failed("ec2", 49));
+        store(&bucket, &failed("rds", 10));
+        order(ctx, 60, 45).await;
+        let more = ctx
+            .until("it is through", |metrics| {
+                metrics.sum("backfill_runs_total") > found && metrics.sum("backfill_active") == 0
+            })
+            .await;
+        assert_eq!(more.sum("backfill_runs_total"), found + 1);
+        let told = ctx.messages(1).await;
+        assert!(text(&told[0]).contains("ec2"), "{}", text(&told[0]));
+    })
+    .await;
+}
+
+#[test]
+fn nothing_can_be_ordered_where_there_is_nowhere_to_look() {
+    let said = program(&["backfill", "--since", "2026-07-01T18:00:00Z"])
+        .config("config/ack.yaml")
+        .env("PROW_NOTIFIER__BACKFILL__ENABLED", "false")
+        .run()
+        .refused();
+    assert!(said.contains("artifacts.defaults"), "{said}");
 }
