@@ -2,6 +2,7 @@
 
 mod clocks;
 mod cluster;
+mod failover;
 mod faults;
 mod proxy;
 mod takeover;

@@ -40,9 +40,16 @@ while read -r word; do
   case "$word" in
     stop) "$bin/pg_ctl" -D "$home/data" -s -w -m immediate stop; echo stopped ;;
     start) start ;;
+    standby)
+      { "$bin/pg_basebackup" -h "$home" -p "$port" -U postgres -D "$home/standby" -R -X stream -c fast &&
+        echo "port = $second" >>"$home/standby/postgresql.conf" &&
+        "$bin/pg_ctl" -D "$home/standby" -l "$home/standby.log" -s -w start && echo ready; } 2>&1 || echo failed ;;
+    promote) "$bin/pg_ctl" -D "$home/standby" -s -w promote && echo ready || echo failed ;;
   esac
 done
-"$bin/pg_ctl" -D "$home/data" -s -w -m immediate stop
+for data in "$home/data" "$home/standby"; do
+  [ ! -d "$data" ] || "$bin/pg_ctl" -D "$data" -s -w -m immediate stop
+done
 rm -rf "$home"
 "#;
 
@@ -56,6 +63,9 @@ pub(crate) struct Postgres {
     bin: PathBuf,
     /// Where it listens on 127.0.0.1.
     pub(crate) port: u16,
+    /// Where its standby does, if there is one.
+    pub(crate) standby: Option<u16>,
+    second: u16,
     keeper: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
@@ -104,9 +114,8 @@ impl Postgres {
             .tempdir()
             .unwrap()
             .keep();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, second] = free.map(|free| free.local_addr().unwrap().port());
         let mut more = String::new();
         if let Some((certificate, key)) = tls {
             let (shown, kept) = (home.join("server.crt"), home.join("server.key"));
@@ -147,6 +156,7 @@ impl Postgres {
             .env("bin", &bin)
             .env("home", &home)
             .env("port", port.to_string())
+            .env("second", second.to_string())
             .env("more", more)
             .current_dir("/")
             .process_group(0)
@@ -158,6 +168,8 @@ impl Postgres {
         let server = Self {
             bin,
             port,
+            standby: None,
+            second,
             keeper: Mutex::new((keeper.stdin.take().unwrap(), words)),
         };
         server.expect("ready");
@@ -215,6 +227,25 @@ impl Postgres {
     pub(crate) fn start_again(&self) {
         self.tell("start");
         self.expect("ready");
+    }
+
+    /// Starts a standby that has whatever this one says it has.
+    pub(crate) fn have_standby(&mut self) {
+        self.tell("standby");
+        self.expect("ready");
+        self.sql(
+            "postgres",
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        );
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        self.standby = Some(self.second);
+    }
+
+    /// Has its standby take its place, whatever became of it.
+    pub(crate) fn fail_over(&mut self) {
+        self.tell("promote");
+        self.expect("ready");
+        self.port = self.second;
     }
 
     fn tell(&self, word: &str) {

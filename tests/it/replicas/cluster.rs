@@ -87,7 +87,7 @@ impl Cluster {
         Self::start_with_clocks(postgres, &[0; 3]).await
     }
 
-    /// The clock of each replica is ahead by so many seconds.
+    /// As many replicas as numbers; the clock of each is ahead by so many seconds.
     pub(super) async fn start_with_clocks(postgres: Postgres, ahead: &[i64]) -> Self {
         let slack = SlackStandIn::start(Options {
             pace: Some(Pace {
@@ -107,10 +107,13 @@ impl Cluster {
                 _ => skew::ahead_by(seconds, home.path()),
             };
             let way = Proxy::to(postgres.port).await;
+            let hosts = match postgres.standby {
+                None => way.address.to_string(),
+                Some(port) => format!("{},127.0.0.1:{port}", way.address),
+            };
             let setup = Setup::default()
                 .with(&format!(
-                    "store: {{ url: \"postgres://postgres@{}/notifier?sslmode=disable\" }}",
-                    way.address
+                    "store: {{ url: \"postgres://postgres@{hosts}/notifier?sslmode=disable\" }}"
                 ))
                 .with(&format!(
                     "delivery: {{ rate_per_s: {RATE}, burst: {BURST} }}"
