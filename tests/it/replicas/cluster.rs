@@ -30,10 +30,10 @@ pub(super) const BURST: u32 = 5;
 const ON_ITS_WAY: f64 = 1.0;
 /// Webhooks a second, which daemons that are not optimised can take beside other tests.
 pub(super) const LOAD: u32 = 20;
-/// Of so many runs one fails.
-const FAILS: u64 = 40;
+/// A run fails so often, however many there are: Slack takes only so many messages.
+const FAILS_EVERY_S: u32 = 2;
 /// Messages wait so long for others that belong to them, and a little.
-const HELD_BACK: Duration = Duration::from_secs(8);
+const HELD_BACK: Duration = Duration::from_secs(3);
 /// Nothing takes this long.
 pub(super) const DEADLINE: Duration = Duration::from_secs(240);
 
@@ -55,17 +55,21 @@ pub(super) struct Cluster {
     pub(super) slack: SlackStandIn,
     _deck: DeckStandin,
     pub(super) replicas: Vec<Replica>,
-    pub(super) accepted: Arc<Mutex<Accepted>>,
+    accepted: Arc<Mutex<Accepted>>,
+    /// How many webhooks were sent so far.
+    pub(super) sent: u64,
+    /// Of so many runs one fails.
+    fails: u64,
     tasks: TaskTracker,
     http: Client,
 }
 
 /// What replicas said 202 to: names of runs, and the jobs of those that failed.
 #[derive(Default)]
-pub(super) struct Accepted {
-    pub(super) runs: BTreeSet<String>,
-    pub(super) failed: BTreeSet<String>,
-    pub(super) retries: u64,
+struct Accepted {
+    runs: BTreeSet<String>,
+    failed: BTreeSet<String>,
+    retries: u64,
 }
 
 impl Replica {
@@ -117,7 +121,8 @@ impl Cluster {
                 ))
                 .with(&format!(
                     "delivery: {{ rate_per_s: {RATE}, burst: {BURST} }}"
-                ));
+                ))
+                .with("dedup: { group_wait: 1s }");
             write_config(home.path(), &setup, &slack, &deck);
             let daemon = Some(Daemon::start_with(&home.path().join("config"), &env).await);
             replicas.push(Replica {
@@ -134,6 +139,8 @@ impl Cluster {
             _deck: deck,
             replicas,
             accepted: Arc::default(),
+            sent: 0,
+            fails: 1,
             tasks: TaskTracker::new(),
             http: Http::new().unwrap().open().clone(),
         }
@@ -162,11 +169,24 @@ impl Cluster {
         replicas.position(|replica| replica.daemon.as_ref().is_some_and(is_it))
     }
 
-    /// Sends a webhook as Prow would: to whichever replica, and again to another until one takes it.
-    pub(super) fn send(&self, number: u64, first: usize) {
+    /// Sends so many webhooks a second for so long, to all replicas by turns.
+    pub(super) async fn load(&mut self, a_second: u32, time: Duration) {
+        self.fails = (a_second * FAILS_EVERY_S).into();
+        let mut tick = tokio::time::interval(Duration::from_secs(1) / a_second);
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            tick.tick().await;
+            self.send();
+        }
+    }
+
+    /// Sends a webhook as Prow would: to one replica, and again to another until one takes it.
+    pub(super) fn send(&mut self) {
+        let number = self.sent;
+        self.sent += 1;
         let mut job = failed("s3", 1);
         job.job = format!("job-{number}-end");
-        if number.is_multiple_of(FAILS) {
+        if number.is_multiple_of(self.fails) {
             job.annotations = vec![(
                 "prow-notifier.io/stage".to_owned(),
                 format!("stage-{number}"),
@@ -182,6 +202,7 @@ impl Cluster {
             .filter_map(|replica| replica.daemon.as_ref())
             .map(|daemon| daemon.address)
             .collect();
+        let first = usize::try_from(number).unwrap();
         let (http, accepted) = (self.http.clone(), Arc::clone(&self.accepted));
         self.tasks
             .spawn(send(http, job, addresses, first, accepted));
@@ -216,12 +237,17 @@ impl Cluster {
         }
     }
 
-    /// Checks that all of these were accepted, decided and, if they failed, told, that no run was told twice, and that
+    /// How often a webhook was sent again because no replica, or not the right one, took it.
+    pub(super) fn retries(&self) -> u64 {
+        self.accepted.lock().unwrap().retries
+    }
+
+    /// Checks that all that was sent was accepted, decided and, if they failed, told, that no run was told twice, and that
     /// nobody panicked. Gives how often a message came again.
-    pub(super) fn check_nothing_lost(&self, sent: u64) -> usize {
+    pub(super) fn check_nothing_lost(&self) -> usize {
         let accepted = self.accepted.lock().unwrap();
         let taken = accepted.runs.len() as u64;
-        assert_eq!(taken, sent, "some were never taken");
+        assert_eq!(taken, self.sent, "some were never taken");
         let sql = |sql: &str| self.postgres.sql("notifier", sql);
         let stored = sql("SELECT name FROM runs");
         let stored: BTreeSet<&str> = stored.lines().collect();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, LOAD};
 use crate::{context::postgres, program::program};
 
 /// What the next version's migration might do: it only adds.
@@ -13,14 +13,7 @@ const STEP: &str = "ALTER TABLE runs ADD COLUMN colour text; ALTER TABLE jobs AD
      ALTER TABLE lead ADD COLUMN colour text; CREATE INDEX runs_colour ON runs (colour); \
      CREATE TABLE colours (name text PRIMARY KEY); UPDATE schema_version SET version = version + 1";
 
-/// Sends some webhooks, to all replicas by turns.
-async fn load(cluster: &Cluster, sent: &mut u64) {
-    for _ in 0..60 {
-        cluster.send(*sent, usize::try_from(*sent % 3).unwrap());
-        *sent += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+const A_WHILE: Duration = Duration::from_secs(2);
 
 async fn refused(cluster: &Cluster) -> String {
     let config = cluster.replicas[0].config();
@@ -36,8 +29,7 @@ async fn an_older_version_goes_on_beside_the_next_and_does_not_start_beside_the_
         return;
     };
     let mut cluster = Cluster::start(postgres).await;
-    let mut sent = 0;
-    load(&cluster, &mut sent).await;
+    cluster.load(LOAD, A_WHILE).await;
     let known: u64 = version(&cluster);
     // As a migration does, which gives way to who is in its way.
     let step = format!("SET lock_timeout = '2s'; {STEP}");
@@ -45,11 +37,11 @@ async fn an_older_version_goes_on_beside_the_next_and_does_not_start_beside_the_
         let gives_way = said.contains("deadlock") || said.contains("lock timeout");
         assert!(gives_way, "{said}");
     }
-    load(&cluster, &mut sent).await;
+    cluster.load(LOAD, A_WHILE).await;
     // It may also start, as when its node dies during the update.
     cluster.kill(0).await;
     cluster.revive(0).await;
-    load(&cluster, &mut sent).await;
+    cluster.load(LOAD, A_WHILE).await;
 
     let bump = "UPDATE schema_version SET version = version + 1";
     cluster.postgres.sql("notifier", bump);
@@ -61,9 +53,9 @@ async fn an_older_version_goes_on_beside_the_next_and_does_not_start_beside_the_
     ] {
         assert!(said.contains(&part), "{part}: {said}");
     }
-    load(&cluster, &mut sent).await;
+    cluster.load(LOAD, A_WHILE).await;
     cluster.settle().await;
-    let doubled = cluster.check_nothing_lost(sent);
+    let doubled = cluster.check_nothing_lost();
     assert!(doubled <= 1, "{doubled} messages were doubled");
     for replica in &cluster.replicas {
         // Whoever gives way when both wait for each other tries again.
