@@ -34,6 +34,7 @@ mod hostile;
 mod init;
 mod inside;
 mod kube_abort;
+mod kube_artifacts;
 mod kube_watch;
 mod limits;
 mod mass;
