@@ -16,7 +16,6 @@
 mod support;
 
 use std::{
-    env,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
