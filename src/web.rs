@@ -127,13 +127,15 @@ impl Web {
             .merge(pages::assets())
             .route("/login", get(access::log_in_page).post(access::log_in))
             .route("/logout", post(access::log_out));
-        // Pages are packed while somebody waits, and most are read near by.
-        let packed = CompressionLayer::new().quality(CompressionLevel::Fastest);
+        // Assets are fetched once a year, pages are packed anew while somebody waits.
+        let (small, fast) = (CompressionLevel::Default, CompressionLevel::Fastest);
+        let packed = |quality| CompressionLayer::new().quality(quality);
         Router::new()
             .merge(hooks)
             .merge(metrics)
             .route("/healthz", get(ops::healthz))
-            .merge(guarded.merge(open).layer(packed))
+            .merge(guarded.layer(packed(fast)))
+            .merge(open.layer(packed(small)))
             .layer(middleware::from_fn(harden))
             .with_state(web)
     }
