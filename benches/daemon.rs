@@ -1,7 +1,8 @@
 //! The daemon under load, as its senders see it: durable intake and the drain behind it, from an event to
 //! Slack, memory. Beside Alertmanager, when Debian's `prometheus-alertmanager` is there.
 //!
-//! `cargo bench --bench daemon`; read ratios, not absolutes.
+//! `cargo bench --bench daemon`; read ratios, not absolutes. With `PROW_NOTIFIER_BENCH_STORE=postgres://...`, an empty
+//! database, only intake and drain, on that.
 
 #![expect(
     clippy::print_stdout,
@@ -11,6 +12,7 @@
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
     clippy::missing_docs_in_private_items,
+    dead_code,
     reason = "a bench prints and measures, and nothing depends on it"
 )]
 
@@ -46,11 +48,10 @@ const READY: usize = 300_000;
 const DIGEST: &str = "routes: [ { receiver: platform, digest: 30d } ]";
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    support::run(async {
+        if support::other_store().is_some() {
+            return intake().await.map(drop);
+        }
         idle().await?;
         let ours = intake().await?;
         beside_alertmanager(&ours).await?;

@@ -16,7 +16,6 @@
 mod support;
 
 use std::{
-    env,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -41,14 +40,8 @@ const BATCH: usize = 500;
 const TIMED: usize = 5_000;
 
 fn main() -> Result<()> {
-    let long = env::args()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(1_000_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let long = support::runs_wanted();
+    support::run(async {
         let (few, many) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let short = measure(few.path(), 1_000).await?;
         let long = measure(many.path(), long).await?;

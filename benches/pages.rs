@@ -59,17 +59,12 @@ const BATCH: usize = 256;
 const ROUNDS: usize = 100;
 
 fn main() -> Result<()> {
-    let runs = env::args()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(1_000_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    let runs = support::runs_wanted();
+    support::run(async {
         let fresh = tempfile::tempdir()?;
         let kept = env::var_os("PROW_NOTIFIER_BENCH_HOME").map(PathBuf::from);
         let home = kept.as_deref().unwrap_or(fresh.path());
+        std::fs::create_dir_all(home)?;
         let config = config(
             home,
             "http://127.0.0.1:9/services/x",
@@ -150,7 +145,6 @@ impl Year {
 
     /// Lives the year, as the daemon would.
     async fn fill(&self, home: &Path, config: &str) -> Result<()> {
-        std::fs::create_dir_all(home)?;
         std::fs::write(home.join("hmac"), support::TOKEN)?;
         std::fs::write(home.join("config.yaml"), config)?;
         let origin = Origin {
@@ -397,7 +391,7 @@ async fn pages(asker: &Asker, last: &Job) -> Result<Vec<String>> {
 /// All script and all else that pages load, each once.
 async fn script(asker: &Asker) -> Result<()> {
     let page = asker.ask("/trends", false).await?;
-    let page = String::from_utf8_lossy(&page);
+    let page = String::from_utf8_lossy(&page).replace("&#x2f;", "/");
     let mut files: Vec<&str> = page
         .split('"')
         .filter(|word| word.starts_with("/assets/"))

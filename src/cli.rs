@@ -1,5 +1,6 @@
 //! The command line: types here, one command per file below.
 
+pub mod backfill;
 pub mod backtest;
 pub mod check;
 pub mod config;
@@ -48,6 +49,8 @@ pub enum Command {
     Preview(preview::Args),
     /// Replay recorded runs through the configuration, or show what a second one changes
     Backtest(backtest::Args),
+    /// Look into the buckets for runs of a time in which nobody told of them
+    Backfill(backfill::Args),
     /// Write a first configuration from what a deck lists
     Init(init::Args),
     /// Validate the configuration: file, line and a hint for each error
@@ -119,6 +122,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ended = match cli.command {
         Command::Preview(args) => preview::run(&args, &cli.config, &environment),
         Command::Backtest(args) => backtest::run(&args, &cli.config, &environment),
+        Command::Backfill(args) => backfill::run(&args, &cli.config, &environment),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, &cli.config, &environment),
         Command::Config(command) => config::run(&command, &cli.config, &environment),

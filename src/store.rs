@@ -55,7 +55,7 @@ pub use self::{
     error::{Cause, Obstacle, StoreError},
     evidence::{DueRead, EvidenceTrail, Learned},
     explain::{Attempt, DeliveryTrail, NotificationTrail, Trail, Wait},
-    holds::{DEAD_FOR, Hold, Turn},
+    holds::{DEAD_FOR, HOLD, Hold, Turn},
     inbox::{Claim, InboxRow},
     lead::{Epoch, News},
     location::Location,

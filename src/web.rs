@@ -4,6 +4,7 @@ mod access;
 mod api;
 pub mod body;
 pub mod hooks;
+mod memo;
 mod oidc;
 pub mod ops;
 pub mod pages;
@@ -34,7 +35,7 @@ use hyper_util::{
 use lru::LruCache;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::compression::CompressionLayer;
+use tower_http::{CompressionLevel, compression::CompressionLayer};
 use tracing::{debug, warn};
 
 use crate::{config::settings::Pace, pipeline::Shared};
@@ -67,6 +68,7 @@ pub struct Web {
     /// Google's keys.
     keys: oidc::Keys,
     sessions: access::Sessions,
+    memos: memo::Memos,
     inbound: DefaultKeyedRateLimiter<IpAddr>,
     /// When the figures in `/metrics` were last worked out.
     figured_at: tokio::sync::Mutex<Option<jiff::Timestamp>>,
@@ -88,6 +90,7 @@ impl Web {
             messages: Mutex::new(LruCache::new(DELIVERIES)),
             keys: oidc::Keys::default(),
             sessions: access::Sessions::default(),
+            memos: memo::Memos::default(),
             inbound: RateLimiter::keyed(quota),
             figured_at: tokio::sync::Mutex::default(),
             stopping,
@@ -124,11 +127,13 @@ impl Web {
             .merge(pages::assets())
             .route("/login", get(access::log_in_page).post(access::log_in))
             .route("/logout", post(access::log_out));
+        // Pages are packed while somebody waits, and most are read near by.
+        let packed = CompressionLayer::new().quality(CompressionLevel::Fastest);
         Router::new()
             .merge(hooks)
             .merge(metrics)
             .route("/healthz", get(ops::healthz))
-            .merge(guarded.merge(open).layer(CompressionLayer::new()))
+            .merge(guarded.merge(open).layer(packed))
             .layer(middleware::from_fn(harden))
             .with_state(web)
     }

@@ -26,6 +26,22 @@ use tokio::{
 /// The token that requests are signed with.
 pub(crate) const TOKEN: &str = "bench-secret";
 
+/// Runs a bench on as many threads as the daemon beside it has.
+pub(crate) fn run(bench: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(bench)
+}
+
+/// How many runs a history shall have: a number among the arguments, 1,000,000 without one.
+pub(crate) fn runs_wanted() -> usize {
+    std::env::args()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(1_000_000)
+}
+
 /// A failed or good run of service `index`, distinct by `salt`.
 pub(crate) fn job(index: usize, salt: usize, state: &str, stage: &str) -> Job {
     // A fleet's runs end one after the other, all of them within the last hours.
@@ -313,11 +329,18 @@ pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
+/// A store other than a file of the bench: an empty database on PostgreSQL, by its URL.
+pub(crate) fn other_store() -> Option<String> {
+    std::env::var("PROW_NOTIFIER_BENCH_STORE").ok()
+}
+
 /// A configuration with one receiver at `slack`.
 pub(crate) fn config(home: &Path, slack: &str, host: &str, extra: &str) -> String {
     fs::write(home.join("platform"), slack).expect("the folder is ours");
+    let file = || format!("sqlite://{}/state.db", home.display());
+    let store = other_store().unwrap_or_else(file);
     format!(
-        r#"store: {{ url: "sqlite://{0}/state.db" }}
+        r#"store: {{ url: "{store}" }}
 server: {{ listen: "127.0.0.1:0", rate_per_s: 1000000, burst: 1000000 }}
 sources: {{ webhook: {{ hmac_file: "{0}/hmac" }} }}
 receivers: [ {{ name: platform, slack: {{ webhook_url_file: "{0}/platform" }} }} ]

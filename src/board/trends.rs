@@ -2,6 +2,7 @@
 
 mod failing;
 pub mod fleet;
+mod part;
 mod week;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use self::part::{Judged, Part};
 pub use self::{
     failing::{Failing, Sick},
     week::Week,
@@ -17,12 +19,12 @@ pub use self::{
 use super::age::DataAge;
 use crate::{
     domain::{
-        figures::{self, IncidentFigures, Outcome, ReleaseFigures, ReleaseRow},
+        figures::{self, IncidentFigures, Outcome, ReleaseFigures},
         fold::to_signed,
         stats::{Passed, fisher_worse, share, wilson},
     },
     pipeline::Shared,
-    store::{Counts, StoreError, pages::figures::Ingredients},
+    store::{Counts, StoreError},
 };
 
 /// Time windows to choose from, in days.
@@ -37,7 +39,7 @@ const FAILURES: usize = 3;
 const LUCK: f64 = 0.05;
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     /// Time window, one of [`WINDOWS`].
     pub days: u16,
@@ -191,14 +193,15 @@ pub async fn load(shared: &Shared, query: &Query) -> Result<Trends, StoreError> 
     let found = store.ingredients(since, query.service.clone()).await?;
     let (failing, (sick, sick_total)) = failing::load(shared, query, data.now).await?;
     let outcomes = figures::outcomes(&found.releases, data.now, sla);
-    let releases: Vec<(&ReleaseRow, Outcome)> = found.releases.iter().zip(outcomes).collect();
+    let releases: Vec<Judged<'_>> = found.releases.iter().zip(outcomes).collect();
+    let whole = Part::whole(&releases, &found);
     Ok(Trends {
         days: query.days,
         service: query.service.clone(),
         services: store.service_names().await?,
-        total: Figures::of(&releases, &found, data.now),
+        total: Figures::of(whole, data.now),
         change: change(&releases, data.now),
-        weeks: week::weeks(&releases, &found, (since, data.now)),
+        weeks: week::weeks(whole, since, data.now),
         by_service: by_service(&releases, data.now),
         failing,
         sick,
@@ -234,12 +237,11 @@ impl Share {
 }
 
 impl Figures {
-    /// Of releases with what became of them, and of all else that is given.
-    pub fn of(releases: &[(&ReleaseRow, Outcome)], found: &Ingredients, now: Timestamp) -> Self {
-        let done = figures::of_releases(releases.iter().copied(), now);
-        let broken = figures::of_incidents(&found.incidents, now);
-        let messages = found.messages.iter().map(|(_, count)| count).sum();
-        Self::new(&done, &broken, Runs::of(found), messages)
+    fn of(part: Part<'_>, now: Timestamp) -> Self {
+        let done = figures::of_releases(part.releases.iter().copied(), now);
+        let broken = figures::of_incidents(part.incidents, now);
+        let messages = part.messages.iter().map(|(_, count)| count).sum();
+        Self::new(&done, &broken, Runs::of(part), messages)
     }
 
     fn new(done: &ReleaseFigures, broken: &IncidentFigures, runs: Runs, messages: u64) -> Self {
@@ -286,10 +288,10 @@ struct Runs {
 }
 
 impl Runs {
-    fn of(found: &Ingredients) -> Self {
+    fn of(part: Part<'_>) -> Self {
         use crate::domain::verdict::Verdict;
         let mut runs = Self::default();
-        for (_, verdict, count) in &found.runs {
+        for (_, verdict, count) in part.runs {
             match verdict {
                 Verdict::Pass => runs.passed += count,
                 Verdict::Fail => runs.failed += count,
@@ -329,7 +331,7 @@ impl Conservation {
 }
 
 /// The last 7 days against the 30 before; where less than one release a day is finished, 14 against 60.
-fn change(releases: &[(&ReleaseRow, Outcome)], now: Timestamp) -> String {
+fn change(releases: &[Judged<'_>], now: Timestamp) -> String {
     let passed = |from: u16, to: u16| {
         let (from, to) = (back(now, from), back(now, to));
         let inside = releases.iter().filter(|(row, outcome)| {
@@ -383,8 +385,8 @@ pub(super) fn is_drop(now: Passed, before: Passed) -> bool {
         && share(before.good, before.all) - share(now.good, now.all) >= DROP
 }
 
-fn by_service(releases: &[(&ReleaseRow, Outcome)], now: Timestamp) -> Vec<ServiceFigures> {
-    let mut services: BTreeMap<&str, Vec<(&ReleaseRow, Outcome)>> = BTreeMap::new();
+fn by_service(releases: &[Judged<'_>], now: Timestamp) -> Vec<ServiceFigures> {
+    let mut services: BTreeMap<&str, Vec<Judged<'_>>> = BTreeMap::new();
     for release in releases {
         services
             .entry(&release.0.service)

@@ -12,8 +12,6 @@ use super::stats::{Lasted, Passed, median_lasting, quantile};
 pub struct ReleaseRow {
     /// Its service.
     pub service: String,
-    /// Its version.
-    pub version: String,
     /// When its first stage started.
     pub began_at: Timestamp,
     /// When the last of its required stages had done its work.
@@ -33,10 +31,8 @@ pub struct ReleaseRow {
 }
 
 /// An incident as figures see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncidentRow {
-    /// Whose it is.
-    pub owner: String,
     /// When it broke: the end of its first bad run, or the missed deadline.
     pub broke_at: Timestamp,
     /// When we saw that.

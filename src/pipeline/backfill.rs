@@ -11,13 +11,14 @@ use std::{
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Shared, catch_up::Gap, is_watched, live::Live};
 use crate::{
     artifacts,
-    config::settings::BackfillSettings,
+    config::{Config, settings::BackfillSettings},
     domain::{
         backoff,
         location::Location,
@@ -26,15 +27,17 @@ use crate::{
         trouble::Trouble,
     },
     prow::folder::{self, PROWJOB},
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// Key in the store: when somebody last told us anything.
 const HEARD: &str = "heard_at";
-/// Key in the store: how far the filling of a gap has come; empty when none is being filled.
+/// Key in the store: how far the filling of a gap has come, or an order to fill one; empty when there is none.
 const PLAN: &str = "backfill";
 /// What is heard is stored so often.
 const KEEP: Duration = Duration::from_secs(60);
+/// Somebody may order a gap to be filled from outside this process, which rings no bell.
+const LOOK: Duration = Duration::from_secs(5);
 /// Build ids are given at the start: who ended in the gap may have started so long before it.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(24);
 /// Pauses after a bucket failed.
@@ -47,12 +50,53 @@ const TROUBLE: &str = "backfill";
 struct Plan {
     since: Timestamp,
     until: Timestamp,
-    /// When it began; with [`BackfillSettings::timeout`] that says when it is given up.
-    began: Timestamp,
+    /// When it began; with [`BackfillSettings::timeout`] that says when it is given up. `None`: it is only ordered.
+    began: Option<Timestamp>,
     requests: u64,
     runs: u64,
     /// The last job that was taken in, by bucket; empty once all were.
     done: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// Not begun yet.
+    fn new(gap: Gap) -> Self {
+        Self {
+            since: gap.since,
+            until: gap.until,
+            began: None,
+            requests: 0,
+            runs: 0,
+            done: BTreeMap::new(),
+        }
+    }
+
+    fn gap(&self) -> Gap {
+        Gap {
+            since: self.since,
+            until: self.until,
+        }
+    }
+}
+
+/// Orders a gap to be filled: whoever leads begins within seconds, or when it starts. Returns whether it was taken, which
+/// it is not while another gap is being filled.
+pub async fn order(store: &Store, gap: Gap) -> Result<bool, StoreError> {
+    if stored(store).await?.is_some() {
+        return Ok(false);
+    }
+    save(store, &Plan::new(gap)).await?;
+    Ok(true)
+}
+
+async fn stored(store: &Store) -> Result<Option<Plan>, StoreError> {
+    let plan = store.meta(PLAN).await?;
+    Ok(plan.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+async fn save(store: &Store, plan: &Plan) -> Result<(), StoreError> {
+    let json = serde_json::to_string(plan).unwrap_or_default();
+    store.set_meta(PLAN, json).await
 }
 
 /// Why it cannot go on.
@@ -82,14 +126,9 @@ impl Backfiller {
     pub async fn prepare(shared: Shared) -> Result<Self, StoreError> {
         let heard = shared.store.meta(HEARD).await?;
         let heard = heard.and_then(|text| text.parse().ok());
-        let plan = shared.store.meta(PLAN).await?;
-        let after = after(&shared.live());
-        let plan = plan.filter(|_| after.is_some());
-        let plan: Option<Plan> = plan.and_then(|json| serde_json::from_str(&json).ok());
-        let gap = plan.as_ref().map(|plan| Gap {
-            since: plan.since,
-            until: plan.until,
-        });
+        let after = after(&shared.live().snapshot.config);
+        let plan = stored(&shared.store).await?.filter(|_| after.is_some());
+        let gap = plan.as_ref().map(Plan::gap);
         shared.catch_up.resume(heard, gap);
         shared.catch_up.look(shared.clock.now(), after);
         Ok(Self {
@@ -125,16 +164,40 @@ impl Backfiller {
                 () = shared.loses_lead() => continue,
                 () = self.fill_gap(&stop) => {}
             }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = shared.loses_lead() => {}
-                () = shared.catch_up.bell.notified() => {}
-                () = tokio::time::sleep(KEEP) => {}
-            }
+            self.wait(&stop).await;
         }
         if self.shared.store.leads().is_some() {
             self.keep().await;
         }
+    }
+
+    /// Waits until there may be a gap, or what was heard is to be stored.
+    async fn wait(&mut self, stop: &CancellationToken) {
+        let shared = self.shared.clone();
+        let kept_at = Instant::now();
+        while kept_at.elapsed() < KEEP {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = shared.loses_lead() => return,
+                () = shared.catch_up.bell.notified() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            match self.take_order().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => shared.count_store_failure(&error),
+            }
+        }
+    }
+
+    /// Whether somebody has ordered a gap to be filled.
+    async fn take_order(&mut self) -> Result<bool, StoreError> {
+        let can_look = after(&self.shared.live().snapshot.config).is_some();
+        self.plan = stored(&self.shared.store).await?.filter(|_| can_look);
+        if let Some(plan) = &self.plan {
+            self.shared.catch_up.order(plan.gap());
+        }
+        Ok(self.plan.is_some())
     }
 
     /// Takes over what the replica that leads was told, so that taking over from it leaves no gap.
@@ -168,20 +231,13 @@ impl Backfiller {
 
     /// Fills a gap, or as much of it as can be had in time.
     async fn fill(&mut self, gap: Gap, stop: &CancellationToken) {
-        let now = self.shared.clock.now();
-        let mut plan = self.plan.take().unwrap_or_else(|| Plan {
-            since: gap.since,
-            until: gap.until,
-            began: now,
-            requests: 0,
-            runs: 0,
-            done: BTreeMap::new(),
-        });
+        let mut plan = self.plan.take().unwrap_or_else(|| Plan::new(gap));
+        let began = *plan.began.get_or_insert_with(|| self.shared.clock.now());
         self.shared.metrics.backfill_active.set(1);
         info!(
             backfill.since = %plan.since,
             backfill.until = %plan.until,
-            "Nothing was heard since {}, looking into the buckets for what ended meanwhile", plan.since
+            "Looking into the buckets for what nobody told us since {}", plan.since
         );
         let mut failures = 0;
         let missing = loop {
@@ -191,7 +247,7 @@ impl Backfiller {
                 Err(error) => error,
             };
             failures += 1;
-            let waited = self.shared.clock.now().duration_since(plan.began);
+            let waited = self.shared.clock.now().duration_since(began);
             let limit = self.settings().timeout;
             let is_over = waited >= SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
             if is_over || matches!(error, Stuck::TooMany(_)) {
@@ -264,7 +320,7 @@ impl Backfiller {
                     self.take_in(plan, &reader, &jobs, some).await?;
                     if let Some(last) = some.last() {
                         plan.done.insert(name.clone(), last.clone());
-                        self.save(plan).await?;
+                        save(&self.shared.store, plan).await?;
                     }
                 }
                 if page.next.is_none() {
@@ -274,11 +330,6 @@ impl Backfiller {
             }
         }
         Ok(())
-    }
-
-    async fn save(&self, plan: &Plan) -> Result<(), StoreError> {
-        let json = serde_json::to_string(plan).unwrap_or_default();
-        self.shared.store.set_meta(PLAN, json).await
     }
 
     fn count(&self, plan: &mut Plan, requests: u64) -> Result<(), Stuck> {
@@ -307,6 +358,7 @@ impl Backfiller {
             reader,
             jobs: above,
             since,
+            until: plan.until,
             now: self.shared.clock.now(),
         };
         let found = join_all(jobs.iter().map(|job| search.runs(job))).await;
@@ -351,6 +403,8 @@ struct Search<'a> {
     jobs: &'a Location,
     /// Runs that began before are not of interest.
     since: Timestamp,
+    /// Runs that began later neither.
+    until: Timestamp,
     now: Timestamp,
 }
 
@@ -375,7 +429,7 @@ impl Search<'_> {
             found.requests += 1;
             let page = self.reader.folders(&folder, Some(&first), next).await?;
             let is_missed = |build: &&String| {
-                build_time::of(build).is_some_and(|at| at >= self.since && at <= self.now)
+                build_time::of(build).is_some_and(|at| (self.since..=self.until).contains(&at))
             };
             for build in page.names.iter().filter(is_missed) {
                 let Ok(place) = folder.join(build) else {
@@ -417,9 +471,9 @@ fn roots(live: &Live) -> BTreeSet<Location> {
 }
 
 /// Nothing heard for longer is a gap; `None` when none is to be filled, or there is nowhere to look.
-pub(super) fn after(live: &Live) -> Option<Duration> {
-    let settings = &live.snapshot.config.settings;
-    let has_buckets = !live.snapshot.config.artifacts.defaults.is_empty();
+pub fn after(config: &Config) -> Option<Duration> {
+    let settings = &config.settings;
+    let has_buckets = !config.artifacts.defaults.is_empty();
     (settings.backfill.enabled && settings.artifacts.enabled && has_buckets)
         .then_some(settings.backfill.after)
 }

@@ -68,6 +68,11 @@ impl CatchUp {
         self.lock().gap
     }
 
+    /// Somebody wants a gap to be filled, if none is.
+    pub fn order(&self, gap: Gap) {
+        self.lock().gap.get_or_insert(gap);
+    }
+
     /// It is filled.
     pub fn end(&self) {
         self.lock().gap = None;

@@ -23,7 +23,8 @@ impl Shared {
         // Who leads looks for what was missed.
         if self.store.leads().is_some() {
             if observations.iter().any(|run| run.source != Source::Bucket) {
-                self.catch_up.hear(self.clock.now(), backfill::after(&live));
+                self.catch_up
+                    .hear(self.clock.now(), backfill::after(&live.snapshot.config));
             }
             self.catch_up.mark(&mut observations);
         }

@@ -108,7 +108,7 @@ impl Poller {
         match self.poll(&url, &settings).await {
             Ok((stats, tally)) => {
                 self.failures = 0;
-                let after = backfill::after(&live);
+                let after = backfill::after(&live.snapshot.config);
                 self.shared.catch_up.hear(self.shared.clock.now(), after);
                 if self.shared.reports.list(self.shared.clock.now()) {
                     self.shared.inbox_bell.notify_one();

@@ -24,8 +24,8 @@ use crate::{
     config::settings::Pace,
     domain::notification::Diverted,
     metrics::ReasonLabel,
-    slack::{Answer, render, render_plain},
-    store::{DEAD_FOR, Delivery, Divert, Health, Hold, Recorded, StoreError, Then, Turn},
+    slack::{Answer, client::TIMEOUT, render, render_plain},
+    store::{DEAD_FOR, Delivery, Divert, HOLD, Health, Hold, Recorded, StoreError, Then, Turn},
 };
 
 /// Pause after a failure of the store.
@@ -36,6 +36,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// A word that a message may go out holds so long; who was paused since has to ask again.
 const GOOD_FOR: Duration = Duration::from_millis(500);
+// With a second left to note what came of it.
+const _: () = assert!(HOLD.as_millis() >= GOOD_FOR.as_millis() + TIMEOUT.as_millis() + 1000);
 
 type Limiter = RateLimiter<[u8; 8], HashMapStateStore<[u8; 8]>, Clock, NoOpMiddleware<Duration>>;
 

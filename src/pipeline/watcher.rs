@@ -263,7 +263,9 @@ impl Watcher {
     fn heard(&self, run: Option<&Observation>) {
         let shared = &self.shared;
         let now = shared.clock.now();
-        shared.catch_up.hear(now, backfill::after(&shared.live()));
+        shared
+            .catch_up
+            .hear(now, backfill::after(&shared.live().snapshot.config));
         shared.reports.watch(now, run.and_then(roster::latest));
         let last = &shared.metrics.watch_last_heard;
         last.set(now.as_duration().as_secs_f64());

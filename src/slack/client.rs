@@ -12,8 +12,9 @@ use thiserror::Error;
 use super::hosts::{AllowedHosts, Way, is_inner};
 use crate::http::{Http, is_wrong_address};
 
-/// From the request's start to the end of the answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// From the request's start to the end of the answer. Whoever sends for a receiver holds its queue for so long at
+/// least, so it bounds how soon another can take over from one that died.
+pub const TIMEOUT: Duration = Duration::from_secs(8);
 /// Slack answers with a word; what is longer comes from something else.
 const ANSWER_BYTES: usize = 4096;
 /// No pause is shorter, so that a zero does not spin.

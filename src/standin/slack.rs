@@ -222,6 +222,12 @@ impl SlackStandIn {
         script.push_back(forced.into());
     }
 
+    /// How many of these things no request has come for yet.
+    pub fn forced(&self, hook: &str) -> usize {
+        let state = self.shared.state();
+        state.scripts.get(hook).map_or(0, VecDeque::len)
+    }
+
     /// While down, it answers 500 to everything that is not forced.
     pub fn set_down(&self, is_down: bool) {
         self.shared.state().is_down = is_down;

@@ -53,6 +53,8 @@ pub enum Obstacle {
     Unreachable,
     /// The server does not let us in.
     Refused,
+    /// We do not believe that the server is who it says.
+    Untrusted,
     /// The server takes no writes, since another is the primary.
     Standby,
     /// The server has no space or no connection left.
@@ -76,6 +78,10 @@ impl fmt::Display for Obstacle {
             Self::Failed => "reading or writing failed, see the cause",
             Self::Unreachable => "the server cannot be reached, check that it runs and the network",
             Self::Refused => "the server refuses the login, check user, password and `pg_hba.conf`",
+            Self::Untrusted => {
+                "the server's certificate is not trusted, `sslrootcert` must name the authority that signed it and \
+                 `store.url` the host that it is for"
+            }
             Self::Standby => "the server is read-only, `store.url` must lead to the primary",
             Self::Exhausted => "the server has no space, memory or connection left, see the cause",
             Self::Conflict => "another transaction was in the way, which passes by itself",
@@ -95,6 +101,7 @@ pub(super) fn sort(store: &Location, error: Error) -> StoreError {
         Error::Aborted | Error::NoRow => Ok(Obstacle::Failed),
         Error::Fenced => Ok(Obstacle::Fenced),
         Error::Unreadable { .. } => Err(UNREADABLE),
+        Error::Check(problem) => return unusable(store, problem, None),
     };
     let source: Cause = Arc::new(error);
     match sorted {
@@ -133,7 +140,11 @@ fn of_sqlite(error: &rusqlite::Error) -> Result<Obstacle, &'static str> {
 /// By the classes of PostgreSQL's error codes (appendix A of its manual).
 fn of_postgres(error: &tokio_postgres::Error) -> Result<Obstacle, &'static str> {
     let Some(code) = error.code() else {
-        return Ok(Obstacle::Unreachable);
+        return Ok(if is_about_certificate(error) {
+            Obstacle::Untrusted
+        } else {
+            Obstacle::Unreachable
+        });
     };
     if *code == SqlState::INVALID_CATALOG_NAME {
         return Err("the server has no such database, create it or check `store.url`");
@@ -157,7 +168,26 @@ fn of_postgres(error: &tokio_postgres::Error) -> Result<Obstacle, &'static str> 
     })
 }
 
+fn is_about_certificate(error: &tokio_postgres::Error) -> bool {
+    let handshake = error.source().and_then(<dyn StdError>::downcast_ref);
+    let inner = handshake.and_then(std::io::Error::get_ref);
+    let tls = inner.and_then(|inner| inner.downcast_ref());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 impl Error {
+    /// Whether other transactions held what was needed.
+    pub(super) fn is_about_locks(&self) -> bool {
+        let Self::Postgres { error } = self else {
+            return false;
+        };
+        let locks = [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ];
+        error.code().is_some_and(|code| locks.contains(code))
+    }
+
     /// Whether the connection is of no use any more.
     pub(super) fn ends_connection(&self) -> bool {
         match self {

@@ -13,8 +13,9 @@ use super::{
     sql::{self, Connection, OptionalExtension as _, params},
 };
 
-/// Longer than a message may take; whoever says nothing for so long is gone.
-const HOLD: Duration = Duration::from_secs(18);
+/// Longer than a message may take, so that two never send at once; whoever says nothing for so long is gone, and
+/// another takes over.
+pub const HOLD: Duration = Duration::from_secs(10);
 /// A dead webhook is tried again after this long, in case somebody revived it.
 pub const DEAD_FOR: Duration = Duration::from_secs(3600);
 

@@ -18,12 +18,17 @@ pub(super) const STEPS: &[&str] = &[include_str!("migrations/postgres_0001_start
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// Any number that other programs hardly use: whoever holds it migrates, and the others wait.
 const LOCK: i64 = 0x7072_6f77_6e6f_7469;
+/// Whoever waits for a table keeps all who come later waiting too, and webhooks are not sent again for long.
+const LOCK_MS: u64 = 2_000;
+/// Between attempts, and how many there are: two minutes and a half in all.
+const PAUSE_S: f32 = 0.5;
+const ATTEMPTS: u32 = 60;
 
 /// Brings the schema of a server up to date.
 pub(super) fn migrate(store: &Location, server: &ServerLocation) -> Result<(), StoreError> {
     let client = Client::open(&server.server, PATIENCE).map_err(|error| sort(store, error))?;
     let conn = Connection::Postgres(Box::new(client));
-    let seen = apply(&conn, STEPS).map_err(|error| sort(store, error))?;
+    let seen = in_between(&conn, STEPS).map_err(|error| sort(store, error))?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     if seen <= known + 1 {
         return Ok(());
@@ -31,10 +36,29 @@ pub(super) fn migrate(store: &Location, server: &ServerLocation) -> Result<(), S
     Err(unusable(
         store,
         format!(
-            "its schema {seen} is newer than this version, which knows {known}, can use: run the newer version"
+            "its schema is version {seen}, and prow-notifier {} can use at most {}: run the newer prow-notifier that \
+             has changed it",
+            env!("CARGO_PKG_VERSION"),
+            known + 1
         ),
         None,
     ))
+}
+
+/// Does the steps between what replicas of the version before do: when one of them is in the way, or waits for us as
+/// we for it, all is taken back, so that they go on, and tried again.
+pub(super) fn in_between(conn: &Connection, steps: &[&str]) -> sql::Result<i64> {
+    let mut attempt = 1;
+    loop {
+        match apply(conn, steps) {
+            Err(error) if attempt < ATTEMPTS && error.is_about_locks() => {
+                tracing::info!("Others use the tables that are to change, trying again: {error}");
+                conn.execute_batch(&format!("SELECT pg_sleep({PAUSE_S})"))?;
+                attempt += 1;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Does the steps that the database has not seen; returns how many it has seen then.
@@ -59,7 +83,7 @@ pub(super) fn apply(conn: &Connection, steps: &[&str]) -> sql::Result<i64> {
 
 fn apply_locked(conn: &Connection, steps: &[&str]) -> sql::Result<i64> {
     conn.execute_batch(&format!(
-        "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK}); \
+        "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK}); SET LOCAL lock_timeout = {LOCK_MS}; \
          CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)"
     ))?;
     let seen: Option<i64> =

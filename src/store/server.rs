@@ -1,6 +1,15 @@
 //! How a PostgreSQL server is reached: address, password, encryption, and what every connection is told first.
 
-use std::{fs, future::poll_fn, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    future::poll_fn,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -8,7 +17,7 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::CryptoProvider,
+    crypto::{self, WebPkiSupportedAlgorithms},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,15 +27,17 @@ use tokio::{
 };
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, NoTls,
-    config::{SslMode, TargetSessionAttrs},
+    config::{Host, SslMode, TargetSessionAttrs},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::sql::{Error, error::Result};
 use crate::config::store_url::{PostgresUrl, TlsMode};
 
-/// To connect and to log in.
+/// To connect to a host and to log in; another host has its own time, since a node that died does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For each address of a host.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Whoever says nothing in a transaction for so long is paused or cut off, and must not hold up others.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(4);
 /// Waiting for another's lock.
@@ -40,9 +51,12 @@ pub(super) type Driver = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Where words of others go.
 pub(super) type Told = mpsc::UnboundedSender<String>;
 
-/// A server and a database of it.
+/// A server, which may be one of several hosts, and a database of it.
 pub(super) struct Server {
-    config: Config,
+    /// How each host is reached.
+    hosts: Vec<Config>,
+    /// The host that took us last, which is asked first.
+    good: AtomicUsize,
     tls: Option<MakeRustlsConnect>,
     password_file: Option<Arc<Path>>,
 }
@@ -50,29 +64,32 @@ pub(super) struct Server {
 impl Server {
     /// Reads the address and the certificates; connects nowhere. The error says what is wrong with them.
     pub(super) fn new(url: &PostgresUrl) -> std::result::Result<Self, String> {
-        let mut config: Config =
+        let config: Config =
             url.address.expose_secret().parse().map_err(|error| {
                 format!("its address cannot be read, check `store.url`: {error}")
             })?;
-        config
-            .application_name("prow-notifier")
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_user_timeout(CONNECT_TIMEOUT * 2)
-            .keepalives_idle(KEEPALIVE)
-            .keepalives_interval(KEEPALIVE)
-            .keepalives_retries(3)
-            .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            .ssl_mode(match url.tls {
-                TlsMode::Disable => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
-            });
+        let mut hosts = one_by_one(&config)?;
+        for host in &mut hosts {
+            host.application_name("prow-notifier")
+                .connect_timeout(ADDRESS_TIMEOUT)
+                .tcp_user_timeout(CONNECT_TIMEOUT * 2)
+                .keepalives_idle(KEEPALIVE)
+                .keepalives_interval(KEEPALIVE)
+                .keepalives_retries(3)
+                .target_session_attrs(TargetSessionAttrs::ReadWrite)
+                .ssl_mode(match url.tls {
+                    TlsMode::Disable => SslMode::Disable,
+                    TlsMode::Prefer => SslMode::Prefer,
+                    TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
+                });
+        }
         let tls = match url.tls {
             TlsMode::Disable => None,
             _ => Some(MakeRustlsConnect::new(encryption(url)?)),
         };
         Ok(Self {
-            config,
+            hosts,
+            good: AtomicUsize::new(0),
             tls,
             password_file: url.password_file.as_deref().map(Arc::from),
         })
@@ -104,17 +121,35 @@ impl Server {
         Ok((client, driver))
     }
 
+    /// Asks one host after the other; gives the error of the last.
     async fn open(&self, told: Option<Told>) -> Result<(Client, Driver)> {
-        let mut config = self.config.clone();
-        if let Some(password) = self.password()? {
-            config.password(password.expose_secret());
+        let password = self.password()?;
+        let first = self.good.load(Ordering::Relaxed);
+        let hosts = self.hosts.iter().enumerate().cycle().skip(first);
+        let mut failed = Error::Lost;
+        for (index, host) in hosts.take(self.hosts.len()) {
+            let mut host = host.clone();
+            if let Some(password) = &password {
+                host.password(password.expose_secret());
+            }
+            match self.open_at(&host, told.clone()).await {
+                Ok(opened) => {
+                    self.good.store(index, Ordering::Relaxed);
+                    return Ok(opened);
+                }
+                Err(error) => failed = error,
+            }
         }
+        Err(failed)
+    }
+
+    async fn open_at(&self, host: &Config, told: Option<Told>) -> Result<(Client, Driver)> {
         let connected = async {
             Ok::<_, tokio_postgres::Error>(if let Some(tls) = &self.tls {
-                let (client, connection) = config.connect(tls.clone()).await?;
+                let (client, connection) = host.connect(tls.clone()).await?;
                 (client, drive(connection, told) as Driver)
             } else {
-                let (client, connection) = config.connect(NoTls).await?;
+                let (client, connection) = host.connect(NoTls).await?;
                 (client, drive(connection, told) as Driver)
             })
         };
@@ -132,6 +167,56 @@ impl Server {
         })?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned().into()))
     }
+}
+
+/// The same address for each of its hosts alone.
+fn one_by_one(config: &Config) -> std::result::Result<Vec<Config>, String> {
+    let (hosts, addresses, ports) = (
+        config.get_hosts(),
+        config.get_hostaddrs(),
+        config.get_ports(),
+    );
+    let count = hosts.len().max(addresses.len());
+    let fits = |found: usize| found == 0 || found == count;
+    if count == 0 || !fits(hosts.len()) || !fits(addresses.len()) {
+        return Err("its address names no host, or not as many as it has hostaddr".to_owned());
+    }
+    if ports.len() > 1 && !fits(ports.len()) {
+        return Err("its address names more than one port, but not one for each host".to_owned());
+    }
+    let each = (0..count).map(|index| {
+        let mut one = Config::new();
+        match hosts.get(index) {
+            Some(Host::Tcp(name)) => {
+                one.host(name);
+            }
+            Some(Host::Unix(path)) => {
+                one.host_path(path);
+            }
+            None => {}
+        }
+        if let Some(address) = addresses.get(index) {
+            one.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(index).or(ports.first()) {
+            one.port(*port);
+        }
+        if let Some(user) = config.get_user() {
+            one.user(user);
+        }
+        if let Some(password) = config.get_password() {
+            one.password(password);
+        }
+        if let Some(name) = config.get_dbname() {
+            one.dbname(name);
+        }
+        if let Some(options) = config.get_options() {
+            one.options(options);
+        }
+        one.channel_binding(config.get_channel_binding());
+        one
+    });
+    Ok(each.collect())
 }
 
 /// Drives a connection to its end, and passes on what others tell.
@@ -161,29 +246,32 @@ where
 }
 
 fn encryption(url: &PostgresUrl) -> std::result::Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(crypto::ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?;
     let trusts_anybody =
         matches!(url.tls, TlsMode::Prefer | TlsMode::Require) && url.root_certificates.is_none();
-    if trusts_anybody {
-        let verifier = Arc::new(Anybody(provider));
-        return Ok(builder
-            .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth());
-    }
-    let roots = Arc::new(roots(url)?);
-    if url.tls == TlsMode::VerifyFull {
-        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
-    }
-    let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
-        .build()
-        .map_err(|error| format!("its certificates cannot be checked: {error}"))?;
+    let authorities = if trusts_anybody {
+        None
+    } else {
+        let roots = Arc::new(roots(url)?);
+        if url.tls == TlsMode::VerifyFull {
+            return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+            .build()
+            .map_err(|error| format!("its certificates cannot be checked: {error}"))?;
+        Some(verifier)
+    };
+    let verifier = Lenient {
+        authorities,
+        algorithms,
+    };
     Ok(builder
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyName(inner)))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
 }
 
@@ -212,52 +300,16 @@ fn roots(url: &PostgresUrl) -> std::result::Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Believes any certificate: what is sent is encrypted, but nobody knows for whom.
+/// Believes certificates for whichever host they are.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-/// Believes certificates of known authorities, for whichever host they are.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    /// Checks that a known authority vouches for them. `None` believes any: what is sent is encrypted, but nobody
+    /// knows for whom.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -267,10 +319,10 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
         use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
-        match self
-            .0
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-        {
+        let Some(authorities) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match authorities.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
             // The chain is checked before the name is.
             Err(rustls::Error::InvalidCertificate(
                 NotValidForName | NotValidForNameContext { .. },
@@ -285,7 +337,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, signed)
+        crypto::verify_tls12_signature(message, cert, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -294,10 +346,10 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, signed)
+        crypto::verify_tls13_signature(message, cert, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -1,16 +1,23 @@
 //! Copies a whole store into another, empty one, of either kind.
 
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc;
+
 use super::{
     Store, StoreError,
     error::unusable,
+    file::File,
     lead::NOW,
     mark,
-    sql::{self, Connection, Param, any::Any, params},
-    threads::Session,
+    sql::{self, Connection, Error, Param, any::Any, params},
+    threads::Memory,
 };
 
 /// Rows that are read and written at once.
 const AT_ONCE: usize = 5_000;
+/// Pieces that are read while one is written.
+const AHEAD: usize = 2;
 
 /// Every table that both kinds have, and the column by which it is read in order.
 const TABLES: [(&str, &str); 28] = [
@@ -43,6 +50,8 @@ const TABLES: [(&str, &str); 28] = [
     ("parked", "seq"),
     ("poison", "seq"),
 ];
+const COUNTERS: &str = "counters";
+const INBOX: &str = "inbox";
 /// Those whose rows the server numbers.
 const NUMBERED: [&str; 7] = [
     "jobs",
@@ -65,9 +74,23 @@ pub struct Copied {
 
 type Rows = Vec<Vec<Any>>;
 
+/// What is on its way into the target.
+enum Piece {
+    /// Rows of a table, and how they are put there.
+    Rows {
+        table: &'static str,
+        insert: String,
+        rows: Rows,
+    },
+    /// That was all.
+    End,
+}
+
+type Pieces = mpsc::Sender<Piece>;
+
 impl Store {
     /// Copies all of it into an empty store and compares counts. Returns how many rows there were. No daemon may use
-    /// either meanwhile; a copy that broke off leaves a store that is neither empty nor whole.
+    /// either meanwhile. A copy that breaks off leaves the target empty.
     pub async fn copy_into(
         &self,
         target: &Self,
@@ -75,14 +98,27 @@ impl Store {
     ) -> Result<u64, StoreError> {
         self.must_be_at_rest().await?;
         target.must_be_empty().await?;
-        let mut all = 0;
-        for (table, order) in TABLES {
-            all += self.copy_table(target, table, order, &mut progress).await?;
-        }
-        all += self.copy_counters(target).await?;
-        all += self.copy_inbox(target, &mut progress).await?;
-        target.number_on().await?;
-        Ok(all)
+        in_one(&target.main, async |pieces| {
+            let mut all = 0;
+            for (table, order) in TABLES {
+                all += self
+                    .copy_table(target, table, order, pieces, &mut progress)
+                    .await?;
+            }
+            all += self.copy_counters(pieces).await?;
+            // The inbox of a file is a file of its own, which must be whole before the other is.
+            all += if target.is_shared() {
+                self.copy_inbox(pieces, &mut progress).await?
+            } else {
+                let inbox = &target.inbox.file;
+                in_one(inbox, async |pieces| {
+                    self.copy_inbox(pieces, &mut progress).await
+                })
+                .await?
+            };
+            Ok(all)
+        })
+        .await
     }
 
     async fn must_be_at_rest(&self) -> Result<(), StoreError> {
@@ -105,12 +141,13 @@ impl Store {
 
     async fn must_be_empty(&self) -> Result<(), StoreError> {
         self.must_be_at_rest().await?;
-        for (table, _) in TABLES {
+        for table in TABLES.map(|(table, _)| table).into_iter().chain(["inbox"]) {
             let sql = format!("SELECT count(*) FROM {table}");
-            let rows: u64 = self
-                .main
-                .read(move |conn| conn.query_row(&sql, &[], |row| row.get(0)))
-                .await?;
+            let count = move |conn: &Connection| conn.query_row(&sql, &[], |row| row.get(0));
+            let rows: u64 = match table {
+                "inbox" => self.inbox.file.read(count).await?,
+                _ => self.main.read(count).await?,
+            };
             if rows > 0 {
                 return Err(unusable(
                     self.main.location(),
@@ -127,6 +164,7 @@ impl Store {
         target: &Self,
         table: &'static str,
         order: &'static str,
+        pieces: &Pieces,
         progress: &mut impl FnMut(Copied),
     ) -> Result<u64, StoreError> {
         let columns = self.main.read(move |conn| columns(conn, table)).await?;
@@ -144,70 +182,33 @@ impl Store {
                 renumber(table, copied, &mut rows);
             }
             let insert = insert(table, &columns);
-            target
-                .main
-                .write_alone(move |session| write(&session.conn, &insert, &rows))
-                .await?;
+            send(pieces, table, insert, rows).await?;
             copied += count as u64;
             progress(Copied {
                 table,
                 rows: copied,
             });
             if count < AT_ONCE {
-                break;
+                return Ok(copied);
             }
         }
-        target.must_have(table, copied).await?;
-        Ok(copied)
-    }
-
-    async fn must_have(&self, table: &'static str, copied: u64) -> Result<(), StoreError> {
-        let sql = format!("SELECT count(*) FROM {table}");
-        let found: u64 = self
-            .main
-            .read(move |conn| conn.query_row(&sql, &[], |row| row.get(0)))
-            .await?;
-        if found == copied {
-            return Ok(());
-        }
-        Err(unusable(
-            self.main.location(),
-            format!("{table} has {found} rows and not {copied}: somebody else writes to it"),
-            None,
-        ))
     }
 
     /// These a new store has a few of already.
-    async fn copy_counters(&self, target: &Self) -> Result<u64, StoreError> {
-        let counters: Vec<(String, i64)> = self
-            .main
-            .read(|conn| {
-                conn.prepare_cached("SELECT name, value FROM counters")?
-                    .query_map(&[], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .await?;
-        let count = counters.len() as u64;
-        target
-            .main
-            .write_alone(move |session| {
-                for (name, value) in counters {
-                    session.conn.put(
-                        "INSERT INTO counters (name, value) VALUES ($1, $2) \
-                         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                        params![name, value],
-                    )?;
-                }
-                Ok(())
-            })
-            .await?;
+    async fn copy_counters(&self, pieces: &Pieces) -> Result<u64, StoreError> {
+        let select = "SELECT name, value FROM counters ORDER BY name LIMIT $1 OFFSET $2";
+        let rows = self.main.read(|conn| read(conn, select, 2, 0)).await?;
+        let count = rows.len() as u64;
+        let insert = "INSERT INTO counters (name, value) VALUES ($1, $2) \
+                      ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        send(pieces, COUNTERS, insert.to_owned(), rows).await?;
         Ok(count)
     }
 
     /// Rows that are decided may still stand in a file; behind the mark they are numbered without a gap.
     async fn copy_inbox(
         &self,
-        target: &Self,
+        pieces: &Pieces,
         progress: &mut impl FnMut(Copied),
     ) -> Result<u64, StoreError> {
         let (mark, mut floor) = self
@@ -216,66 +217,130 @@ impl Store {
             .await?;
         let mut copied: u64 = 0;
         loop {
-            let rows: Vec<(i64, i64, String)> = self
+            let rows = self
                 .inbox
                 .file
-                .read(move |conn| {
-                    conn.prepare_cached(
-                        "SELECT seq, received_at, body FROM inbox WHERE seq > $1 ORDER BY seq LIMIT $2",
-                    )?
-                    .query_map(params![floor, AT_ONCE], |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                    })?
-                    .collect()
-                })
+                .read(move |conn| waiting(conn, floor))
                 .await?;
-            let Some(last) = rows.last() else {
-                break;
+            let Some((last, _)) = rows.last() else {
+                return Ok(copied);
             };
-            floor = last.0;
+            floor = *last;
+            let count = rows.len() as u64;
             let first = mark + 1 + i64::try_from(copied).unwrap_or(i64::MAX);
-            copied += rows.len() as u64;
-            target
-                .inbox
-                .file
-                .write_alone(move |session| {
-                    for (seq, (_, received_at, body)) in (first..).zip(&rows) {
-                        session.conn.put(
-                            "INSERT INTO inbox (seq, received_at, body) VALUES ($1, $2, $3)",
-                            params![seq, received_at, body],
-                        )?;
-                    }
-                    Ok(())
-                })
-                .await?;
+            let numbered = (first..).zip(rows).map(|(seq, (_, mut row))| {
+                row.insert(0, Any::Integer(seq));
+                row
+            });
+            let insert = insert(INBOX, &["seq", "received_at", "body"].map(str::to_owned));
+            send(pieces, INBOX, insert, numbered.collect()).await?;
+            copied += count;
             progress(Copied {
-                table: "inbox",
+                table: INBOX,
                 rows: copied,
             });
         }
-        Ok(copied)
     }
+}
 
-    /// A server goes on numbering behind what was copied.
-    async fn number_on(&self) -> Result<(), StoreError> {
-        let go_on = |session: &mut Session<super::jobs::Jobs>| {
-            let conn = &session.conn;
-            if !conn.is_shared() {
-                return Ok(());
-            }
-            for table in NUMBERED {
-                conn.execute_batch(&format!(
-                    "SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
-                ))?;
-            }
-            conn.execute_batch(
-                "SELECT setval(pg_get_serial_sequence('inbox', 'seq'), greatest(\
-                 (SELECT coalesce(max(seq), 0) FROM inbox), (SELECT coalesce(max(seq), 0) FROM parked), \
-                 (SELECT coalesce(max(value), 0) FROM counters WHERE name = 'decided-upto')) + 1, false)",
-            )
-        };
-        self.main.write_alone(go_on).await
+/// Fills a database in one transaction.
+async fn in_one<M: Memory>(
+    file: &File<M>,
+    fill: impl AsyncFnOnce(&Pieces) -> Result<u64, StoreError>,
+) -> Result<u64, StoreError> {
+    let (pieces, arriving) = mpsc::channel(AHEAD);
+    let writing = file.write_alone(move |session| receive(&session.conn, arriving));
+    let filling = async move {
+        let rows = fill(&pieces).await?;
+        pieces
+            .send(Piece::End)
+            .await
+            .map_err(|_| StoreError::Stopped)?;
+        Ok(rows)
+    };
+    match tokio::join!(filling, writing) {
+        (Ok(rows), Ok(())) => Ok(rows),
+        // What was sent found nobody any more: the other side says why.
+        (Err(StoreError::Stopped) | Ok(_), Err(why)) | (Err(why), _) => Err(why),
     }
+}
+
+async fn send(
+    pieces: &Pieces,
+    table: &'static str,
+    insert: String,
+    rows: Rows,
+) -> Result<(), StoreError> {
+    let piece = Piece::Rows {
+        table,
+        insert,
+        rows,
+    };
+    pieces.send(piece).await.map_err(|_| StoreError::Stopped)
+}
+
+/// Puts down what arrives. Whoever sends and gives up before the end has all of it taken back.
+fn receive(conn: &Connection, mut pieces: mpsc::Receiver<Piece>) -> sql::Result<()> {
+    if conn.is_shared() {
+        // Reading the next piece may take longer than others would have to wait here.
+        conn.execute_batch("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+    }
+    let mut written: BTreeMap<&str, u64> = BTreeMap::new();
+    while let Some(piece) = pieces.blocking_recv() {
+        let Piece::Rows {
+            table,
+            insert,
+            rows,
+        } = piece
+        else {
+            check(conn, &written)?;
+            return number_on(conn);
+        };
+        write(conn, &insert, &rows)?;
+        *written.entry(table).or_default() += rows.len() as u64;
+    }
+    Err(Error::Check("the copy broke off".to_owned()))
+}
+
+fn check(conn: &Connection, written: &BTreeMap<&str, u64>) -> sql::Result<()> {
+    for (table, rows) in written.iter().filter(|(table, _)| **table != COUNTERS) {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let found: u64 = conn.query_row(&sql, &[], |row| row.get(0))?;
+        if found != *rows {
+            return Err(Error::Check(format!(
+                "{table} has {found} rows and not {rows}: somebody else writes to it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A server goes on numbering behind what was copied.
+fn number_on(conn: &Connection) -> sql::Result<()> {
+    if !conn.is_shared() {
+        return Ok(());
+    }
+    for table in NUMBERED {
+        conn.execute_batch(&format!(
+            "SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
+        ))?;
+    }
+    conn.execute_batch(
+        "SELECT setval(pg_get_serial_sequence('inbox', 'seq'), greatest(\
+         (SELECT coalesce(max(seq), 0) FROM inbox), (SELECT coalesce(max(seq), 0) FROM parked), \
+         (SELECT coalesce(max(value), 0) FROM counters WHERE name = 'decided-upto')) + 1, false)",
+    )
+}
+
+/// Rows of the inbox behind `floor`: number, and the rest.
+fn waiting(conn: &Connection, floor: i64) -> sql::Result<Vec<(i64, Vec<Any>)>> {
+    conn.prepare_cached(
+        "SELECT seq, received_at, body FROM inbox WHERE seq > $1 ORDER BY seq LIMIT $2",
+    )?
+    .query_map(params![floor, AT_ONCE], |row| {
+        Ok((row.get(0)?, vec![row.get(1)?, row.get(2)?]))
+    })?
+    .collect()
 }
 
 /// In a file these numbers are up to the mark, and new rows get those behind it.

@@ -156,7 +156,7 @@ async fn services(
         state: state.flatten(),
         named: asked.q.filter(|part| !part.is_empty()),
     };
-    match chosen(&web, filter, format).await {
+    match chosen(&web, filter).await {
         Ok(chosen) => {
             let table = |chosen: &Chosen| all_services(&chosen.services);
             page_or_table(format, "services.html", &chosen, table, &visit)
@@ -165,14 +165,11 @@ async fn services(
     }
 }
 
-async fn chosen(web: &Web, filter: services::Filter, format: Format) -> Result<Chosen, StoreError> {
-    let mut services = services::load(&web.shared).await?;
+async fn chosen(web: &Web, filter: services::Filter) -> Result<Chosen, StoreError> {
+    let mut services = Arc::unwrap_or_clone(web.services().await?);
     let counters = now::counters(&services.services);
     let all = services.services.len();
     services.services.retain(|one| filter.takes(one));
-    if format == Format::Html {
-        services::add_strips(&web.shared, &mut services.services).await?;
-    }
     Ok(Chosen {
         services,
         counters,

@@ -12,7 +12,10 @@ use prow_notifier::{
 use rusqlite::Connection;
 use tokio_util::task::TaskTracker;
 
-use crate::context::{Context, Setup, hooks, run, text};
+use crate::{
+    context::{Context, Setup, hooks, run, text},
+    program::program,
+};
 
 fn hours_ago(hours: i64) -> Timestamp {
     Clock::System.now() - SignedDuration::from_hours(hours)
@@ -66,6 +69,28 @@ fn last_heard(ctx: &Context, at: Timestamp) {
         changed, 1,
         "the daemon keeps when it was last told anything"
     );
+}
+
+/// Was told something once, and then nothing for so long.
+async fn be_away_for(ctx: &mut Context, hours: i64) {
+    ctx.webhook(&passed("lambda", 70)).await;
+    ctx.settle().await;
+    ctx.stop().await;
+    last_heard(ctx, hours_ago(hours));
+}
+
+/// Starts again, with much to be found, and does not look for it.
+async fn looks_nowhere(ctx: &mut Context, bucket: &BucketStandin) {
+    missed(bucket);
+    ctx.start().await;
+    ctx.webhook(&passed("lambda", 69)).await;
+    ctx.settle().await;
+    let asked = bucket.requests();
+    assert!(!asked.iter().any(is_listing), "{asked:?}");
+}
+
+fn is_listing(request: &String) -> bool {
+    request == "GET ack-prow-logs"
 }
 
 async fn bucket() -> BucketStandin {
@@ -157,12 +182,7 @@ async fn sixty_missed_hours_are_one_summary_of_what_is_broken_now() {
         ctx.start().await;
         ctx.polled().await;
         let listings = bucket.requests().split_off(asked);
-        assert!(
-            !listings
-                .iter()
-                .any(|request| request == "GET ack-prow-logs"),
-            "{listings:?}"
-        );
+        assert!(!listings.iter().any(is_listing), "{listings:?}");
     })
     .await;
 }
@@ -211,10 +231,7 @@ async fn a_bucket_that_fails_half_way_is_gone_on_with() {
         .with(&settings(&bucket))
         .with("backfill: { concurrency: 1 }");
     run(setup, async |ctx| {
-        ctx.webhook(&passed("lambda", 70)).await;
-        ctx.settle().await;
-        ctx.stop().await;
-        last_heard(ctx, hours_ago(60));
+        be_away_for(ctx, 60).await;
         missed(&bucket);
         let broken = "ack-prow-logs/logs/sns-post-submit";
         bucket.set_fault_of(broken, Some(Fault::Status(500, "InternalError")));
@@ -244,20 +261,8 @@ async fn nothing_is_looked_for_when_that_is_switched_off() {
         .with(&settings(&bucket))
         .with("backfill: { enabled: false }");
     run(setup, async |ctx| {
-        ctx.webhook(&passed("lambda", 70)).await;
-        ctx.settle().await;
-        ctx.stop().await;
-        last_heard(ctx, hours_ago(60));
-        missed(&bucket);
-        ctx.start().await;
-        ctx.webhook(&passed("lambda", 69)).await;
-        ctx.settle().await;
-        assert!(
-            !bucket
-                .requests()
-                .iter()
-                .any(|request| request == "GET ack-prow-logs")
-        );
+        be_away_for(ctx, 60).await;
+        looks_nowhere(ctx, &bucket).await;
     })
     .await;
 }
@@ -266,20 +271,55 @@ async fn nothing_is_looked_for_when_that_is_switched_off() {
 async fn an_outage_shorter_than_prow_keeps_prowjobs_is_left_to_deck() {
     let bucket = bucket().await;
     run(Setup::default().with(&settings(&bucket)), async |ctx| {
-        ctx.webhook(&passed("lambda", 70)).await;
-        ctx.settle().await;
-        ctx.stop().await;
-        last_heard(ctx, hours_ago(40));
-        missed(&bucket);
-        ctx.start().await;
-        ctx.webhook(&passed("lambda", 69)).await;
-        ctx.settle().await;
-        assert!(
-            !bucket
-                .requests()
-                .iter()
-                .any(|request| request == "GET ack-prow-logs")
-        );
+        be_away_for(ctx, 40).await;
+        looks_nowhere(ctx, &bucket).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_time_that_somebody_orders_is_looked_through_by_the_running_daemon() {
+    let bucket = bucket().await;
+    run(Setup::default().with(&settings(&bucket)), async |ctx| {
+        ctx.logged("Listening on").await;
+        missed(&bucket);
+        let order = async |ctx: &Context, since: i64, until: i64| {
+            let (since, until) = (hours_ago(since).to_string(), hours_ago(until).to_string());
+            let config = ctx.config();
+            let command = move || {
+                let args = ["backfill", "--since", &since, "--until", &until];
+                program(&args).config(config).run().ok()
+            };
+            tokio::task::spawn_blocking(command).await.unwrap()
+        };
+        let said = order(ctx, 60, 0).await;
+        assert!(said.contains("will look for runs"), "{said}");
+        check_summaries(ctx).await;
+        let metrics = ctx.settle().await;
+        assert_eq!(metrics.sum("open_incidents"), 3);
+        let found = metrics.sum("backfill_runs_total");
+        // What is known is not told again, and what ends later is not looked for.
+        store(&bucket, &failed("ec2", 49));
+        store(&bucket, &failed("rds", 10));
+        order(ctx, 60, 45).await;
+        let more = ctx
+            .until("it is through", |metrics| {
+                metrics.sum("backfill_runs_total") > found && metrics.sum("backfill_active") == 0
+            })
+            .await;
+        assert_eq!(more.sum("backfill_runs_total"), found + 1);
+        let told = ctx.messages(1).await;
+        assert!(text(&told[0]).contains("ec2"), "{}", text(&told[0]));
+    })
+    .await;
+}
+
+#[test]
+fn nothing_can_be_ordered_where_there_is_nowhere_to_look() {
+    let said = program(&["backfill", "--since", "2026-07-01T18:00:00Z"])
+        .config("config/ack.yaml")
+        .env("PROW_NOTIFIER__BACKFILL__ENABLED", "false")
+        .run()
+        .refused();
+    assert!(said.contains("artifacts.defaults"), "{said}");
 }

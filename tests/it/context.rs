@@ -3,8 +3,10 @@
 
 pub(crate) mod daemon;
 pub(crate) mod postgres;
+pub(crate) mod random;
 mod reply;
 mod samples;
+pub(crate) mod skew;
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use daemon::Daemon;
 pub(crate) use reply::{Metrics, Reply, sign};
-pub(crate) use samples::{failed, hooks, id, passed, text};
+pub(crate) use samples::{failed, hooks, id, names_what_broke, passed, text};
 
 /// What webhooks are signed with.
 pub(crate) const TOKEN: &str = "a-secret-of-the-tests";

@@ -9,7 +9,7 @@ use std::{
 use prow_notifier::standin::prow::Job;
 use tokio::task::JoinSet;
 
-use crate::context::{Context, Setup, failed, id, run};
+use crate::context::{Context, Setup, failed, id, random::Random, run};
 
 const ROUNDS: u64 = 30;
 const WEBHOOKS: u64 = 24;
@@ -17,19 +17,6 @@ const WEBHOOKS: u64 = 24;
 /// worker decides, while messages go out, or when all is done.
 const LONGEST_MICROS: u64 = 40_000;
 const SEED: u64 = 0x5eed_0fac_1d00;
-
-/// `SplitMix64`, so that a seed gives the same moments everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// A failed job of its own cause, so that it is told in a message of its own, and to the platform alone.
 fn job(round: u64, number: u64) -> Job {

@@ -6,14 +6,11 @@ use serde_json::{Value, json};
 
 use crate::{
     context::{Context, Metrics, Setup, hooks, run, text},
+    inside::EACH_JOB_A_STAGE,
     program::{Ran, program},
 };
 
-const RULES: &str = r#"
-classify:
-  - name: any
-    match: ['repo=~"(?<service>.+)-controller"', 'job=~"(?<stage>.+)"']
-    set: { service: "$service", stage: "$stage", severity: critical }
+const PIPELINES: &str = "
 pipelines:
   - name: release
     stages:
@@ -26,13 +23,14 @@ pipelines:
         needs: [publish]
       - name: blog
         needs: [{ stage: notes, abort_downstream: on }]
-"#;
+";
 
 fn setup() -> Setup {
-    Setup {
-        rules: RULES,
+    let setup = Setup {
+        rules: EACH_JOB_A_STAGE,
         ..Setup::with_watch().without_webhooks()
-    }
+    };
+    setup.with(PIPELINES)
 }
 
 fn job(service: &str, stage: &str) -> Job {
@@ -265,7 +263,7 @@ fn it_needs_a_way_to_the_cluster() {
     )
     .unwrap();
     let config = format!(
-        "{RULES}receivers: [{{ name: a, slack: {{ webhook_url_file: {} }} }}]\ndefault_receiver: a\n",
+        "{EACH_JOB_A_STAGE}{PIPELINES}receivers: [{{ name: a, slack: {{ webhook_url_file: {} }} }}]\ndefault_receiver: a\n",
         home.path().join("hook").display()
     );
     let file = home.path().join("c.yaml");

@@ -1,8 +1,13 @@
 //! Several replicas of the real program on a real PostgreSQL.
 
+mod clocks;
 mod cluster;
+mod failover;
 mod faults;
 mod proxy;
+mod takeover;
+mod tls;
+mod versions;
 
 use crate::context::{Reply, Setup, failed, id, passed, postgres, run, text};
 

@@ -1,6 +1,9 @@
 //! `store migrate`: a daemon goes on where another stopped, on a server what began in a file and back.
 
-use std::process::{Command, Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 use crate::context::{Context, Setup, failed, passed, postgres, run};
 
@@ -72,4 +75,41 @@ fn what_is_no_store_is_a_mistake_in_usage() {
         assert_eq!(refused.status.code(), Some(2), "{from}");
         assert!(!String::from_utf8_lossy(&refused.stderr).contains("hunter2"));
     }
+}
+
+/// Renames a table of a stopped daemon's file.
+fn rename(file: &Path, from: &str, to: &str) {
+    let conn = rusqlite::Connection::open(file).unwrap();
+    conn.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}"))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_breaks_off_leaves_the_target_empty() {
+    let Some(server) = postgres::new_database() else {
+        return;
+    };
+    run(Setup::default(), async |ctx| {
+        ctx.webhook(&failed("s3", 30)).await;
+        ctx.messages(2).await;
+        ctx.settle().await;
+        ctx.stop().await;
+        let (source, file) = (
+            format!("sqlite://{}", ctx.store().display()),
+            format!("sqlite://{}.copy", ctx.store().display()),
+        );
+        for target in [&server, &file] {
+            // The last table that is read.
+            rename(&ctx.store(), "poison", "elsewhere");
+            let broken = migrate(&source, target);
+            assert_eq!(broken.status.code(), Some(1));
+            let said = String::from_utf8_lossy(&broken.stderr).into_owned();
+            assert!(said.contains("poison"), "{said}");
+            rename(&ctx.store(), "elsewhere", "poison");
+            let again = migrate(&source, target);
+            let said = String::from_utf8_lossy(&again.stderr).into_owned();
+            assert_eq!(again.status.code(), Some(0), "{said}");
+        }
+    })
+    .await;
 }

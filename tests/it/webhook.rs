@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::context::{Reply, Setup, failed, hooks, id, passed, run, text};
+use crate::context::{Reply, Setup, failed, hooks, id, names_what_broke, passed, run, text};
 
 #[tokio::test]
 async fn a_failed_release_job_is_told_once_to_the_platform_and_to_its_service() {
@@ -14,15 +14,7 @@ async fn a_failed_release_job_is_told_once_to_the_platform_and_to_its_service() 
         let link = job.to_json()["status"]["url"].as_str().unwrap().to_owned();
         for message in &messages {
             let text = text(message);
-            for part in [
-                "s3-controller",
-                "publish",
-                "critical",
-                "v1.2.3",
-                "s3-post-submit",
-            ] {
-                assert!(text.contains(part), "{part} is not in {text}");
-            }
+            names_what_broke(message, "s3");
             assert!(message.payload.to_string().contains(&link), "{text}");
             assert!(text.contains(&format!("id:{}", id(message))), "{text}");
             assert!(

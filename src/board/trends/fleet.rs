@@ -1,6 +1,6 @@
 //! The figures of the last 30 days for `/metrics`: the same numbers as on the page.
 
-use super::{Conservation, Figures, ServiceFigures, back, by_service};
+use super::{Conservation, Figures, Part, ServiceFigures, back, by_service};
 use crate::{
     domain::{figures, fold::to_signed},
     metrics::{
@@ -21,7 +21,8 @@ pub async fn refresh(shared: &Shared) -> Result<(), StoreError> {
     let sla = to_signed(shared.live().snapshot.config.settings.release_sla);
     let outcomes = figures::outcomes(&found.releases, now, sla);
     let releases: Vec<_> = found.releases.iter().zip(outcomes).collect();
-    set_fleet(&shared.metrics, &Figures::of(&releases, &found, now));
+    let whole = Part::whole(&releases, &found);
+    set_fleet(&shared.metrics, &Figures::of(whole, now));
     set_services(&shared.metrics, by_service(&releases, now));
     Ok(())
 }

@@ -4,17 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Figures;
-use crate::{
-    domain::figures::{Outcome, ReleaseRow},
-    store::pages::figures::Ingredients,
-};
+use super::{Figures, Part};
 
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// 1970 began on a Thursday.
 const MONDAY_S: i64 = 4 * 86_400;
 const WEEK_S: i64 = 7 * 86_400;
-const DAY_S: i64 = 86_400;
 
 /// One week from Monday, UTC.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -30,49 +25,17 @@ pub struct Week {
 }
 
 /// All weeks of a time from the first with anything on.
-pub(super) fn weeks(
-    releases: &[(&ReleaseRow, Outcome)],
-    found: &Ingredients,
-    (since, now): (Timestamp, Timestamp),
-) -> Vec<Week> {
+pub(super) fn weeks(whole: Part<'_>, since: Timestamp, now: Timestamp) -> Vec<Week> {
     let mut weeks = Vec::new();
     let mut from = monday(since);
     while from <= now {
         let Ok(to) = from.checked_add(WEEK) else {
             break;
         };
-        let inside = |at: Timestamp| at >= from && at < to;
-        let days = from.as_second() / DAY_S..to.as_second() / DAY_S;
-        let own: Vec<(&ReleaseRow, Outcome)> = releases
-            .iter()
-            .filter(|(row, _)| inside(row.began_at))
-            .copied()
-            .collect();
-        let part = Ingredients {
-            releases: Vec::new(),
-            incidents: found
-                .incidents
-                .iter()
-                .filter(|row| inside(row.broke_at))
-                .cloned()
-                .collect(),
-            runs: found
-                .runs
-                .iter()
-                .filter(|(day, ..)| days.contains(day))
-                .copied()
-                .collect(),
-            messages: found
-                .messages
-                .iter()
-                .filter(|(day, _)| days.contains(day))
-                .copied()
-                .collect(),
-        };
         weeks.push(Week {
             from,
             partial: from < since || to > now,
-            figures: Figures::of(&own, &part, now),
+            figures: Figures::of(whole.within(&(from..to)), now),
         });
         from = to;
     }
@@ -94,15 +57,18 @@ fn monday(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{figures::IncidentRow, verdict::Verdict};
+    use crate::{
+        domain::{figures::IncidentRow, verdict::Verdict},
+        store::pages::figures::Ingredients,
+    };
 
     #[test]
     fn everything_falls_into_one_week() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         // A Wednesday and the Tuesday after.
         let (since, now) = (at("2026-05-06T12:00:00Z"), at("2026-05-12T12:00:00Z"));
+        let day = |text: &str| at(text).as_second() / 86_400;
         let incident = |broke: &str| IncidentRow {
-            owner: "s3".to_owned(),
             broke_at: at(broke),
             seen_at: None,
             notified_at: None,
@@ -115,21 +81,13 @@ mod tests {
                 incident("2026-05-11T00:00:00Z"),
             ],
             runs: vec![
-                (
-                    at("2026-05-10T00:00:00Z").as_second() / DAY_S,
-                    Verdict::Pass,
-                    3,
-                ),
-                (
-                    at("2026-05-11T00:00:00Z").as_second() / DAY_S,
-                    Verdict::Infra,
-                    2,
-                ),
+                (day("2026-05-10T00:00:00Z"), Verdict::Pass, 3),
+                (day("2026-05-11T00:00:00Z"), Verdict::Infra, 2),
             ],
-            messages: vec![(at("2026-05-12T00:00:00Z").as_second() / DAY_S, 5)],
+            messages: vec![(day("2026-05-12T00:00:00Z"), 5)],
             ..Ingredients::default()
         };
-        let weeks = weeks(&[], &found, (since, now));
+        let weeks = weeks(Part::whole(&[], &found), since, now);
         let starts: Vec<String> = weeks.iter().map(|week| week.from.to_string()).collect();
         assert_eq!(starts, ["2026-05-04T00:00:00Z", "2026-05-11T00:00:00Z"]);
         let counts: Vec<_> = weeks

@@ -22,7 +22,6 @@ fn release(i: i64) -> ReleaseRow {
     let lead = if i % 20 == 3 { DAY + 1 } else { HOUR + i };
     ReleaseRow {
         service: format!("s{}", i % 10),
-        version: format!("1.{i}.0"),
         began_at: at(began),
         done_at: (i % 25 != 7).then(|| at(began + lead)),
         reruns: if i % 10 == 4 { 2 } else { 0 },
@@ -114,7 +113,6 @@ fn a_release_counts_once_its_end_is_known() {
 fn incident(i: i64) -> IncidentRow {
     let broke = i * DAY;
     IncidentRow {
-        owner: "s3".to_owned(),
         broke_at: at(broke),
         seen_at: Some(at(broke + 10)),
         notified_at: (i % 10 != 0).then(|| at(broke + 20 + i)),

@@ -16,7 +16,7 @@ use crate::{
 
 const DAY_MS: i64 = 86_400_000;
 
-/// All that figures of a time are made of.
+/// All that figures of a time are made of, each kind in the order of time.
 #[derive(Debug, Clone, Default)]
 pub struct Ingredients {
     /// Releases that began in it.
@@ -92,9 +92,9 @@ impl Asked<'_> {
 
     fn releases(&self) -> sql::Result<Vec<ReleaseRow>> {
         self.ask(
-            "SELECT service, version, began_at, done_at, reruns, stopped, soft_failed, hand_made, run_s, retry_s \
+            "SELECT service, began_at, done_at, reruns, stopped, soft_failed, hand_made, run_s, retry_s \
              FROM releases INDEXED BY releases_figures WHERE began_at >= $1 ORDER BY began_at",
-            "SELECT service, version, began_at, done_at, reruns, stopped, soft_failed, hand_made, run_s, retry_s \
+            "SELECT service, began_at, done_at, reruns, stopped, soft_failed, hand_made, run_s, retry_s \
              FROM releases INDEXED BY releases_figures WHERE began_at >= $1 AND service = $2 ORDER BY began_at",
             self.since,
             release,
@@ -103,9 +103,9 @@ impl Asked<'_> {
 
     fn incidents(&self) -> sql::Result<Vec<IncidentRow>> {
         self.ask(
-            "SELECT owner, first_at, seen_at, notified_at, closed_at FROM incidents INDEXED BY incidents_figures \
+            "SELECT first_at, seen_at, notified_at, closed_at FROM incidents INDEXED BY incidents_figures \
              WHERE first_at >= $1 AND seen_at IS NOT NULL ORDER BY first_at",
-            "SELECT owner, first_at, seen_at, notified_at, closed_at FROM incidents INDEXED BY incidents_figures \
+            "SELECT first_at, seen_at, notified_at, closed_at FROM incidents INDEXED BY incidents_figures \
              WHERE first_at >= $1 AND owner = $2 AND seen_at IS NOT NULL ORDER BY first_at",
             self.since,
             incident,
@@ -123,10 +123,10 @@ impl Asked<'_> {
 
     fn messages(&self) -> sql::Result<Vec<(i64, u64)>> {
         self.ask(
-            "SELECT at / 86400000, count(*) FROM notifications WHERE at >= $1 GROUP BY 1",
+            "SELECT at / 86400000, count(*) FROM notifications WHERE at >= $1 GROUP BY 1 ORDER BY 1",
             "SELECT at / 86400000, count(*) FROM notifications WHERE at >= $1 AND id IN \
              (SELECT notification_id FROM incidents JOIN notification_incidents ON incident_id = incidents.id \
-             WHERE owner = $2) GROUP BY 1",
+             WHERE owner = $2) GROUP BY 1 ORDER BY 1",
             self.since,
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -136,25 +136,23 @@ impl Asked<'_> {
 fn release(row: &Row<'_>) -> sql::Result<ReleaseRow> {
     Ok(ReleaseRow {
         service: row.get(0)?,
-        version: row.get(1)?,
-        began_at: time(row, 2)?,
-        done_at: time_or_none(row, 3)?,
-        reruns: row.get(4)?,
-        stopped: row.get(5)?,
-        soft_failed: row.get(6)?,
-        hand_made: row.get(7)?,
-        run_s: row.get(8)?,
-        retry_s: row.get(9)?,
+        began_at: time(row, 1)?,
+        done_at: time_or_none(row, 2)?,
+        reruns: row.get(3)?,
+        stopped: row.get(4)?,
+        soft_failed: row.get(5)?,
+        hand_made: row.get(6)?,
+        run_s: row.get(7)?,
+        retry_s: row.get(8)?,
     })
 }
 
 fn incident(row: &Row<'_>) -> sql::Result<IncidentRow> {
     Ok(IncidentRow {
-        owner: row.get(0)?,
-        broke_at: time(row, 1)?,
-        seen_at: time_or_none(row, 2)?,
-        notified_at: time_or_none(row, 3)?,
+        broke_at: time(row, 0)?,
+        seen_at: time_or_none(row, 1)?,
+        notified_at: time_or_none(row, 2)?,
         acknowledged_at: None,
-        restored_at: time_or_none(row, 4)?,
+        restored_at: time_or_none(row, 3)?,
     })
 }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Releases of a fleet that are read; more are left out, the oldest first.
-pub const MAX_FLEET: usize = 500;
+pub const MAX_FLEET: usize = 250;
 /// Incidents of a service that are listed.
 const MAX_INCIDENTS: usize = 200;
 /// Jobs of a service that are listed.

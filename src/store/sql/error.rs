@@ -47,13 +47,18 @@ pub(in crate::store) enum Error {
     /// There is no such row.
     #[error("there is no such row")]
     NoRow,
+    /// What was found is not as it must be: what is wrong, and what a person can do.
+    #[error("{0}")]
+    Check(String),
 }
 
-/// The driver's own text says only "db error".
+/// The driver's own text says only "db error" or "error performing TLS handshake".
 fn of_server(error: &tokio_postgres::Error) -> String {
-    error
-        .as_db_error()
-        .map_or_else(String::new, |db| format!(": {}", db.message()))
+    match (error.as_db_error(), error.source()) {
+        (Some(db), _) => format!(": {}", db.message()),
+        (None, Some(cause)) => format!(": {cause}"),
+        (None, None) => String::new(),
+    }
 }
 
 impl Error {

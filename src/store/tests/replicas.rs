@@ -174,6 +174,37 @@ async fn a_connection_that_broke_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_migration_waits_for_replicas_that_use_the_tables_and_holds_nobody_up() {
+    let Some((world, _)) = two().await else {
+        return;
+    };
+    let Location::Server(server) = world.store.main.location().clone() else {
+        panic!("it is a server");
+    };
+    let connect = move || {
+        let client = sql::postgres::Client::open(&server.server, Duration::from_secs(20));
+        Connection::Postgres(Box::new(client.unwrap()))
+    };
+    // Connections of this kind are for a thread of their own.
+    let migrated = tokio::task::spawn_blocking(move || {
+        let (older, newer) = (connect(), connect());
+        older.begin().unwrap();
+        older
+            .execute_batch("LOCK TABLE runs IN ACCESS SHARE MODE")
+            .unwrap();
+        let steps = [schema::STEPS, &["ALTER TABLE runs ADD COLUMN colour text"]].concat();
+        let refused = schema::apply(&newer, &steps).unwrap_err();
+        assert!(refused.is_about_locks(), "{refused}");
+        // The server ends what is idle for so long.
+        let migrated = schema::in_between(&newer, &steps).unwrap();
+        assert!(older.execute_batch("SELECT 1").is_err());
+        migrated
+    });
+    let known = i64::try_from(schema::STEPS.len()).unwrap();
+    assert_eq!(migrated.await.unwrap(), known + 1);
+}
+
+#[tokio::test]
 async fn a_schema_that_is_newer_by_one_step_is_worked_with() {
     let Some((world, _)) = two().await else {
         return;

@@ -14,11 +14,11 @@ use crate::{
     board::{
         age::DataAge,
         error::{self, Error},
-        fanout::{self, FanOut},
+        fanout::FanOut,
         job::{self, Job},
         now::{self, Now, Open},
         services::{self, Service, Services},
-        trends::{self, Query, Trends, WINDOWS},
+        trends::{Query, Trends, WINDOWS},
     },
     store::Counts,
     web::Web,
@@ -50,9 +50,7 @@ pub(super) async fn now(State(web): State<Arc<Web>>) -> Result<Json<Now>, Proble
     (status = 503, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn services(State(web): State<Arc<Web>>) -> Result<Json<Services>, Problem> {
-    let mut all = services::load(&web.shared).await?;
-    services::add_strips(&web.shared, &mut all.services).await?;
-    Ok(Json(all))
+    Ok(Json(Arc::unwrap_or_clone(web.services().await?)))
 }
 
 /// One service and what is open of it.
@@ -119,7 +117,7 @@ pub(super) async fn trends(
         days,
         service: asked.service,
     };
-    Ok(Json(trends::load(&web.shared, &query).await?))
+    Ok(Json(Arc::unwrap_or_clone(web.trends(&query).await?)))
 }
 
 /// A job, how it fares and why.
@@ -169,6 +167,6 @@ pub(super) async fn fan_out(
     State(web): State<Arc<Web>>,
     Path((pipeline, asked)): Path<(String, String)>,
 ) -> Result<Json<FanOut>, Problem> {
-    let found = fanout::load(&web.shared, &pipeline, &asked).await?;
+    let found = Arc::unwrap_or_clone(web.fan_out(&pipeline, &asked).await?);
     found.map(Json).ok_or_else(|| Problem::unknown("pipeline"))
 }

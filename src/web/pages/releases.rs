@@ -16,7 +16,7 @@ use super::{
     visit::Visit,
 };
 use crate::board::{
-    fanout::{self, FanOut},
+    fanout::FanOut,
     release::{self, ReleasePage},
     service::{self, Cell, ServicePage},
     wall,
@@ -118,10 +118,10 @@ pub(super) async fn fan_out(
     format: Format,
     visit: Visit,
 ) -> Response {
-    match fanout::load(&web.shared, &pipeline, &asked).await {
-        Ok(Some(found)) => page_or_table(format, "fanout.html", &found, members, &visit),
+    match web.fan_out(&pipeline, &asked).await.as_deref() {
+        Ok(Some(found)) => page_or_table(format, "fanout.html", found, members, &visit),
         Ok(None) => not_found("There is no such pipeline"),
-        Err(error) => failed(&error),
+        Err(error) => failed(error),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    board::trends::{self, Query as Asked, Trends, WINDOWS},
+    board::trends::{Query as Asked, Trends, WINDOWS},
     web::Web,
 };
 
@@ -58,8 +58,8 @@ pub(super) async fn trends(
         days,
         service: filter.service.filter(|name| !name.is_empty()),
     };
-    match trends::load(&web.shared, &asked).await {
-        Ok(trends) => page_or_table(format, "trends.html", &trends, table, &visit),
+    match web.trends(&asked).await {
+        Ok(trends) => page_or_table(format, "trends.html", &*trends, table, &visit),
         Err(error) => failed(&error),
     }
 }

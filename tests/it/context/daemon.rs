@@ -23,11 +23,17 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and waits until it listens.
     pub(crate) async fn start(config: &Path) -> Self {
+        Self::start_with(config, &[]).await
+    }
+
+    /// The same with these variables in its environment, which is else empty.
+    pub(crate) async fn start_with(config: &Path, env: &[(&str, String)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
             .arg("--config")
             .arg(config)
             .arg("serve")
             .env_clear()
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -7,10 +7,13 @@
 )]
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::PathBuf,
     process::{ChildStdin, ChildStdout, Command, Stdio},
     sync::{
@@ -30,20 +33,28 @@ unix_socket_directories = '$home'
 fsync = off
 max_connections = 300
 shared_buffers = 64MB
+$more
 END
 start
 while read -r word; do
   case "$word" in
     stop) "$bin/pg_ctl" -D "$home/data" -s -w -m immediate stop; echo stopped ;;
     start) start ;;
+    standby)
+      { "$bin/pg_basebackup" -h "$home" -p "$port" -U postgres -D "$home/standby" -R -X stream -c fast &&
+        echo "port = $second" >>"$home/standby/postgresql.conf" &&
+        "$bin/pg_ctl" -D "$home/standby" -l "$home/standby.log" -s -w start && echo ready; } 2>&1 || echo failed ;;
+    promote) "$bin/pg_ctl" -D "$home/standby" -s -w promote && echo ready || echo failed ;;
   esac
 done
-"$bin/pg_ctl" -D "$home/data" -s -w -m immediate stop
+for data in "$home/data" "$home/standby"; do
+  [ ! -d "$data" ] || "$bin/pg_ctl" -D "$data" -s -w -m immediate stop
+done
 rm -rf "$home"
 "#;
 
 /// The server that tests share; `None` where PostgreSQL is not installed.
-static SHARED: LazyLock<Option<Postgres>> = LazyLock::new(Postgres::start);
+static SHARED: LazyLock<Option<Postgres>> = LazyLock::new(|| Postgres::start(None));
 /// For names of databases.
 static MADE: AtomicUsize = AtomicUsize::new(0);
 
@@ -52,6 +63,9 @@ pub(crate) struct Postgres {
     bin: PathBuf,
     /// Where it listens on 127.0.0.1.
     pub(crate) port: u16,
+    /// Where its standby does, if there is one.
+    pub(crate) standby: Option<u16>,
+    second: u16,
     keeper: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
@@ -67,7 +81,12 @@ pub(crate) fn shared() -> Option<&'static Postgres> {
 
 /// A server of one's own, to be stopped and started.
 pub(crate) fn of_my_own() -> Option<Postgres> {
-    or_skip(Postgres::start())
+    or_skip(Postgres::start(None))
+}
+
+/// A server of one's own that shows this certificate, in PEM, with its key.
+pub(crate) fn with_tls(certificate: &str, key: &str) -> Option<Postgres> {
+    or_skip(Postgres::start(Some((certificate, key))))
 }
 
 fn or_skip<T>(server: Option<T>) -> Option<T> {
@@ -87,7 +106,7 @@ fn or_skip<T>(server: Option<T>) -> Option<T> {
 }
 
 impl Postgres {
-    fn start() -> Option<Self> {
+    fn start(tls: Option<(&str, &str)>) -> Option<Self> {
         let bin = installed()?;
         let is_root = rustix::process::geteuid().is_root();
         let home = tempfile::Builder::new()
@@ -95,9 +114,20 @@ impl Postgres {
             .tempdir()
             .unwrap()
             .keep();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, second] = free.map(|free| free.local_addr().unwrap().port());
+        let mut more = String::new();
+        if let Some((certificate, key)) = tls {
+            let (shown, kept) = (home.join("server.crt"), home.join("server.key"));
+            fs::write(&shown, certificate).unwrap();
+            fs::write(&kept, key).unwrap();
+            fs::set_permissions(&kept, Permissions::from_mode(0o600)).unwrap();
+            more = format!(
+                "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'",
+                shown.display(),
+                kept.display()
+            );
+        }
         // The server refuses to be root.
         let mut command = if is_root {
             let owner = Command::new("id")
@@ -105,7 +135,11 @@ impl Postgres {
                 .output()
                 .unwrap();
             let owner = String::from_utf8(owner.stdout).unwrap();
-            chown(&home, Some(owner.trim().parse().unwrap()), None).unwrap();
+            let owner = Some(owner.trim().parse().unwrap());
+            chown(&home, owner, None).unwrap();
+            for file in fs::read_dir(&home).unwrap() {
+                chown(file.unwrap().path(), owner, None).unwrap();
+            }
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--", "sh", "-c", KEEPER]);
             command
@@ -122,6 +156,8 @@ impl Postgres {
             .env("bin", &bin)
             .env("home", &home)
             .env("port", port.to_string())
+            .env("second", second.to_string())
+            .env("more", more)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -132,6 +168,8 @@ impl Postgres {
         let server = Self {
             bin,
             port,
+            standby: None,
+            second,
             keeper: Mutex::new((keeper.stdin.take().unwrap(), words)),
         };
         server.expect("ready");
@@ -152,6 +190,12 @@ impl Postgres {
 
     /// Runs SQL by the server's own tool; gives the answer, a row a line.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let done = self.try_sql(database, sql);
+        done.unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// The same; the error is what the server says.
+    pub(crate) fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let port = self.port.to_string();
         let done = Command::new(self.bin.join("psql"))
             .args([
@@ -167,9 +211,10 @@ impl Postgres {
             .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{sql}: {said}");
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
+        Ok(String::from_utf8(done.stdout).unwrap().trim().to_owned())
     }
 
     /// Stops the server at once, as a crash would.
@@ -182,6 +227,25 @@ impl Postgres {
     pub(crate) fn start_again(&self) {
         self.tell("start");
         self.expect("ready");
+    }
+
+    /// Starts a standby that has whatever this one says it has.
+    pub(crate) fn have_standby(&mut self) {
+        self.tell("standby");
+        self.expect("ready");
+        self.sql(
+            "postgres",
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        );
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        self.standby = Some(self.second);
+    }
+
+    /// Has its standby take its place, whatever became of it.
+    pub(crate) fn fail_over(&mut self) {
+        self.tell("promote");
+        self.expect("ready");
+        self.port = self.second;
     }
 
     fn tell(&self, word: &str) {

@@ -45,6 +45,21 @@ pub(crate) fn text(message: &Message) -> String {
     preview_text(&message.payload)
 }
 
+/// Checks that a message has all by which people know what [`failed`].
+#[track_caller]
+pub(crate) fn names_what_broke(message: &Message, service: &str) {
+    let text = text(message);
+    for part in [
+        &format!("{service}-controller"),
+        "publish",
+        "critical",
+        "v1.2.3",
+        &format!("{service}-post-submit"),
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
 /// The visible id of a message.
 pub(crate) fn id(message: &Message) -> String {
     let shown = message.payload.to_string();
