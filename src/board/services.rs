@@ -153,12 +153,13 @@ fn service(row: ServiceRow, pipelines: &[Pipeline], open: &[Incident], now: Time
     let newest = row.newest.as_ref();
     Service {
         state: worst.unwrap_or(match job_state {
-            // A red job that nobody is told of is no reason to call its service bad.
             Some(Health::Flaky) => State::Flaky,
-            // Jobs that ran too seldom to be judged have still brought a release through.
             Some(Health::Unknown) | None if current.is_none() => State::Unknown,
-            Some(Health::Unknown) | None => State::Healthy,
-            Some(Health::Broken | Health::Failing | Health::Healthy) => State::Healthy,
+            // A red job that nobody is told of is no reason to call its service bad, and jobs that ran too seldom to
+            // be judged have still brought a release through.
+            Some(Health::Broken | Health::Failing | Health::Healthy | Health::Unknown) | None => {
+                State::Healthy
+            }
         }),
         since: own.iter().map(|incident| incident.first.at).min(),
         last_good_age_s: last_good_at.map(|at| now.duration_since(at).as_secs().max(0)),

@@ -1,6 +1,11 @@
 //! The pages about releases, from a webhook to what a browser gets.
 
-use crate::context::{Context, Setup, failed, run};
+use prow_notifier::standin::prow::Job;
+
+use crate::{
+    context::{Context, Setup, failed, run},
+    same_numbers::{RULES, ran},
+};
 
 /// Status, policy and body of a page.
 async fn page(ctx: &Context, path: &str) -> (u16, String, String) {
@@ -45,6 +50,42 @@ async fn a_broken_release_stands_on_every_page_that_it_belongs_to() {
                 .any(|line| line.starts_with("publish,failing,1,")),
             "{csv}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stalled_release_says_what_was_good_before_and_that_no_run_stands_behind_it() {
+    let mut setup = Setup::default();
+    setup.rules = RULES;
+    run(setup, async |ctx| {
+        ctx.webhook(&ran("lambda", "*-publish", "success", 180, 5))
+            .await;
+        ctx.webhook(&ran("lambda", "*-bundle", "success", 170, 5))
+            .await;
+        let next = Job {
+            base_ref: "v1.2.4".to_owned(),
+            ..ran("lambda", "*-publish", "success", 60, 5)
+        };
+        ctx.webhook(&next).await;
+        ctx.messages(2).await;
+        ctx.settle().await;
+        let (_, _, now) = page(ctx, "/").await;
+        for part in ["⇥</span> stalled", "last good 1.2.3", "the run before it"] {
+            assert!(now.contains(part), "{part} is not in {now}");
+        }
+        let (_, rest) = now.split_once("data-open href=\"").unwrap();
+        let (about, _) = rest.split_once('"').unwrap();
+        let (status, _, about) = page(ctx, about).await;
+        assert_eq!(status, 200);
+        for part in [
+            "⇥</span> stalled",
+            "No run stands behind this",
+            "the run before it",
+        ] {
+            assert!(about.contains(part), "{part} is not in {about}");
+        }
+        assert!(!about.contains("Why it ended so"), "{about}");
     })
     .await;
 }

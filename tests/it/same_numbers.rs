@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::context::{Context, Reply, Setup, run};
 
 /// The three places are asked one after the other, and what counts from now on grows in between.
-const LATER_S: i64 = 30;
+const LATER_S: i32 = 30;
 
 /// Two stages, both seen at work; what runs it is sorted by its name.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 watch: { types: [postsubmit] }
 classify:
   - name: stages
@@ -195,7 +195,7 @@ impl Form {
             Seconds | Until | Count | Mean => sample,
         };
         let apart = if matches!(self, Until) {
-            LATER_S as f64
+            f64::from(LATER_S)
         } else {
             1e-9
         };
@@ -215,14 +215,16 @@ impl Form {
             Seconds => vec![words(told.as_i64().unwrap())],
             Until => {
                 let seconds = told.as_i64().unwrap();
-                (seconds - LATER_S..=seconds + LATER_S).map(words).collect()
+                (seconds - i64::from(LATER_S)..=seconds + i64::from(LATER_S))
+                    .map(words)
+                    .collect()
             }
         }
     }
 }
 
 /// A run of a service's release that began so many minutes ago and took so many.
-fn ran(service: &str, job: &str, state: &str, ago: i64, took: i64) -> Job {
+pub(crate) fn ran(service: &str, job: &str, state: &str, ago: i64, took: i64) -> Job {
     let minutes = SignedDuration::from_mins;
     // Whole seconds: that is all that ProwJobs have.
     let now = Timestamp::from_second(Clock::System.now().as_second()).unwrap();
@@ -371,7 +373,7 @@ async fn what_is_open_and_what_was_accepted_counts_alike_everywhere() {
         let first = Reply::to(ctx.request("GET", "/")).await.text;
         let open = now["open"].as_array().unwrap().len();
         assert_eq!(open, 1);
-        assert_eq!(samples["open_incidents"], open as f64);
+        assert_eq!(samples["open_incidents"].to_string(), open.to_string());
         assert_eq!(first.matches("id=\"incident-").count(), open);
         for counter in now["counters"].as_array().unwrap() {
             let state = counter["state"].as_str().unwrap();
@@ -379,6 +381,9 @@ async fn what_is_open_and_what_was_accepted_counts_alike_everywhere() {
             let shown = read(&first, &link, "</strong>");
             assert_eq!(shown, counter["services"].to_string(), "{state}");
         }
+        // Two jobs that ran once each say little; that the release is through says enough.
+        let lambda = api(ctx, "/api/v1/services/lambda").await;
+        assert_eq!(lambda["service"]["state"], "healthy", "{lambda}");
         let told = api(ctx, "/api/v1/trends?days=30").await["conservation"].take();
         let text = Reply::to(ctx.request("GET", "/deliveries")).await.text;
         let text = read(&text, "id=\"conservation\"", "</p>");

@@ -52,7 +52,7 @@ fn link(label: &str) -> Value {
     json!({ "label": label, "url": "https://github.com/o/r/compare/a...b" })
 }
 
-fn now(open: Value, data: Value) -> Value {
+fn now(open: &Value, data: &Value) -> Value {
     json!({ "data": data, "counters": counters(1), "open": open })
 }
 
@@ -71,7 +71,7 @@ fn the_first_page_names_the_way_from_good_to_bad_for_each_incident() {
         case(
             "now.html",
             "root",
-            now(json!([root]), age(false)),
+            now(&json!([root]), &age(false)),
             &[
                 "last good v1.2.2: <a href=\"https:",
                 ">what changed since</a>",
@@ -82,14 +82,14 @@ fn the_first_page_names_the_way_from_good_to_bad_for_each_incident() {
         case(
             "now.html",
             "behind its root",
-            now(json!([root, behind]), age(false)),
+            now(&json!([root, behind]), &age(false)),
             &["because of &lt;script&gt;", "href=\"#incident-1\" title="],
             &["because of incident"],
         ),
         case(
             "now.html",
             "stalled",
-            now(json!([stalled]), age(false)),
+            now(&json!([stalled]), &age(false)),
             &[
                 "⇥</span> stalled",
                 "no good run was seen",
@@ -100,14 +100,14 @@ fn the_first_page_names_the_way_from_good_to_bad_for_each_incident() {
         case(
             "now.html",
             "behind what is over",
-            now(json!([alone]), age(true)),
+            now(&json!([alone]), &age(true)),
             &["because of incident 99", "Stale: nothing was heard"],
             &["this may be old news"],
         ),
         case(
             "now.html",
             "before the first news",
-            now(json!([]), nothing_heard()),
+            now(&json!([]), &nothing_heard()),
             &["No source has told anything yet", "this may be old news"],
             &["Nothing is broken."],
         ),
@@ -118,7 +118,7 @@ fn the_first_page_names_the_way_from_good_to_bad_for_each_incident() {
 fn a_page_says_who_looks_at_it() {
     let visit = |person: Value, may: bool| {
         let visit = json!({ "person": person, "may_log_in": may, "here": "/?a=\"b" });
-        with(now(json!([]), age(false)), json!({ "visit": visit }))
+        with(now(&json!([]), &age(false)), json!({ "visit": visit }))
     };
     check(vec![
         case(
@@ -477,7 +477,7 @@ fn silences_are_previewed_and_windows_told_in_full() {
             page(json!({ "all": true, "silences": [one, early], "query": "&all=1" })),
             &[
                 "Only those of today",
-                "hides nothing",
+                "nothing to hide so far",
                 "hides 1 incident<",
                 "format=csv&amp;all=1",
             ],
