@@ -36,7 +36,7 @@ shared_buffers = 64MB
 $more
 END
 start
-while read -r word; do
+while read -r word second; do
   case "$word" in
     stop) "$bin/pg_ctl" -D "$home/data" -s -w -m immediate stop; echo stopped ;;
     start) start ;;
@@ -65,7 +65,6 @@ pub(crate) struct Postgres {
     pub(crate) port: u16,
     /// Where its standby does, if there is one.
     pub(crate) standby: Option<u16>,
-    second: u16,
     keeper: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
@@ -114,8 +113,7 @@ impl Postgres {
             .tempdir()
             .unwrap()
             .keep();
-        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, second] = free.map(|free| free.local_addr().unwrap().port());
+        let port = free_port();
         let mut more = String::new();
         if let Some((certificate, key)) = tls {
             let (shown, kept) = (home.join("server.crt"), home.join("server.key"));
@@ -156,7 +154,6 @@ impl Postgres {
             .env("bin", &bin)
             .env("home", &home)
             .env("port", port.to_string())
-            .env("second", second.to_string())
             .env("more", more)
             .current_dir("/")
             .process_group(0)
@@ -169,7 +166,6 @@ impl Postgres {
             bin,
             port,
             standby: None,
-            second,
             keeper: Mutex::new((keeper.stdin.take().unwrap(), words)),
         };
         server.expect("ready");
@@ -231,21 +227,22 @@ impl Postgres {
 
     /// Starts a standby that has whatever this one says it has.
     pub(crate) fn have_standby(&mut self) {
-        self.tell("standby");
+        let port = free_port();
+        self.tell(&format!("standby {port}"));
         self.expect("ready");
         self.sql(
             "postgres",
             "ALTER SYSTEM SET synchronous_standby_names = '*'",
         );
         self.sql("postgres", "SELECT pg_reload_conf()");
-        self.standby = Some(self.second);
+        self.standby = Some(port);
     }
 
     /// Has its standby take its place, whatever became of it.
     pub(crate) fn fail_over(&mut self) {
         self.tell("promote");
         self.expect("ready");
-        self.port = self.second;
+        self.port = self.standby.take().unwrap();
     }
 
     fn tell(&self, word: &str) {
@@ -267,6 +264,12 @@ impl Postgres {
         }
         panic!("PostgreSQL does not start: {seen}");
     }
+}
+
+/// A port that nobody listens at just now.
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
 }
 
 /// The newest version that Debian has installed, or what the path leads to.

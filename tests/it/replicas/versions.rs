@@ -1,9 +1,9 @@
 //! Two versions side by side while replicas are replaced one by one: the newer one changes the schema under the older
 //! ones, which go on; one more step, and an older one does not start any more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::cluster::{Cluster, LOAD};
+use super::cluster::{Cluster, DEADLINE, LOAD};
 use crate::{context::postgres, program::program};
 
 /// What the next version's migration might do: it only adds.
@@ -33,9 +33,10 @@ async fn an_older_version_goes_on_beside_the_next_and_does_not_start_beside_the_
     let known: u64 = version(&cluster);
     // As a migration does, which gives way to who is in its way.
     let step = format!("SET lock_timeout = '2s'; {STEP}");
+    let began = Instant::now();
     while let Err(said) = cluster.postgres.try_sql("notifier", &step) {
         let gives_way = said.contains("deadlock") || said.contains("lock timeout");
-        assert!(gives_way, "{said}");
+        assert!(gives_way && began.elapsed() < DEADLINE, "{said}");
     }
     cluster.load(LOAD, A_WHILE).await;
     // It may also start, as when its node dies during the update.
