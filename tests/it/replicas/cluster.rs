@@ -34,6 +34,8 @@ pub(super) const LOAD: u32 = 20;
 const FAILS_EVERY_S: u32 = 2;
 /// Messages wait so long for others that belong to them, and a little.
 const HELD_BACK: Duration = Duration::from_secs(3);
+/// Between attempts to send a webhook.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Nothing takes this long.
 pub(super) const DEADLINE: Duration = Duration::from_secs(240);
 
@@ -303,6 +305,22 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    #[expect(
+        clippy::print_stderr,
+        reason = "shown by the test harness, for a test that failed"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (index, replica) in self.replicas.iter().enumerate() {
+                for line in replica.log().iter().rev().take(60).rev() {
+                    eprintln!("replica {index}: {line}");
+                }
+            }
+        }
+    }
+}
+
 async fn send(
     http: Client,
     job: Job,
@@ -312,6 +330,7 @@ async fn send(
 ) {
     let body = job.to_json().to_string();
     let began = Instant::now();
+    let mut pause = Duration::from_millis(200);
     // Longer than any fault lasts; Prow itself gives up sooner.
     for attempt in 0.. {
         if began.elapsed() > DEADLINE {
@@ -334,6 +353,8 @@ async fn send(
             return;
         }
         accepted.lock().unwrap().retries += 1;
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Ever more seldom, so that many who wait do not keep everybody from getting on.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }
