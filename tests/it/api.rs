@@ -134,6 +134,12 @@ async fn every_answer_is_as_the_document_says() {
             .replace("{run}", &jobs[1].name());
         for (method, operation) in operations.as_object().unwrap() {
             let (status, answer) = surface.api(&method.to_uppercase(), &concrete).await;
+            // It is told of everywhere, and never meant.
+            assert_ne!(
+                status,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "{method} {path}: {answer}"
+            );
             let told = &operation["responses"][status.as_str()];
             assert!(
                 !told.is_null(),
@@ -184,6 +190,33 @@ async fn pages_never_repeat_or_miss_a_row_while_rows_are_added() {
         let missing: Vec<&String> = before.iter().filter(|key| !seen.contains(key)).collect();
         assert_eq!(missing, Vec::<&String>::new(), "{list} misses rows");
     }
+}
+
+#[tokio::test]
+async fn lists_of_one_service_have_nothing_of_another() {
+    let tokens = Tokens::new();
+    let mut surface = surface(&tokens).await;
+    history(&mut surface, 0, 28).await;
+    let (status, one) = surface.api("GET", "/services/service1").await;
+    assert_eq!(
+        (status, &one["service"]["name"]),
+        (StatusCode::OK, &json!("service1"))
+    );
+    let mut listed = vec![one["open"].clone()];
+    for query in ["", "&open=true", "&open=false"] {
+        let path = format!("/incidents?service=service1{query}");
+        let (status, page) = surface.api("GET", &path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {page}");
+        listed.push(page["items"].clone());
+    }
+    let count = |items: &Value| items.as_array().unwrap().len();
+    assert!(count(&listed[0]) > 1, "{one}");
+    assert_eq!(count(&listed[1]), count(&listed[2]) + count(&listed[3]));
+    for item in listed.iter().flat_map(|items| items.as_array().unwrap()) {
+        assert_eq!(item["service"], "service1", "{item}");
+    }
+    let (status, page) = surface.api("GET", "/services/service1/releases").await;
+    assert_eq!(status, StatusCode::OK, "{page}");
 }
 
 fn keys(page: &Value, key: &str) -> Vec<String> {

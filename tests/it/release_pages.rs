@@ -1,11 +1,26 @@
 //! The pages about releases, from a webhook to what a browser gets.
 
+use axum::http::Request;
+use jiff::SignedDuration;
 use prow_notifier::standin::prow::Job;
 
 use crate::{
+    access::surface::Surface,
     context::{Context, Setup, failed, run},
-    same_numbers::{RULES, ran},
+    inside::{EACH_JOB_A_STAGE, passed},
 };
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+const TWO_STAGES: &str = r#"
+routes: [{ receiver: team }]
+pipelines:
+  - name: release
+    match: ['org="aws-controllers-k8s"']
+    stages:
+      - name: publish
+      - name: bundle
+        needs: [{ stage: publish, within: 30m }]
+"#;
 
 /// Status, policy and body of a page.
 async fn page(ctx: &Context, path: &str) -> (u16, String, String) {
@@ -56,38 +71,33 @@ async fn a_broken_release_stands_on_every_page_that_it_belongs_to() {
 
 #[tokio::test]
 async fn a_stalled_release_says_what_was_good_before_and_that_no_run_stands_behind_it() {
-    let mut setup = Setup::default();
-    setup.rules = RULES;
-    run(setup, async |ctx| {
-        ctx.webhook(&ran("lambda", "*-publish", "success", 180, 5))
-            .await;
-        ctx.webhook(&ran("lambda", "*-bundle", "success", 170, 5))
-            .await;
-        let next = Job {
-            base_ref: "v1.2.4".to_owned(),
-            ..ran("lambda", "*-publish", "success", 60, 5)
-        };
-        ctx.webhook(&next).await;
-        ctx.messages(2).await;
-        ctx.settle().await;
-        let (_, _, now) = page(ctx, "/").await;
-        for part in ["⇥</span> stalled", "last good 1.2.3", "the run before it"] {
-            assert!(now.contains(part), "{part} is not in {now}");
-        }
-        let (_, rest) = now.split_once("data-open href=\"").unwrap();
-        let (about, _) = rest.split_once('"').unwrap();
-        let (status, _, about) = page(ctx, about).await;
-        assert_eq!(status, 200);
-        for part in [
-            "⇥</span> stalled",
-            "No run stands behind this",
-            "the run before it",
-        ] {
-            assert!(about.contains(part), "{part} is not in {about}");
-        }
-        assert!(!about.contains("Why it ended so"), "{about}");
-    })
-    .await;
+    let mut surface = Surface::with(&format!("{EACH_JOB_A_STAGE}{TWO_STAGES}")).await;
+    let now = surface.inside.now();
+    let next = Job {
+        base_ref: "v1.2.4".to_owned(),
+        ..passed("lambda", "publish", now + MINUTE * 2)
+    };
+    let first = ["publish", "bundle"].map(|job| passed("lambda", job, now + MINUTE));
+    surface.inside.accept(&first).await;
+    surface.inside.pass(MINUTE * 2).await;
+    surface.inside.accept(&[next]).await;
+    surface.inside.pass(MINUTE * 40).await;
+    let read = async |path: &str| surface.ask(Request::get(path), "192.0.2.7", "").await.2;
+    let page = read("/").await;
+    for part in ["⇥</span> stalled", "last good 1.2.3", "the run before it"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let (_, rest) = page.split_once("data-open href=\"").unwrap();
+    let (about, _) = rest.split_once('"').unwrap();
+    let page = read(about).await;
+    for part in [
+        "⇥</span> stalled",
+        "No run stands behind this",
+        "the run before it",
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    assert!(!page.contains("Why it ended so"), "{page}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::context::{Context, Reply, Setup, run};
 const LATER_S: i32 = 30;
 
 /// Two stages, both seen at work; what runs it is sorted by its name.
-pub(crate) const RULES: &str = r#"
+const RULES: &str = r#"
 watch: { types: [postsubmit] }
 classify:
   - name: stages
@@ -224,7 +224,7 @@ impl Form {
 }
 
 /// A run of a service's release that began so many minutes ago and took so many.
-pub(crate) fn ran(service: &str, job: &str, state: &str, ago: i64, took: i64) -> Job {
+fn ran(service: &str, job: &str, state: &str, ago: i64, took: i64) -> Job {
     let minutes = SignedDuration::from_mins;
     // Whole seconds: that is all that ProwJobs have.
     let now = Timestamp::from_second(Clock::System.now().as_second()).unwrap();

@@ -2,26 +2,29 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::domain::silence::Silence;
+use crate::{cli::UsageError, domain::silence::Silence};
 
 /// Reads silences: one object a line, a list, or the API's answer with a list in it.
-pub(super) fn read(path: &Path) -> Result<Vec<Silence>> {
+pub(super) fn read(path: &Path) -> Result<Vec<Silence>, UsageError> {
     let place = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {place}"))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| UsageError(format!("cannot read {place}: {error}")))?;
     let mut found = Vec::new();
     for value in serde_json::Deserializer::from_str(&text).into_iter() {
-        let value: Value = value.with_context(|| format!("{place} is not JSON"))?;
+        let value: Value =
+            value.map_err(|error| UsageError(format!("{place} is not JSON: {error}")))?;
         found.extend(listed(value));
     }
     if found.is_empty() {
-        bail!("{place} has no silence: write what `silence list --all --format json` prints");
+        let advice = "write what `silence list --all --format json` prints";
+        return Err(UsageError(format!("{place} has no silence: {advice}")));
     }
     let read = (1..).zip(found).map(|(number, value)| {
-        serde_json::from_value(value)
-            .with_context(|| format!("{place}: silence {number} of the file cannot be read"))
+        serde_json::from_value(value).map_err(|error| {
+            UsageError(format!("cannot read silence {number} of {place}: {error}"))
+        })
     });
     read.collect()
 }

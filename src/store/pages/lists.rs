@@ -111,21 +111,23 @@ impl Store {
                     Some(false) => ("INDEXED BY incidents_figures", "open = 0 AND "),
                     None => ("INDEXED BY incidents_figures", ""),
                 };
-                // Few are open, so these are found faster than those of an owner.
+                // Few are open, so these are found faster than those of an owner. SQLite counts parameters as they
+                // come up first, so that the owner's stands between the others.
                 let (index, owner) = match (&which.owner, which.open) {
-                    (Some(_), Some(true)) => (index, "owner = $4 AND "),
-                    (Some(_), _) => ("INDEXED BY incidents_owner", "owner = $4 AND "),
+                    (Some(_), Some(true)) => (index, "AND owner = $3 "),
+                    (Some(_), _) => ("INDEXED BY incidents_owner", "AND owner = $3 "),
                     (None, _) => (index, ""),
                 };
+                let limit = if owner.is_empty() { "$3" } else { "$4" };
                 let sql = format!(
-                    "SELECT body, first_at, id FROM incidents {index} WHERE {open}{owner}seen_at IS NOT NULL \
-                     AND (first_at, id) < ($1, $2) ORDER BY first_at DESC, id DESC LIMIT $3"
+                    "SELECT body, first_at, id FROM incidents {index} WHERE {open}seen_at IS NOT NULL \
+                     AND (first_at, id) < ($1, $2) {owner}ORDER BY first_at DESC, id DESC LIMIT {limit}"
                 );
                 let (at, id) = which.behind.unwrap_or((i64::MAX, i64::MAX));
                 let mut statement = conn.prepare_cached(&sql)?;
                 match &which.owner {
                     Some(owner) => statement
-                        .query_map(params![at, id, which.limit, owner], incident)?
+                        .query_map(params![at, id, owner, which.limit], incident)?
                         .collect(),
                     None => statement
                         .query_map(params![at, id, which.limit], incident)?
@@ -142,20 +144,20 @@ impl Store {
     ) -> Result<Vec<Placed<(i64, String), Release>>, StoreError> {
         self.pages
             .read(move |conn| {
-                let (index, service) = match which.service {
-                    Some(_) => ("releases_service", "service = $4 AND "),
-                    None => ("releases_began", ""),
+                let (index, service, limit) = match which.service {
+                    Some(_) => ("releases_service", "AND service = $3 ", "$4"),
+                    None => ("releases_began", "", "$3"),
                 };
                 let sql = format!(
-                    "SELECT body, began_at, key FROM releases INDEXED BY {index} WHERE {service}\
-                     (began_at, key) < ($1, $2) ORDER BY began_at DESC, key DESC LIMIT $3"
+                    "SELECT body, began_at, key FROM releases INDEXED BY {index} WHERE (began_at, key) < ($1, $2) \
+                     {service}ORDER BY began_at DESC, key DESC LIMIT {limit}"
                 );
                 let last = || (i64::MAX, char::MAX.to_string());
                 let (at, key) = which.behind.unwrap_or_else(last);
                 let mut statement = conn.prepare_cached(&sql)?;
                 match &which.service {
                     Some(service) => statement
-                        .query_map(params![at, key, which.limit, service], release)?
+                        .query_map(params![at, key, service, which.limit], release)?
                         .collect(),
                     None => statement
                         .query_map(params![at, key, which.limit], release)?

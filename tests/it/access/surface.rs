@@ -68,7 +68,8 @@ impl Surface {
         Self::with(EACH_JOB_A_STAGE).await
     }
 
-    async fn with(config: &str) -> Self {
+    /// With these rules and settings.
+    pub(crate) async fn with(config: &str) -> Self {
         let inside = Inside::new(config).await;
         let router = router(&inside);
         Self { inside, router }
