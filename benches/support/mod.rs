@@ -331,6 +331,10 @@ pub(crate) fn mib(bytes: u64) -> f64 {
 
 /// A store other than a file of the bench: an empty database on PostgreSQL, by its URL.
 pub(crate) fn other_store() -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a bench is told by hand where to run"
+    )]
     std::env::var("PROW_NOTIFIER_BENCH_STORE").ok()
 }
 

@@ -26,8 +26,9 @@ use crate::{
     telemetry::short,
 };
 
-/// Observations in one transaction.
-const BATCH: usize = 1024;
+/// Observations in one transaction, first and at most. Who just took over, or failed, begins small: a database that is
+/// slow may not get through more before the lead changes again.
+const BATCH: (usize, usize) = (64, 1024);
 /// Observations after which others get a turn: a whole batch would hold up webhooks for milliseconds.
 const AT_ONCE: usize = 32;
 /// So many arrivals a second are a flood.
@@ -53,6 +54,8 @@ pub struct Worker {
     state: Option<State>,
     /// The silences that the state knows; `None` before they are read.
     silences: Option<Mark>,
+    /// Observations in the next transaction.
+    batch: usize,
     /// The next batch, when it was read while the last one was stored.
     ahead: Option<Batch>,
     started_at: Timestamp,
@@ -91,6 +94,7 @@ impl Worker {
             state: None,
             silences: None,
             epoch: Epoch::default(),
+            batch: BATCH.0,
             ahead: None,
             summary_held: None,
             tide: Tide {
@@ -167,6 +171,7 @@ impl Worker {
     /// Another may have decided since this replica led last, so nothing that it knew holds.
     fn begin_anew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
+        self.batch = BATCH.0;
         self.state = None;
         self.ahead = None;
         self.started_at = self.shared.clock.now();
@@ -182,14 +187,15 @@ impl Worker {
         let reports = Arc::clone(&self.shared.reports);
         let taken = reports.take();
         let step = self.decide(&taken).await;
-        match &step {
-            Ok(_) => {
-                reports.settle(&taken);
-                if !taken.learned.is_empty() {
-                    self.shared.reads_bell.notify_one();
-                }
+        if step.is_ok() {
+            self.batch = (self.batch * 2).min(BATCH.1);
+            reports.settle(&taken);
+            if !taken.learned.is_empty() {
+                self.shared.reads_bell.notify_one();
             }
-            Err(_) => reports.put_back(taken),
+        } else {
+            self.batch = BATCH.0;
+            reports.put_back(taken);
         }
         step
     }

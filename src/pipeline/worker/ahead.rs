@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{AT_ONCE, BATCH, Worker};
+use super::{AT_ONCE, Worker};
 use crate::{
     domain::observe::Reading,
     pipeline::live::Live,
@@ -45,7 +45,7 @@ impl Worker {
             return Ok(batch);
         }
         let deadlines_from = self.deadlines_from(live);
-        let claim = self.shared.store.claim(BATCH, now).await?;
+        let claim = self.shared.store.claim(self.batch, now).await?;
         Ok(Batch::read(live, claim, deadlines_from).await)
     }
 
@@ -57,7 +57,11 @@ impl Worker {
     ) -> Result<Option<Batch>, StoreError> {
         let deadlines_from = self.deadlines_from(live);
         let now = self.shared.clock.now();
-        let claim = self.shared.store.claim_behind(last, BATCH, now).await?;
+        let claim = self
+            .shared
+            .store
+            .claim_behind(last, self.batch, now)
+            .await?;
         Ok(match claim {
             Some(claim) => Some(Batch::read(live, claim, deadlines_from).await),
             None => None,
