@@ -1,6 +1,6 @@
 //! The first page: is any release blocked, by what, and who was told?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use super::{age::DataAge, glyph::State, services};
 use crate::{
     domain::{
         classify::Severity,
+        hush::{Hidden, HiddenKey},
         incident::{Incident, IncidentId},
         notification::{Item, Link},
     },
@@ -71,6 +72,8 @@ pub struct Open {
     pub job: String,
     /// Who was told.
     pub told: Vec<String>,
+    /// What keeps news of it from somebody, each in one clause.
+    pub held_back_by: Vec<String>,
     /// Who may know more.
     pub ask: Option<String>,
     /// Stages that cannot do their work.
@@ -95,8 +98,12 @@ pub async fn load(shared: &Shared) -> Result<Now, StoreError> {
         .iter()
         .map(|incident| Open::of(incident, data.now))
         .collect();
-    for one in open.iter_mut().filter(|one| one.state == State::Stalled) {
-        one.remember(&services.services);
+    let hidden = shared.store.hidden().await?;
+    for one in &mut open {
+        one.hold_back(&hidden);
+        if one.state == State::Stalled {
+            one.remember(&services.services);
+        }
     }
     sort(&mut open);
     Ok(Now {
@@ -150,6 +157,14 @@ impl Open {
             .or(current.filter(|current| *current != self.version));
     }
 
+    /// Says what keeps news of it from somebody, each once.
+    fn hold_back(&mut self, hidden: &[(HiddenKey, Hidden)]) {
+        let about = |hidden: &&Hidden| hidden.incidents.contains(&IncidentId(self.id));
+        let hidden = hidden.iter().map(|(_, hidden)| hidden).filter(about);
+        let by: BTreeSet<&str> = hidden.map(|hidden| hidden.by.as_str()).collect();
+        self.held_back_by = by.into_iter().map(str::to_owned).collect();
+    }
+
     /// Of an incident, at a time.
     pub fn of(incident: &Incident, now: Timestamp) -> Self {
         let item: Item = incident.item();
@@ -186,6 +201,7 @@ impl Open {
             run: latest.run.0.clone(),
             job: incident.job.0.clone(),
             told: incident.receivers(),
+            held_back_by: Vec::new(),
             ask: item.ask,
             blocks: item.blocks,
             root: incident.root.as_ref().map(|root| {

@@ -34,6 +34,9 @@ async fn a_silence_holds_after_a_restart_and_ends_on_time_with_its_summary() {
     surface.inside.accept(&[failed("s3", "publish", now)]).await;
     surface.inside.pass(MINUTE * 10).await;
     surface.restart().await;
+    let (_, first) = surface.api("GET", "/now").await;
+    let by = json!(["silence 1 of ann (a move)"]);
+    assert_eq!(first["open"][0]["held_back_by"], by, "{first}");
     let now = surface.inside.now();
     surface.inside.accept(&[passed("s3", "publish", now)]).await;
     surface.inside.until(ends - MINUTE).await;

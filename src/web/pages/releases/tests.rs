@@ -55,6 +55,7 @@ fn open(text: &str) -> Open {
         run: text.to_owned(),
         job: text.to_owned(),
         told: vec![text.to_owned()],
+        held_back_by: Vec::new(),
         ask: Some(text.to_owned()),
         blocks: vec![text.to_owned()],
         root: None,

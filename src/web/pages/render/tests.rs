@@ -264,7 +264,7 @@ fn open(id: u64, root: Option<u64>) -> Value {
         "id": id, "state": "blocked", "service": HOSTILE, "version": "1.2.3", "is_version": true, "stage": HOSTILE,
         "since": "2026-05-19T18:36:00Z", "age_s": 7200, "what": HOSTILE, "reason": "compile error",
         "signature": "v1:0123", "failures": 2, "run": HOSTILE, "job": HOSTILE, "told": ["platform", HOSTILE],
-        "ask": HOSTILE, "blocks": ["umbrella"], "root": root, "last_good": "v1.2.2",
+        "held_back_by": [HOSTILE], "ask": HOSTILE, "blocks": ["umbrella"], "root": root, "last_good": "v1.2.2",
         "links": [{ "label": HOSTILE, "url": "https://prow.example.com/view" }],
     })
 }
@@ -295,9 +295,10 @@ fn the_first_page_is_whole_with_nothing_one_and_many() {
         "{one}"
     );
     assert!(one.contains("href=\"#incident-1\" data-copy"), "{one}");
+    assert!(one.contains("held back by"), "{one}");
     let mut bare = with(
         open(2, None),
-        json!({ "reason": null, "signature": null, "told": [], "ask": null }),
+        json!({ "reason": null, "signature": null, "told": [], "held_back_by": [], "ask": null }),
     );
     bare = with(
         bare,
