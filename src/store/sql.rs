@@ -70,7 +70,7 @@ impl Connection {
     /// Prepares a statement, or takes it from those that are.
     pub(super) fn prepare_cached(&self, sql: &str) -> Result<Statement<'_>> {
         Ok(match self {
-            Self::Sqlite(conn) => Statement::Sqlite(conn.prepare_cached(sql)?),
+            Self::Sqlite(conn) => Statement::Sqlite(prepare(conn, sql)?),
             Self::Postgres(client) => Statement::Postgres(client, sql.into()),
         })
     }
@@ -80,7 +80,7 @@ impl Connection {
     pub(super) fn put(&self, sql: &str, values: &[&dyn Param]) -> Result<()> {
         match self {
             Self::Sqlite(conn) => {
-                let mut statement = conn.prepare_cached(sql)?;
+                let mut statement = prepare(conn, sql)?;
                 statement.execute(bind(values))?;
                 Ok(())
             }
@@ -92,7 +92,7 @@ impl Connection {
     pub(super) fn insert(&self, sql: &str, values: &[&dyn Param]) -> Result<Option<i64>> {
         match self {
             Self::Sqlite(conn) => {
-                let inserted = conn.prepare_cached(sql)?.execute(bind(values))?;
+                let inserted = prepare(conn, sql)?.execute(bind(values))?;
                 Ok((inserted > 0).then(|| conn.last_insert_rowid()))
             }
             Self::Postgres(client) => {
@@ -301,6 +301,21 @@ impl Row<'_> {
     }
 }
 
+/// To SQLite `$1` is a name, and names are numbered as they come: a statement that uses `$2` first would take the wrong
+/// values, where PostgreSQL takes the right ones.
+fn prepare<'c>(conn: &'c rusqlite::Connection, sql: &str) -> Result<rusqlite::CachedStatement<'c>> {
+    let statement = conn.prepare_cached(sql)?;
+    let is_in_order = |number: usize| {
+        let name = format!("${number}");
+        statement.parameter_name(number) == Some(name.as_str())
+    };
+    debug_assert!(
+        (1..=statement.parameter_count()).all(is_in_order),
+        "the first uses of its values are not in order: {sql}"
+    );
+    Ok(statement)
+}
+
 fn bind<'v>(
     values: &'v [&'v dyn Param],
 ) -> rusqlite::ParamsFromIter<impl Iterator<Item = Bound<'v>>> {
@@ -310,4 +325,17 @@ fn bind<'v>(
 /// The words of one of them for a statement.
 fn to_postgres(sql: &str) -> Cow<'_, str> {
     dialect::to_postgres(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(not(debug_assertions), ignore = "only checked while developing")]
+    #[should_panic(expected = "not in order")]
+    fn values_out_of_order_are_refused() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        drop(prepare(&conn, "SELECT 1 LIMIT $2 OFFSET $1"));
+    }
 }
