@@ -1,15 +1,24 @@
 //! What a server is asked in one question for a whole batch. A file answers at once, so it is asked run by run.
 
-use std::{collections::BTreeMap, vec};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    vec,
+};
+
+use jiff::Timestamp;
 
 use super::{
     rollup::Ended,
-    rows::{run, run_query},
+    rows::{json, millis, run, run_query},
     runs::ended,
-    slice::{Wanted, by_name},
-    sql::{self, Connection, params},
+    slice::{Wanted, by_name, incident},
+    sql::{self, Connection, OptionalExtension as _, params},
 };
-use crate::domain::{incident::Run, observation::RunName};
+use crate::domain::{
+    incident::{Incident, IncidentId, Run},
+    observation::RunName,
+    release::{Release, ReleaseKey},
+};
 
 /// Runs of a batch that are stored.
 pub(super) struct Known(Option<Found>);
@@ -18,6 +27,18 @@ struct Found {
     runs: BTreeMap<RunName, Run>,
     /// Runs that only a status told of, by alias.
     inferred: BTreeMap<String, Vec<Run>>,
+}
+
+/// A job's number, and when a run of it ended, in epoch milliseconds.
+pub(super) type End = (i64, i64);
+
+/// What counting runs of its job are stored before and after the end of a run.
+pub(super) struct Neighbours(Option<Beside>);
+
+struct Beside {
+    before: BTreeMap<End, Run>,
+    /// Those that do not come last.
+    followed: BTreeSet<End>,
 }
 
 /// Numbers of runs: of those that are stored, with how they stood, and free ones for the others.
@@ -96,15 +117,10 @@ impl Numbers {
                 Ok((row.get(3)?, (row.get(0)?, ended(row)?)))
             })?
             .collect::<sql::Result<_>>()?;
-        let free: Vec<i64> = conn
-            .prepare_cached(
-                "SELECT nextval(pg_get_serial_sequence('runs', 'id')) FROM generate_series(1, $1::bigint)",
-            )?
-            .query_map(params![names.len() - stored.len()], |row| row.get(0))?
-            .collect::<sql::Result<_>>()?;
+        let free = free_numbers(conn, "runs", names.len() - stored.len())?;
         Ok(Some(Self {
             stored,
-            free: free.into_iter(),
+            free: free.unwrap_or_default(),
         }))
     }
 
@@ -117,4 +133,155 @@ impl Numbers {
     pub(super) fn free(&mut self) -> Option<i64> {
         self.free.next()
     }
+}
+
+impl Neighbours {
+    pub(super) fn of(conn: &Connection, ends: &BTreeSet<End>) -> sql::Result<Self> {
+        if !conn.is_shared() {
+            return Ok(Self(None));
+        }
+        let mut beside = Beside {
+            before: BTreeMap::new(),
+            followed: BTreeSet::new(),
+        };
+        if !ends.is_empty() {
+            let (jobs, times): (Vec<i64>, Vec<i64>) = ends.iter().copied().unzip();
+            let mut before = conn.prepare_cached(concat!(
+                "SELECT near.*, ended.job, ended.at FROM unnest($1::bigint[], $2::bigint[]) AS ended (job, at) \
+                 CROSS JOIN LATERAL (",
+                run_query!(
+                    "WHERE runs.job_id = ended.job AND runs.counts = 1 AND runs.finished_at < ended.at \
+                     ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
+                ),
+                ") AS near"
+            ))?;
+            for found in before.query_map(params![jobs, times], |row| {
+                Ok(((row.get(17)?, row.get(18)?), run(row)?))
+            })? {
+                let (end, before) = found?;
+                beside.before.insert(end, before);
+            }
+            let mut after = conn.prepare_cached(
+                "SELECT ended.job, ended.at FROM unnest($1::bigint[], $2::bigint[]) AS ended (job, at) \
+                 CROSS JOIN LATERAL (SELECT 1 FROM runs WHERE runs.job_id = ended.job AND runs.counts = 1 \
+                 AND runs.finished_at >= ended.at ORDER BY runs.finished_at LIMIT 1) AS near",
+            )?;
+            beside.followed = after
+                .query_map(params![jobs, times], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<sql::Result<_>>()?;
+        }
+        Ok(Self(Some(beside)))
+    }
+
+    /// The last counting run of a job that ended before.
+    pub(super) fn before(
+        &self,
+        conn: &Connection,
+        job: i64,
+        at: Timestamp,
+    ) -> sql::Result<Option<Run>> {
+        match &self.0 {
+            Some(beside) => Ok(beside.before.get(&(job, millis(at))).cloned()),
+            None => conn
+                .prepare_cached(run_query!(
+                    "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at < $2 \
+                     ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
+                ))?
+                .query_row(params![job, millis(at)], run)
+                .optional(),
+        }
+    }
+
+    /// Whether it is known that no counting run of the job ended then or later.
+    pub(super) fn is_last(&self, job: i64, at: Timestamp) -> bool {
+        let beside = self.0.as_ref();
+        beside.is_some_and(|beside| !beside.followed.contains(&(job, millis(at))))
+    }
+}
+
+/// Free numbers for rows of a server's table. `None` of a file, which numbers rows as they come.
+pub(super) fn free_numbers(
+    conn: &Connection,
+    table: &str,
+    count: usize,
+) -> sql::Result<Option<vec::IntoIter<i64>>> {
+    if !conn.is_shared() || count == 0 {
+        return Ok(None);
+    }
+    let free: Vec<i64> = conn
+        .prepare_cached(
+            "SELECT nextval(pg_get_serial_sequence($1, 'id')) FROM generate_series(1, $2::bigint)",
+        )?
+        .query_map(params![table, count], |row| row.get(0))?
+        .collect::<sql::Result<_>>()?;
+    Ok(Some(free.into_iter()))
+}
+
+/// The numbers of runs by name, of those that are stored.
+pub(super) fn run_ids(
+    conn: &Connection,
+    names: &BTreeSet<&RunName>,
+) -> sql::Result<BTreeMap<String, i64>> {
+    if !conn.is_shared() {
+        let mut statement = conn.prepare_cached("SELECT id FROM runs WHERE name = $1")?;
+        let mut found = BTreeMap::new();
+        for name in names {
+            let id = statement.query_row(params![&name.0], |row| row.get(0));
+            found.extend(id.optional()?.map(|id| (name.0.clone(), id)));
+        }
+        return Ok(found);
+    }
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
+    conn.prepare_cached("SELECT name, id FROM runs WHERE name = ANY($1)")?
+        .query_map(params![names], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The incidents with these numbers, in order.
+pub(super) fn incidents(
+    conn: &Connection,
+    ids: &BTreeSet<IncidentId>,
+) -> sql::Result<Vec<Incident>> {
+    if !conn.is_shared() {
+        let found = ids.iter().map(|id| incident(conn, *id));
+        return found.filter_map(sql::Result::transpose).collect();
+    }
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<i64> = ids
+        .iter()
+        .map(|id| i64::try_from(id.0).unwrap_or(i64::MAX))
+        .collect();
+    conn.prepare_cached("SELECT body FROM incidents WHERE id = ANY($1) ORDER BY id")?
+        .query_map(params![ids], |row| json(row, 0))?
+        .collect()
+}
+
+/// The releases with these keys.
+pub(super) fn releases(
+    conn: &Connection,
+    keys: &[ReleaseKey],
+) -> sql::Result<Vec<(ReleaseKey, Release)>> {
+    if !conn.is_shared() {
+        let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
+        let mut found = Vec::new();
+        for key in keys {
+            let release = statement.query_row(params![&key.0], |row| json(row, 0));
+            found.extend(release.optional()?.map(|release| (key.clone(), release)));
+        }
+        return Ok(found);
+    }
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<String> = keys.iter().map(|key| key.0.clone()).collect();
+    conn.prepare_cached("SELECT key, body FROM releases WHERE key = ANY($1)")?
+        .query_map(params![keys], |row| {
+            Ok((ReleaseKey(row.get(0)?), json(row, 1)?))
+        })?
+        .collect()
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     InboxRow, Poisoned, Store, StoreError,
-    batch::Numbers,
+    batch::{Numbers, run_ids},
     counts::bump,
     evidence::{self, Learned},
     jobs::Jobs,
@@ -228,6 +228,7 @@ impl Store {
             .write_alone(move |session| {
                 fence(&session.conn, epoch)?;
                 session.memory.belong_to(epoch);
+                meet_jobs(session, &decisions, &state)?;
                 for row in &decisions {
                     session.classify_job(&row.job_key.0, &row.class)?;
                 }
@@ -246,6 +247,19 @@ impl Store {
         self.inbox.sweep_some(mark);
         Ok(())
     }
+}
+
+/// Learns at once what is about to be asked of the jobs of a batch.
+fn meet_jobs(
+    session: &mut Session<Jobs>,
+    decisions: &[DecisionRow],
+    state: &Changed,
+) -> sql::Result<()> {
+    let decided = decisions.iter().map(|row| &row.job_key);
+    let seen = state.runs.iter().map(|run| &run.job);
+    let broken = state.incidents.iter().map(|incident| &incident.job);
+    session.welcome(decided.chain(seen).chain(broken))?;
+    session.recall_doubtful(state.runs.iter())
 }
 
 /// Returns the numbers of the runs it wrote.
@@ -371,14 +385,15 @@ fn put_decisions(
     decisions: &[DecisionRow],
     ids: &BTreeMap<&str, i64>,
 ) -> sql::Result<()> {
+    let strangers = decisions.iter().map(|row| &row.run);
+    let strangers = strangers.filter(|run| !ids.contains_key(run.0.as_str()));
+    let stored = run_ids(&session.conn, &strangers.collect())?;
     let mut words: BTreeMap<Decision, usize> = BTreeMap::new();
     for row in decisions {
         *words.entry(row.decision).or_default() += 1;
         let job_id = session.job_id(&row.job_key.0)?;
-        let run_id = match ids.get(row.run.0.as_str()) {
-            Some(id) => Some(*id),
-            None => run_id(&session.conn, &row.run)?,
-        };
+        let run = row.run.0.as_str();
+        let run_id = ids.get(run).or_else(|| stored.get(run)).copied();
         session.conn.put("INSERT INTO decisions (run_id, run, job_id, source, seen_at, decided_at, verdict, decision, rule, \
                  reason, class, receivers, incident) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)", params![

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::sql::{self, Connection, OptionalExtension as _, params};
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -91,13 +91,10 @@ impl Store {
         runs: Vec<RunName>,
     ) -> Result<BTreeMap<RunName, (Finding, bool)>, StoreError> {
         let read = move |conn: &Connection| {
-            let mut found = BTreeMap::new();
-            for run in runs {
-                if let Some(known) = known(conn, &run)? {
-                    found.insert(run, (known.finding, known.again_at.is_none()));
-                }
-            }
-            Ok(found)
+            let found = trails(conn, &runs)?.into_iter();
+            Ok(found
+                .map(|(run, known)| (run, (known.finding, known.again_at.is_none())))
+                .collect())
         };
         self.main.read(read).await
     }
@@ -203,16 +200,36 @@ pub(super) fn known(conn: &Connection, run: &RunName) -> sql::Result<Option<Evid
     conn.prepare_cached(
         "SELECT body, location, at, attempts, again_at FROM evidence WHERE run = $1",
     )?
-    .query_row(params![&run.0], |row| {
-        Ok(EvidenceTrail {
-            finding: json(row, 0)?,
-            location: row.get(1)?,
-            at: time(row, 2)?,
-            attempts: row.get(3)?,
-            again_at: time_or_none(row, 4)?,
-        })
-    })
+    .query_row(params![&run.0], trail)
     .optional()
+}
+
+/// What is known of why runs broke; a server is asked once.
+fn trails(conn: &Connection, runs: &[RunName]) -> sql::Result<Vec<(RunName, EvidenceTrail)>> {
+    if conn.is_shared() {
+        let names: Vec<String> = runs.iter().map(|run| run.0.clone()).collect();
+        return conn
+            .prepare_cached(
+                "SELECT body, location, at, attempts, again_at, run FROM evidence WHERE run = ANY($1)",
+            )?
+            .query_map(params![names], |row| Ok((RunName(row.get(5)?), trail(row)?)))?
+            .collect();
+    }
+    let found = runs.iter().map(|run| {
+        let known = known(conn, run)?;
+        Ok(known.map(|known| (run.clone(), known)))
+    });
+    found.filter_map(sql::Result::transpose).collect()
+}
+
+fn trail(row: &Row<'_>) -> sql::Result<EvidenceTrail> {
+    Ok(EvidenceTrail {
+        finding: json(row, 0)?,
+        location: row.get(1)?,
+        at: time(row, 2)?,
+        attempts: row.get(3)?,
+        again_at: time_or_none(row, 4)?,
+    })
 }
 
 /// Forgets reasons read before this, and reading that nobody waits for any more.

@@ -1,6 +1,9 @@
 //! What is remembered of jobs: the numbers that their identities have in the database, and how they last fared.
 
-use std::num::NonZeroUsize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+};
 
 use jiff::Timestamp;
 use lru::LruCache;
@@ -15,6 +18,7 @@ use crate::domain::{
     health::{self, Health},
     history::{History, KEPT, Past},
     incident::Run,
+    job::JobKey,
 };
 use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 
@@ -47,6 +51,8 @@ struct Class {
 #[derive(Debug)]
 pub(super) struct Jobs {
     known: LruCache<String, Job>,
+    /// Jobs of this batch that no run has been seen of.
+    strange: BTreeSet<String>,
     last: LruCache<i64, Run>,
     /// Of jobs that were asked for.
     histories: LruCache<i64, History>,
@@ -58,6 +64,7 @@ impl Default for Jobs {
     fn default() -> Self {
         Self {
             known: LruCache::new(KNOWN),
+            strange: BTreeSet::new(),
             last: LruCache::new(FRESH),
             histories: LruCache::new(ASKED),
             epoch: Epoch::default(),
@@ -67,21 +74,39 @@ impl Default for Jobs {
 
 impl Memory for Jobs {
     fn forget(&mut self, _: &Connection) {
-        self.known.clear();
-        self.last.clear();
-        self.histories.clear();
+        self.clear();
     }
 }
 
 impl Jobs {
+    fn clear(&mut self) {
+        self.known.clear();
+        self.strange.clear();
+        self.last.clear();
+        self.histories.clear();
+    }
+
     /// Forgets what was learned under another lease: others have written since.
     pub(super) fn belong_to(&mut self, epoch: Epoch) {
+        self.strange.clear();
         if self.epoch != epoch {
-            self.known.clear();
-            self.last.clear();
-            self.histories.clear();
+            self.clear();
             self.epoch = epoch;
         }
+    }
+
+    /// Takes in a job that was just given its number, and has no runs.
+    fn begin(&mut self, key: &str, id: i64) {
+        self.strange.remove(key);
+        self.histories.put(id, History::default());
+        self.known.put(
+            key.to_owned(),
+            Job {
+                id,
+                class: None,
+                health: None,
+            },
+        );
     }
 
     /// The last counting run of a job, if it is remembered and ended before `at`: then nothing came after.
@@ -132,15 +157,102 @@ impl Session<Jobs> {
             .conn
             .prepare_cached("INSERT INTO jobs (key) VALUES ($1) RETURNING id")?
             .query_row(params![key], |row| row.get(0))?;
-        self.memory.known.put(
-            key.to_owned(),
-            Job {
-                id,
-                class: None,
-                health: None,
-            },
-        );
+        self.memory.begin(key, id);
         Ok(id)
+    }
+
+    /// Asks a server for all of these jobs at once, before each is asked for. A file answers at once.
+    pub(super) fn meet<'k>(&mut self, keys: impl Iterator<Item = &'k JobKey>) -> sql::Result<()> {
+        if !self.conn.is_shared() {
+            return Ok(());
+        }
+        let memory = &mut self.memory;
+        let mut asked: BTreeSet<&str> = keys.map(|key| key.0.as_str()).collect();
+        asked.retain(|key| memory.known.get(*key).is_none() && !memory.strange.contains(*key));
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<String> = asked.iter().map(|key| (*key).to_owned()).collect();
+        memory.strange.extend(keys.iter().cloned());
+        let mut stored = self.conn.prepare_cached(
+            "SELECT id, owner, service, stage, severity, health, key FROM jobs WHERE key = ANY($1)",
+        )?;
+        for found in stored.query_map(params![keys], |row| Ok((row.get(6)?, job(row)?)))? {
+            let (key, job): (String, Job) = found?;
+            memory.strange.remove(&key);
+            memory.known.put(key, job);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::meet`], and gives numbers to those that are new.
+    pub(super) fn welcome<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k JobKey>,
+    ) -> sql::Result<()> {
+        self.meet(keys)?;
+        let new: Vec<String> = self.memory.strange.iter().cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self
+            .conn
+            .prepare_cached("INSERT INTO jobs (key) SELECT unnest($1::text[]) RETURNING key, id")?;
+        for given in insert.query_map(params![new], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (key, id): (String, i64) = given?;
+            self.memory.begin(&key, id);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::recall`], of jobs whose health may change with these runs.
+    pub(super) fn recall_doubtful<'r>(
+        &mut self,
+        runs: impl Iterator<Item = &'r Run>,
+    ) -> sql::Result<()> {
+        let is_doubtful = |run: &&Run| {
+            let job = self.memory.known.peek(run.job.0.as_str());
+            let was = job.and_then(|job| job.health);
+            Past::of(run).is_some_and(|past| past.bad || was != Some(Health::Healthy))
+        };
+        let jobs: BTreeSet<&JobKey> = runs.filter(is_doubtful).map(|run| &run.job).collect();
+        self.recall(jobs.into_iter())
+    }
+
+    /// Asks a server for the last runs of all of these jobs at once, of those that were met.
+    pub(super) fn recall<'k>(&mut self, keys: impl Iterator<Item = &'k JobKey>) -> sql::Result<()> {
+        if !self.conn.is_shared() {
+            return Ok(());
+        }
+        let memory = &mut self.memory;
+        let mut asked: BTreeSet<i64> = keys
+            .filter_map(|key| memory.known.peek(key.0.as_str()).map(|job| job.id))
+            .collect();
+        asked.retain(|job| memory.histories.get(job).is_none());
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let jobs: Vec<i64> = asked.into_iter().collect();
+        let mut histories: BTreeMap<i64, History> =
+            jobs.iter().map(|job| (*job, History::default())).collect();
+        let mut stored = self.conn.prepare_cached(concat!(
+            "SELECT near.*, asked.job FROM unnest($1::bigint[]) AS asked (job) CROSS JOIN LATERAL (",
+            run_query!(
+                "WHERE runs.job_id = asked.job AND runs.counts = 1 AND runs.finished_at IS NOT NULL \
+                 AND runs.provisional = 0 ORDER BY runs.finished_at DESC, runs.name DESC LIMIT $2"
+            ),
+            ") AS near"
+        ))?;
+        for found in stored.query_map(params![jobs, KEPT], |row| Ok((row.get(17)?, run(row)?)))? {
+            let (job, run): (i64, Run) = found?;
+            if let Some(past) = Past::of(&run) {
+                histories.entry(job).or_default().note(past);
+            }
+        }
+        for (job, history) in histories {
+            memory.histories.put(job, history);
+        }
+        Ok(())
     }
 
     /// The number of a job that has been seen.
@@ -209,7 +321,7 @@ impl Session<Jobs> {
     }
 
     fn known_job(&mut self, key: &str) -> sql::Result<Option<&Job>> {
-        if !self.memory.known.contains(key) {
+        if !self.memory.known.contains(key) && !self.memory.strange.contains(key) {
             let found = self
                 .conn
                 .prepare_cached(

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     Store, StoreError,
+    batch::free_numbers,
     holds::{self, Hold},
     lead::News,
     rows::{body, json, json_or_none, millis, time, time_or_none},
@@ -289,23 +290,12 @@ pub(super) fn health(conn: &Connection, receiver: &str) -> sql::Result<Health> {
 
 /// Stores notifications with a delivery each.
 pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> sql::Result<()> {
+    let mut numbers = free_numbers(conn, "notifications", told.len())?
+        .into_iter()
+        .flatten();
     for told in told {
         let notification = &told.notification;
-        let id: i64 = conn
-            .prepare_cached(
-                "INSERT INTO notifications (shown_id, event, receiver, at, body) \
-                 VALUES ($1, $2, $3, $4, $5) RETURNING id",
-            )?
-            .query_row(
-                params![
-                    notification.id,
-                    notification.event.as_str(),
-                    notification.receiver,
-                    millis(notification.at),
-                    body(notification)
-                ],
-                |row| row.get(0),
-            )?;
+        let id = put_notification(conn, notification, numbers.next())?;
         for incident in &told.incidents {
             conn.put(
                 "INSERT INTO notification_incidents (notification_id, incident_id) VALUES ($1, $2) \
@@ -324,6 +314,36 @@ pub(super) fn enqueue(conn: &Connection, told: &[Told]) -> sql::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Returns its number: the given one, if there is one.
+fn put_notification(
+    conn: &Connection,
+    notification: &Notification,
+    number: Option<i64>,
+) -> sql::Result<i64> {
+    let (event, at, body) = (
+        notification.event.as_str(),
+        millis(notification.at),
+        body(notification),
+    );
+    let values = params![notification.id, event, notification.receiver, at, body];
+    let Some(number) = number else {
+        return conn
+            .prepare_cached(
+                "INSERT INTO notifications (shown_id, event, receiver, at, body) \
+                 VALUES ($1, $2, $3, $4, $5) RETURNING id",
+            )?
+            .query_row(values, |row| row.get(0));
+    };
+    let mut numbered = values.to_vec();
+    numbered.push(&number);
+    conn.put(
+        "INSERT INTO notifications (shown_id, event, receiver, at, body, id) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        &numbered,
+    )?;
+    Ok(number)
 }
 
 fn add_delivery(

@@ -105,7 +105,7 @@ impl Server {
         let (client, mut driver) = self.open(told).await?;
         let settings = format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
-             SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'; \
+             SET default_transaction_isolation = 'read committed'; SET TIME ZONE 'UTC'; SET jit = off; \
              SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3",
             patience
                 .saturating_sub(Duration::from_millis(500))

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::sql::{self, Connection, OptionalExtension as _, params};
+use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Store, StoreError,
-    batch::Known,
+    batch::{self, Known, Neighbours},
     jobs::Jobs,
     rows::{json, millis, run, run_query, time, time_or_none},
     stops,
@@ -254,6 +254,7 @@ fn hot(conn: &Connection, now: Timestamp) -> sql::Result<State> {
 fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Result<Slice> {
     let mut slice = Slice::default();
     let stored = Known::of(&session.conn, wanted)?;
+    let neighbours = meet(session, &wanted.sightings)?;
     for name in &wanted.runs {
         if let Some(run) = stored.run(&session.conn, name)? {
             slice.keep(run);
@@ -271,7 +272,7 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Re
         if !ended {
             // A job that was never seen has no runs.
             if let Some(job) = session.known_job_id(&sighting.job.0)? {
-                slice.load_neighbours(session, sighting, job)?;
+                slice.load_neighbours(session, &neighbours, sighting, job)?;
             }
             slice.load_twins(&session.conn, &stored, sighting)?;
             if sighting.needs_history {
@@ -279,9 +280,26 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Re
             }
         }
     }
-    slice.load_releases(&session.conn, &wanted.releases)?;
+    slice.releases = batch::releases(&session.conn, &wanted.releases)?;
     slice.load_incidents(session, &wanted.incidents, now)?;
     Ok(slice)
+}
+
+/// Asks for all at once that follows from the jobs of a batch.
+fn meet(session: &mut Session<Jobs>, sightings: &[Sighting]) -> sql::Result<Neighbours> {
+    session.meet(sightings.iter().map(|sighting| &sighting.job))?;
+    let failed = sightings.iter().filter(|sighting| sighting.needs_history);
+    session.recall(failed.map(|sighting| &sighting.job))?;
+    let mut ends = BTreeSet::new();
+    for sighting in sightings {
+        if let Some(at) = sighting.completed_at
+            && let Some(job) = session.known_job_id(&sighting.job.0)?
+            && session.memory.last_before(job, at).is_none()
+        {
+            ends.insert((job, millis(at)));
+        }
+    }
+    Neighbours::of(&session.conn, &ends)
 }
 
 impl Slice {
@@ -294,6 +312,7 @@ impl Slice {
     fn load_neighbours(
         &mut self,
         session: &mut Session<Jobs>,
+        neighbours: &Neighbours,
         sighting: &Sighting,
         job: i64,
     ) -> sql::Result<()> {
@@ -305,15 +324,9 @@ impl Slice {
             self.keep(last.clone());
             return Ok(());
         }
-        let before = session
-            .conn
-            .prepare_cached(run_query!(
-                "WHERE runs.job_id = $1 AND runs.counts = 1 AND runs.finished_at < $2 \
-                 ORDER BY runs.finished_at DESC, runs.name DESC LIMIT 1"
-            ))?
-            .query_row(params![job, millis(at)], run)
-            .optional()?;
-        let is_last = !self.load_later(&session.conn, sighting, job, at)?;
+        let before = neighbours.before(&session.conn, job, at)?;
+        let is_last =
+            neighbours.is_last(job, at) || !self.load_later(&session.conn, sighting, job, at)?;
         if let Some(before) = before {
             if is_last {
                 session.memory.set_last(job, &before);
@@ -380,18 +393,6 @@ impl Slice {
         Ok(())
     }
 
-    fn load_releases(&mut self, conn: &Connection, keys: &[ReleaseKey]) -> sql::Result<()> {
-        let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
-        for key in keys {
-            let found = statement
-                .query_row(params![&key.0], |row| json(row, 0))
-                .optional()?;
-            self.releases
-                .extend(found.map(|release| (key.clone(), release)));
-        }
-        Ok(())
-    }
-
     fn load_incidents(
         &mut self,
         session: &mut Session<Jobs>,
@@ -417,11 +418,12 @@ impl Slice {
             .query_map(params![millis(now)], |row| row.get(0).map(IncidentId))?
             .collect::<sql::Result<Vec<_>>>()?;
         wanted.extend(ending);
-        for id in wanted {
-            if let Some(incident) = incident(&session.conn, id)? {
-                self.load_history(session, &incident.job)?;
-                self.incidents.push(incident);
-            }
+        self.incidents = batch::incidents(&session.conn, &wanted)?;
+        let jobs: BTreeSet<JobKey> = self.incidents.iter().map(|it| it.job.clone()).collect();
+        session.meet(jobs.iter())?;
+        session.recall(jobs.iter())?;
+        for job in &jobs {
+            self.load_history(session, job)?;
         }
         Ok(())
     }
@@ -456,19 +458,25 @@ pub(super) fn incident(conn: &Connection, id: IncidentId) -> sql::Result<Option<
 }
 
 fn known(conn: &Connection, names: Vec<RunName>) -> sql::Result<Vec<(RunName, KnownRun)>> {
-    let mut statement =
-        conn.prepare_cached("SELECT state, finished_at, provisional FROM runs WHERE name = $1")?;
+    let seen = |row: &Row<'_>| {
+        let finished = time_or_none(row, 2)?.is_some() && !row.get::<bool>(3)?;
+        let state = row.get(1)?;
+        Ok((RunName(row.get(0)?), KnownRun { state, finished }))
+    };
+    if conn.is_shared() {
+        let names: Vec<String> = names.into_iter().map(|name| name.0).collect();
+        return conn
+            .prepare_cached(
+                "SELECT name, state, finished_at, provisional FROM runs WHERE name = ANY($1)",
+            )?
+            .query_map(params![names], seen)?
+            .collect();
+    }
+    let mut statement = conn
+        .prepare_cached("SELECT name, state, finished_at, provisional FROM runs WHERE name = $1")?;
     let mut found = Vec::with_capacity(names.len());
     for name in names {
-        let seen = statement
-            .query_row(params![&name.0], |row| {
-                Ok(KnownRun {
-                    state: row.get(0)?,
-                    finished: time_or_none(row, 1)?.is_some() && !row.get::<bool>(2)?,
-                })
-            })
-            .optional()?;
-        found.extend(seen.map(|seen| (name, seen)));
+        found.extend(statement.query_row(params![&name.0], seen).optional()?);
     }
     Ok(found)
 }

@@ -43,6 +43,9 @@ struct Inner {
     again: (Instant, Duration),
     state: State,
     ahead: Vec<Ahead>,
+    /// How often an answer was waited for.
+    #[cfg(test)]
+    waits: usize,
 }
 
 struct Link {
@@ -88,6 +91,8 @@ impl Client {
             again: (Instant::now(), PAUSES.0),
             state: State::Idle,
             ahead: Vec::new(),
+            #[cfg(test)]
+            waits: 0,
         };
         inner.connect()?;
         Ok(Self {
@@ -150,6 +155,12 @@ impl Client {
         inner.state = State::Open;
         let words = "ROLLBACK TO SAVEPOINT work; RELEASE SAVEPOINT work";
         inner.talk(async |link| Ok(link.client.batch_execute(words).await?))
+    }
+
+    /// How often an answer was waited for.
+    #[cfg(test)]
+    pub(in crate::store) fn waits(&self) -> usize {
+        self.inner.borrow().waits
     }
 
     pub(super) fn is_autocommit(&self) -> bool {
@@ -259,6 +270,10 @@ impl Inner {
 
     /// Waits for something of the server, but not for ever.
     fn talk<T>(&mut self, work: impl AsyncFnOnce(&Link) -> Result<T>) -> Result<T> {
+        #[cfg(test)]
+        {
+            self.waits += 1;
+        }
         let link = self.link.as_ref().ok_or(Error::Lost)?;
         let patience = self.patience;
         let result = self

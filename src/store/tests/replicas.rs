@@ -239,3 +239,56 @@ async fn a_schema_that_is_newer_by_one_step_is_worked_with() {
         "{refused:?}"
     );
 }
+
+/// So many new runs of jobs of their own; every third failed.
+fn arrivals(first: usize, count: usize, minute: u64) -> Vec<Observation> {
+    let run = |number: usize| {
+        let (name, service) = (format!("r{number}-{minute}"), format!("s{number}"));
+        match number % 3 {
+            0 => failed(&name, &service, minute),
+            _ => passed(&name, &service, minute),
+        }
+    };
+    (first..first + count).map(run).collect()
+}
+
+/// How often the writer waits for the server while it decides on these.
+async fn waits(world: &mut World, runs: Vec<Observation>) -> usize {
+    let count = |session: &mut Session<Jobs>| match &session.conn {
+        Connection::Postgres(client) => Ok(client.waits()),
+        Connection::Sqlite(_) => unreachable!(),
+    };
+    let before = world.store.main.write(count).await.unwrap();
+    world.accept_and_turn(runs).await;
+    world.store.main.write(count).await.unwrap() - before
+}
+
+#[tokio::test]
+async fn a_server_is_asked_as_often_for_many_runs_as_for_few() {
+    let Some((mut world, _)) = two().await else {
+        return;
+    };
+    // Its first questions of a kind take one more each.
+    for minute in 1..4 {
+        world.clock.advance(minutes(1));
+        world.accept_and_turn(arrivals(0, 6, minute)).await;
+    }
+    world.clock.advance(minutes(1));
+    let few_new = waits(&mut world, arrivals(1_000, 6, 4)).await;
+    world.clock.advance(minutes(1));
+    let many_new = waits(&mut world, arrivals(2_000, 240, 5)).await;
+    assert!(many_new <= few_new, "{many_new} of 240, {few_new} of 6");
+    world.restart().await;
+    world.clock.advance(minutes(1));
+    world.accept_and_turn(arrivals(0, 6, 6)).await;
+    world.clock.advance(minutes(1));
+    let few_known = waits(&mut world, arrivals(1_000, 6, 7)).await;
+    world.clock.advance(minutes(1));
+    let many_known = waits(&mut world, arrivals(2_000, 240, 8)).await;
+    assert!(
+        many_known <= few_known,
+        "{many_known} of 240, {few_known} of 6"
+    );
+    let again = waits(&mut world, arrivals(2_000, 240, 8)).await;
+    assert!(again <= few_known, "{again} of 240 told again");
+}
