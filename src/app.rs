@@ -1,8 +1,8 @@
 //! The daemon as a whole: opens things, starts them, and stops them so that nothing is lost.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
@@ -32,7 +32,7 @@ use crate::{
     },
     priority,
     prow::api,
-    store::Store,
+    store::{FileLock, Store},
     web::{self, Web},
 };
 
@@ -54,6 +54,7 @@ pub struct App {
     pub address: SocketAddr,
     listener: TcpListener,
     reloader: Reloader,
+    lock: FileLock,
 }
 
 impl App {
@@ -64,14 +65,16 @@ impl App {
         // Secrets are checked before a store is made.
         Live::build(config, &origin.environment, None)?;
         let store = Store::connect(&url, clock.clone()).await?;
+        let lock = store.lock()?;
         let clock = store.clock();
         let first_start = first_start(&store, &clock).await?;
         let live = origin.load(Some(first_start))?;
         may_stop(&live).await?;
         let listen = live.snapshot.config.settings.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen on {listen}; is another process there?"))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            let advice = how_to_listen(error.kind());
+            anyhow!("cannot listen on {listen} ({error}): {advice}")
+        })?;
         let address = listener.local_addr()?;
         let metrics = Arc::new(Metrics::new());
         let waiting = store.inbox_depth().await?;
@@ -102,6 +105,7 @@ impl App {
             address,
             listener,
             reloader: Reloader::new(origin, sender, metrics).by(clock),
+            lock,
         })
     }
 
@@ -112,6 +116,7 @@ impl App {
             listener,
             reloader,
             address,
+            lock,
         } = self;
         info!(server.address = %address, "Listening on {address}");
         let tracker = TaskTracker::new();
@@ -197,6 +202,7 @@ impl App {
         inside.close();
         wait(&inside, "worker and sender").await;
         shared.store.close().await;
+        drop(lock);
         info!("Stopped");
         anyhow::ensure!(
             !died,
@@ -274,6 +280,22 @@ fn spawn(
             guard.cancel();
         }
     });
+}
+
+/// What to do where one cannot listen.
+fn how_to_listen(why: ErrorKind) -> &'static str {
+    match why {
+        ErrorKind::AddrInUse => {
+            "another process is there; end it, or set server.listen to another port"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; set server.listen to one that it has, such as 0.0.0.0:8080"
+        }
+        ErrorKind::PermissionDenied => {
+            "this user may not; set server.listen to a port from 1024 on"
+        }
+        _ => "check server.listen",
+    }
 }
 
 async fn first_start(store: &Store, clock: &Clock) -> Result<Timestamp> {

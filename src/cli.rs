@@ -17,6 +17,7 @@ pub mod serve;
 pub mod silence;
 pub mod standin;
 pub mod store;
+pub mod values;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 

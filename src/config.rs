@@ -19,6 +19,7 @@ pub mod yaml;
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -111,11 +112,15 @@ impl Config {
 }
 
 fn read_text(file: &Path) -> Result<String, Problem> {
-    fs::read_to_string(file).map_err(|error| {
-        Problem::general(
+    fs::read_to_string(file).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => Problem::general(
+            format!("{} is not a text file in UTF-8", file.display()),
+            "name a YAML file with --config",
+        ),
+        _ => Problem::general(
             format!("cannot read {}: {error}", file.display()),
             "check path and permissions",
-        )
+        ),
     })
 }
 

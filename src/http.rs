@@ -166,6 +166,16 @@ pub fn is_wrong_address(error: &reqwest::Error) -> bool {
     false
 }
 
+/// The innermost reason of a failed request, which is the one that says something and, unlike the outermost, repeats no
+/// URL.
+pub fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(Error::source) {
+        cause = Some(inner);
+    }
+    cause.map_or_else(|| "the connection failed".to_owned(), ToString::to_string)
+}
+
 /// Whether an address is one that the Internet at large can reach: not private, loopback, link-local,
 /// shared, multicast, reserved, or a cloud's metadata service, in whichever form it is written.
 pub fn is_public(address: IpAddr) -> bool {

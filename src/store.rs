@@ -19,6 +19,7 @@ mod jobs;
 mod keyed;
 mod lead;
 mod location;
+mod lock;
 mod mark;
 mod outbox;
 pub mod pages;
@@ -59,6 +60,7 @@ pub use self::{
     inbox::{Claim, InboxRow},
     lead::{Epoch, News},
     location::Location,
+    lock::FileLock,
     mark::Poisoned,
     outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
     silences::Mark,

@@ -91,20 +91,17 @@ pub struct Open {
 pub async fn load(shared: &Shared) -> Result<Now, StoreError> {
     let data = DataAge::of(shared);
     let services = services::load(shared).await?;
-    let mut open: Vec<Open> = shared
-        .store
-        .open_incidents()
-        .await?
-        .iter()
-        .map(|incident| Open::of(incident, data.now))
-        .collect();
+    let incidents = shared.store.open_incidents().await?;
     let hidden = shared.store.hidden().await?;
-    for one in &mut open {
+    let open = incidents.iter().map(|incident| {
+        let mut one = Open::of(incident, data.now);
         one.hold_back(&hidden);
         if one.state == State::Stalled {
-            one.remember(&services.services);
+            one.remember(incident, &services.services);
         }
-    }
+        one
+    });
+    let mut open: Vec<Open> = open.collect();
     sort(&mut open);
     Ok(Now {
         counters: counters(&services.services),
@@ -148,13 +145,16 @@ fn sort(open: &mut [Open]) {
 
 impl Open {
     /// What did not start has no good run of its own: the last version that was through says what was good.
-    fn remember(&mut self, services: &[services::Service]) {
+    fn remember(&mut self, incident: &Incident, services: &[services::Service]) {
+        if self.last_good.is_some() {
+            return;
+        }
         let service = services.iter().find(|one| one.name == self.service);
         let current = service.and_then(|one| one.current.clone());
-        self.last_good = self
-            .last_good
-            .take()
-            .or(current.filter(|current| *current != self.version));
+        self.last_good = current.filter(|current| *current != self.version);
+        let since = self.last_good.as_deref();
+        self.links
+            .extend(since.and_then(|good| incident.since_version(good)));
     }
 
     /// Says what keeps news of it from somebody, each once.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::{Outcome, UsageError, out};
+use super::{Outcome, UsageError, out, values};
 use crate::{
     clock::Clock,
     config::Config,
@@ -18,10 +18,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// From when on runs may be missing, such as 2026-07-01T18:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     since: Timestamp,
     /// Until when; now by default
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     until: Option<Timestamp>,
 }
 

@@ -77,11 +77,11 @@ pub fn run(
 fn print_config(live: &Live, list: &mut List) {
     let config = &live.snapshot.config;
     let sums = format!(
-        "{} rules, {} receivers ({} destinations), {} routes",
-        config.rules.classify.len(),
-        config.rules.receivers.len(),
-        live.snapshot.destinations.len(),
-        config.rules.routes.len(),
+        "{}, {} ({}), {}",
+        out::count(config.rules.classify.len() as u64, "rule"),
+        out::count(config.rules.receivers.len() as u64, "receiver"),
+        out::count(live.snapshot.destinations.len() as u64, "destination"),
+        out::count(config.rules.routes.len() as u64, "route"),
     );
     if list.format == Format::Json {
         list.ok("config", sums);

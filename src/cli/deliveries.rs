@@ -114,10 +114,20 @@ async fn list(args: &List, config: Option<&Config>, remote: &remote::Remote) -> 
                 out::line(&serde_json::to_string(item)?);
             }
         }
-        Format::Text if items.is_empty() => out::say("no such delivery"),
+        Format::Text if items.is_empty() => out::say(none(args)),
         Format::Text => items.iter().for_each(|item| out::line(&line(item))),
     }
     Ok(Outcome::Done)
+}
+
+/// What it means that there are none.
+fn none(args: &List) -> &'static str {
+    match (args.dead, &args.receiver) {
+        (false, None) => "nothing was sent or is to be sent",
+        (true, None) => "there is no dead letter",
+        (false, Some(_)) => "nothing was sent or is to be sent to this receiver",
+        (true, Some(_)) => "there is no dead letter of this receiver",
+    }
 }
 
 async fn asked(args: &List, remote: &remote::Remote) -> Result<Option<Vec<DeliveryItem>>> {
@@ -186,7 +196,9 @@ async fn replay(
         Format::Json => out::line(&serde_json::json!({ "replayed": replayed }).to_string()),
         Format::Text if replayed == 1 => out::line("1 message is sent again"),
         Format::Text if replayed > 1 => {
-            out::line(&format!("{replayed} messages are sent again"));
+            let again = if replayed == 1 { "is" } else { "are" };
+            let messages = out::count(replayed, "message");
+            out::line(&format!("{messages} {again} sent again"));
         }
         Format::Text => out::say("there is no such dead letter; see deliveries list --dead"),
     }

@@ -8,14 +8,14 @@ mod report;
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
 
 use anyhow::Result;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use self::{
     output::Output,
     process::{End, Supervisor},
     report::{Reporter, new_id},
 };
-use super::{Outcome, UsageError, out};
+use super::{Outcome, UsageError, out, values};
 use crate::{
     clock::Clock,
     http::Http,
@@ -48,8 +48,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE|IMAGE|URL")]
     needs: Vec<String>,
     /// How long each prerequisite may take to answer
-    #[arg(long, value_name = "TIME", default_value = "10s")]
-    needs_timeout: SignedDuration,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    needs_timeout: Duration,
     /// Shell command to run after a failure, to clean up; its own failure is only told
     #[arg(long, value_name = "COMMAND")]
     on_fail: Option<String>,
@@ -88,8 +88,6 @@ struct Ended {
 /// Runs the command.
 pub fn run(args: &Args, environment: &BTreeMap<String, String>) -> Result<Outcome> {
     let commands = commands(args)?;
-    let timeout = Duration::try_from(args.needs_timeout)
-        .map_err(|_| UsageError("--needs-timeout must not be negative".to_owned()))?;
     let (address, file) = (args.report.as_deref(), args.token_file.as_deref());
     let reporter = Reporter::new(address, file, environment).unwrap_or_else(|why| {
         tell(&format!("failures will not be reported: {why}"));
@@ -105,7 +103,7 @@ pub fn run(args: &Args, environment: &BTreeMap<String, String>) -> Result<Outcom
             spec: JobSpec::from_environment(environment),
             began: Clock::System.now(),
         };
-        let missing = missing(args, timeout).await?;
+        let missing = missing(args).await?;
         if missing.is_empty() {
             job.run(&commands).await
         } else {
@@ -133,11 +131,11 @@ fn commands(args: &Args) -> Result<Vec<Vec<String>>, UsageError> {
     Ok(commands)
 }
 
-async fn missing(args: &Args, timeout: Duration) -> Result<Vec<String>> {
+async fn missing(args: &Args) -> Result<Vec<String>> {
     if args.needs.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(needs::missing(&args.needs, &Http::new()?, timeout).await)
+    Ok(needs::missing(&args.needs, &Http::new()?, args.needs_timeout).await)
 }
 
 /// What is known while a command runs.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Result;
+use clap::builder::NonEmptyStringValueParser;
 use reqwest::{Method, StatusCode};
 
 use super::{Format, Outcome, UsageError, out, remote};
@@ -14,7 +15,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of a ProwJob, its build id, or the id at the end of a message
-    #[arg(value_name = "RUN|NOTIFICATION")]
+    #[arg(value_name = "RUN|NOTIFICATION", value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]

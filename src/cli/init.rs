@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<Outcome> {
     let deck: DeckUrl = args
         .deck
         .parse()
-        .map_err(|error: deck::AddressError| UsageError(error.to_string()))?;
+        .map_err(|error: deck::AddressError| UsageError(format!("--deck: {error}")))?;
     let jobs = jobs_of(&deck)?;
     let guess = Guess::new(jobs.values().map(|seen| &seen.job));
     if guess.rules.is_empty() {

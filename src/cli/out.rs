@@ -1,6 +1,10 @@
 //! Printing: data on stdout, talk on stderr, colour only where a person looks.
 
-use anstream::{eprintln, println};
+use std::{
+    fmt::Arguments,
+    io::{ErrorKind, Write as _},
+};
+
 use anstyle::{AnsiColor, Style};
 
 /// Something bad.
@@ -21,22 +25,60 @@ pub fn styled(style: Style, text: &str) -> String {
 
 /// One line of data.
 pub fn line(text: &str) {
-    println!("{text}");
+    print(format_args!("{text}\n"));
 }
 
 /// One line of talk.
 pub fn say(text: &str) {
-    eprintln!("{text}");
+    tell(format_args!("{text}\n"));
 }
 
-/// An error with its causes.
+/// An error with its causes, each said once.
 pub fn error(error: &anyhow::Error) {
     let mut text = error.to_string();
-    for cause in error.chain().skip(1) {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !says(&text, &cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
     }
-    eprintln!("{} {}", styled(RED, "error:"), printable(&text));
+    complain(&text);
+}
+
+/// Whether the text has what a cause says; its last words are what says it, as in `Error code 14: unable to open`.
+fn says(text: &str, cause: &str) -> bool {
+    let last = cause.rsplit(": ").next().unwrap_or_default();
+    text.contains(cause) || (last.contains(' ') && text.contains(last))
+}
+
+fn complain(text: &str) {
+    tell(format_args!(
+        "{} {}\n",
+        styled(RED, "error:"),
+        printable(text)
+    ));
+}
+
+/// Who does not read on has seen enough. On a disk that is full the rest would be missed by somebody.
+fn print(text: Arguments<'_>) {
+    match anstream::stdout().write_fmt(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write the output: {error}"));
+            std::process::exit(1);
+        }
+        _ => {}
+    }
+}
+
+/// Where even this cannot be written, nobody can be told.
+fn tell(text: Arguments<'_>) {
+    drop(anstream::stderr().write_fmt(text));
+}
+
+/// A number of things, in words.
+pub fn count(number: u64, one: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{end}")
 }
 
 /// Text from outside, safe for a terminal: control characters but line breaks and tabs are shown, not

@@ -17,10 +17,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::logs::Findings;
-use super::{Outcome, UsageError, out};
+use super::{Outcome, UsageError, out, values};
 use crate::{
     clock::Clock,
-    config::{Config, rules::Receiver, units},
+    config::{Config, rules::Receiver},
     domain::{
         classify::Severity,
         decision::Decision,
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
     /// Only runs that ended (or started) within this time, such as 2h
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     since: Option<Duration>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -74,10 +74,6 @@ enum Format {
     Json,
     /// The Slack payloads alone, one per line.
     Slack,
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    units::duration(text).ok_or_else(|| "write a duration such as 90s, 2h or 7d".to_owned())
 }
 
 /// Stands for the receiver where none is configured, so that the message can be shown all the same.
@@ -102,9 +98,10 @@ pub fn run(
             out::printable(problem)
         ));
     }
+    let read = runs.len();
     let runs = filter(runs, args, &clock);
     if runs.is_empty() {
-        out::say("nothing to preview: no run was read");
+        out::say(&format!("nothing to preview: {}", why_none(read, args)));
         return Ok(if problems.is_empty() {
             Outcome::Done
         } else {
@@ -136,8 +133,13 @@ fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
     let files = if files.is_empty() { &stdin[..] } else { files };
     let (mut runs, mut problems) = (Vec::new(), Vec::new());
     for file in files {
-        let name = file.display();
-        let bytes = if file.as_os_str() == "-" {
+        let is_input = file.as_os_str() == "-";
+        let name = if is_input {
+            "standard input".to_owned()
+        } else {
+            file.display().to_string()
+        };
+        let bytes = if is_input {
             let mut bytes = Vec::new();
             io::stdin()
                 .read_to_end(&mut bytes)
@@ -162,7 +164,7 @@ fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
 fn from_deck(url: &str, config: &Config, clock: &Clock) -> Result<Read> {
     let deck = url
         .parse::<DeckUrl>()
-        .map_err(|error| UsageError(error.to_string()))?;
+        .map_err(|error| UsageError(format!("--deck: {error}")))?;
     let timeout = config
         .settings
         .deck
@@ -192,6 +194,21 @@ fn filter(runs: Vec<Observation>, args: &Args, clock: &Clock) -> Vec<Observation
             && from.is_none_or(|from| seen_at(run) >= from)
     };
     runs.into_iter().filter(wanted).collect()
+}
+
+/// Why no run is left of those that were read.
+fn why_none(read: usize, args: &Args) -> String {
+    if read == 0 {
+        return "no run was read".to_owned();
+    }
+    let read = out::count(read as u64, "run");
+    let (job, since) = (args.job.is_some(), args.since.is_some());
+    let left_out = match (job, since) {
+        (true, true) => "none is of that job and ended since then (--job, --since)",
+        (true, false) => "none is of that job (--job)",
+        (false, _) => "none ended since then (--since)",
+    };
+    format!("{read} read, {left_out}")
 }
 
 /// One run for machines; its fields are the keys, in this order.
@@ -358,7 +375,7 @@ impl<'a> Preview<'a> {
             .collect();
         out::line(&format!(
             "\n{}: {}",
-            out::styled(out::BOLD, &format!("{} runs", self.runs.len())),
+            out::styled(out::BOLD, &out::count(self.runs.len() as u64, "run")),
             words.join(", ")
         ));
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::UsageError;
 use crate::{
     config::{Config, settings::without_credentials},
-    http::Http,
+    http::{Http, root_cause},
 };
 
 /// A daemon that is there answers at once; one that is not must not hold up who only wants to look.
@@ -77,7 +77,7 @@ impl Where {
     ) -> Result<Remote> {
         let named = self.address(environment);
         let addresses = match (named, config) {
-            (Some(url), _) => vec![url.trim_end_matches('/').to_owned()],
+            (Some(url), _) => vec![read_address(url)?],
             (None, Some(config)) => likely(config),
             (None, None) => Vec::new(),
         };
@@ -104,11 +104,24 @@ impl Where {
     fn token(&self, environment: &BTreeMap<String, String>) -> Result<Option<SecretString>> {
         if let Some(file) = &self.token_file {
             let text = fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
+                .map_err(|error| UsageError(format!("cannot read {}: {error}", file.display())))?;
             return Ok(Some(SecretString::from(text.trim().to_owned())));
         }
         let token = environment.get(TOKEN);
         Ok(token.map(|token| SecretString::from(token.trim().to_owned())))
+    }
+}
+
+/// An address that somebody wrote, to which paths are added.
+fn read_address(text: &str) -> Result<String, UsageError> {
+    match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(UsageError(format!(
+            "`{}` is not the address of a daemon; give --url or {URL} as https://releases.example.com",
+            without_credentials(text)
+        ))),
     }
 }
 
@@ -192,8 +205,10 @@ impl Remote {
                     }));
                 }
                 Err(error) if self.named => {
-                    let error = anyhow::Error::new(error.without_url());
-                    return Err(error.context(format!("no daemon answers at {from}")));
+                    let why = root_cause(&error);
+                    anyhow::bail!(
+                        "no daemon answers at {from} ({why}); is it running, and is this its address?"
+                    );
                 }
                 Err(_) => {}
             }

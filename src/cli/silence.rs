@@ -12,11 +12,12 @@ use serde_json::json;
 use super::{
     Format, Outcome, UsageError, out,
     remote::{self, Answer, Remote},
+    values,
 };
 use crate::{
     board::silences::One,
     clock::Clock,
-    config::{Config, units},
+    config::Config,
     domain::{
         silence::{Draft, SilenceId, Standing, Wish},
         time::words,
@@ -42,13 +43,13 @@ pub struct Add {
     #[arg(value_name = "MATCHER", required = true)]
     matchers: Vec<String>,
     /// How long it lasts, such as 2h
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration, required_unless_present = "until", conflicts_with = "until")]
+    #[arg(long = "for", value_name = "DURATION", value_parser = values::duration, required_unless_present = "until", conflicts_with = "until")]
     lasts: Option<Duration>,
     /// When it ends, such as 2026-07-01T18:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     until: Option<Timestamp>,
     /// When it begins; now by default
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     from: Option<Timestamp>,
     /// Why; shown wherever something is held back
     #[arg(long, value_name = "TEXT")]
@@ -90,10 +91,6 @@ pub struct Expire {
     format: Format,
     #[command(flatten)]
     daemon: remote::Where,
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    units::duration(text).ok_or_else(|| "write a duration such as 90s, 2h or 7d".to_owned())
 }
 
 #[derive(Deserialize)]
@@ -177,7 +174,10 @@ fn show(command: &Command, found: Option<Vec<One>>) -> Result<Outcome> {
         }
     }
     if found.is_empty() && command.format() == Format::Text {
-        out::say("no silence is in force or to come");
+        out::say(match command {
+            Command::List(List { all: true, .. }) => "there is no silence",
+            _ => "no silence is in force or to come",
+        });
     }
     Ok(Outcome::Done)
 }

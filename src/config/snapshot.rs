@@ -227,19 +227,24 @@ fn read_receiver(
 }
 
 fn read_url(receiver: &Receiver, file: &Path) -> Result<String, Problem> {
-    let failed = |why: String| {
+    let failed = |why: String, hint: &str| {
         let what = format!("receiver `{}`: {why}", receiver.name);
-        Problem::at(
-            receiver.place.clone(),
-            what,
-            "put the webhook URL, and nothing else, into that file",
-        )
+        Problem::at(receiver.place.clone(), what, hint)
     };
-    let text = fs::read_to_string(file)
-        .map_err(|error| failed(format!("cannot read {}: {error}", file.display())))?;
+    let fill = "put the webhook URL, and nothing else, into that file";
+    let text = fs::read_to_string(file).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "let the user that runs this read that file",
+            io::ErrorKind::IsADirectory => {
+                "name a file, or the folder as webhook_url_dir if it holds one file per service"
+            }
+            _ => fill,
+        };
+        failed(format!("cannot read {}: {error}", file.display()), hint)
+    })?;
     let url = text.trim();
     if url.is_empty() {
-        Err(failed(format!("{} is empty", file.display())))
+        Err(failed(format!("{} is empty", file.display()), fill))
     } else {
         Ok(url.to_owned())
     }

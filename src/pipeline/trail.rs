@@ -52,9 +52,10 @@ fn write(trail: &Trail, out: &mut String) -> fmt::Result {
             |good| format!("closed {} by {}", good.at, good.run),
         );
         let (id, since, runs) = (incident.id, incident.first.at, incident.failures);
+        let runs_are = if runs == 1 { "run" } else { "runs" };
         writeln!(
             out,
-            "  {id} since {since}, {runs} bad runs, {end}: {}",
+            "  {id} since {since}, {runs} bad {runs_are}, {end}: {}",
             incident.latest.what
         )?;
     }

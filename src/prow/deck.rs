@@ -18,7 +18,10 @@ pub use log::log;
 pub use splitter::{Piece, SplitError, Splitter};
 
 use super::parse::{self, ParseError};
-use crate::domain::observation::{Observation, RunName, Source};
+use crate::{
+    domain::observation::{Observation, RunName, Source},
+    http::root_cause,
+};
 
 /// How many bad elements of a list are described; the others are only counted.
 const MAX_DESCRIBED: usize = 10;
@@ -275,15 +278,6 @@ impl From<reqwest::Error> for DeckProblem {
             Self::Broken(root_cause(&error))
         }
     }
-}
-
-/// The innermost reason, which is the one that says something and, unlike the outermost, repeats no URL.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(inner) = cause.and_then(std::error::Error::source) {
-        cause = Some(inner);
-    }
-    cause.map_or_else(|| "the connection failed".to_owned(), ToString::to_string)
 }
 
 /// Reads a list piece by piece, without input or output of its own.

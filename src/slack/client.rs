@@ -10,7 +10,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::hosts::{AllowedHosts, Way, is_inner};
-use crate::http::{Http, is_wrong_address};
+use crate::http::{Http, is_wrong_address, root_cause};
 
 /// From the request's start to the end of the answer. Whoever sends for a receiver holds its queue for so long at
 /// least, so it bounds how soon another can take over from one that died.
@@ -197,12 +197,12 @@ fn sort_error(error: &reqwest::Error) -> Answer {
                 reason: "host resolves to an address that is not allowed".to_owned(),
             };
         }
-        () if error.is_connect() => ("cannot connect", false),
-        () if error.is_timeout() => ("no answer in time", true),
-        () => ("connection broke before the answer", true),
+        () if error.is_connect() => (format!("cannot connect ({})", root_cause(error)), false),
+        () if error.is_timeout() => ("no answer in time".to_owned(), true),
+        () => ("connection broke before the answer".to_owned(), true),
     };
     Answer::Retry {
-        reason: reason.to_owned(),
+        reason,
         maybe_delivered,
     }
 }

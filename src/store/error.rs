@@ -51,6 +51,8 @@ pub enum Obstacle {
     Failed,
     /// No connection to the server, or it broke.
     Unreachable,
+    /// The file with the password for the server cannot be read.
+    Password,
     /// The server does not let us in.
     Refused,
     /// We do not believe that the server is who it says.
@@ -77,6 +79,9 @@ impl fmt::Display for Obstacle {
             }
             Self::Failed => "reading or writing failed, see the cause",
             Self::Unreachable => "the server cannot be reached, check that it runs and the network",
+            Self::Password => {
+                "the file with the password cannot be read, check its path and permissions"
+            }
             Self::Refused => "the server refuses the login, check user, password and `pg_hba.conf`",
             Self::Untrusted => {
                 "the server's certificate is not trusted, `sslrootcert` must name the authority that signed it and \
@@ -97,6 +102,7 @@ pub(super) fn sort(store: &Location, error: Error) -> StoreError {
         Error::Sqlite(error) => of_sqlite(error),
         Error::Postgres { error } => of_postgres(error),
         Error::Unreachable(_) | Error::Lost => Ok(Obstacle::Unreachable),
+        Error::Password(_) => Ok(Obstacle::Password),
         Error::Silent(_) => Ok(Obstacle::Slow),
         Error::Aborted | Error::NoRow => Ok(Obstacle::Failed),
         Error::Fenced => Ok(Obstacle::Fenced),
@@ -191,7 +197,7 @@ impl Error {
     /// Whether the connection is of no use any more.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
-            Self::Silent(_) | Self::Lost | Self::Unreachable(_) => true,
+            Self::Silent(_) | Self::Lost | Self::Unreachable(_) | Self::Password(_) => true,
             Self::Postgres { error } => match of_postgres(error) {
                 Ok(Obstacle::Slow) => false,
                 // A failover leads elsewhere, which only a new connection finds out.

@@ -45,6 +45,17 @@ impl Location {
     pub(super) fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
     }
+
+    /// Whether both are one file that is there, however it is named.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        let (Self::File(one), Self::File(other)) = (self, other) else {
+            return false;
+        };
+        one == other
+            || one
+                .canonicalize()
+                .is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+    }
 }
 
 impl From<PathBuf> for Location {

@@ -163,7 +163,7 @@ impl Server {
         };
         let text = fs::read_to_string(path).map_err(|error| {
             let path = path.display();
-            Error::Unreachable(format!("cannot read store.password_file {path}: {error}"))
+            Error::Password(format!("cannot read {path}: {error}"))
         })?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned().into()))
     }

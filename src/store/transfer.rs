@@ -96,9 +96,11 @@ impl Store {
         target: &Self,
         mut progress: impl FnMut(Copied),
     ) -> Result<u64, StoreError> {
+        self.must_not_share_inbox(target)?;
+        let locks = (self.lock()?, target.lock()?);
         self.must_be_at_rest().await?;
         target.must_be_empty().await?;
-        in_one(&target.main, async |pieces| {
+        let copied = in_one(&target.main, async |pieces| {
             let mut all = 0;
             for (table, order) in TABLES {
                 all += self
@@ -111,6 +113,7 @@ impl Store {
                 self.copy_inbox(pieces, &mut progress).await?
             } else {
                 let inbox = &target.inbox.file;
+                target.empty_inbox().await?;
                 in_one(inbox, async |pieces| {
                     self.copy_inbox(pieces, &mut progress).await
                 })
@@ -118,7 +121,9 @@ impl Store {
             };
             Ok(all)
         })
-        .await
+        .await;
+        drop(locks);
+        copied
     }
 
     async fn must_be_at_rest(&self) -> Result<(), StoreError> {
@@ -141,13 +146,11 @@ impl Store {
 
     async fn must_be_empty(&self) -> Result<(), StoreError> {
         self.must_be_at_rest().await?;
-        for table in TABLES.map(|(table, _)| table).into_iter().chain(["inbox"]) {
+        let shared = Some(INBOX).filter(|_| self.is_shared());
+        for table in TABLES.map(|(table, _)| table).into_iter().chain(shared) {
             let sql = format!("SELECT count(*) FROM {table}");
             let count = move |conn: &Connection| conn.query_row(&sql, &[], |row| row.get(0));
-            let rows: u64 = match table {
-                "inbox" => self.inbox.file.read(count).await?,
-                _ => self.main.read(count).await?,
-            };
+            let rows: u64 = self.main.read(count).await?;
             if rows > 0 {
                 return Err(unusable(
                     self.main.location(),
@@ -157,6 +160,27 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Two files that differ only in the last part of their names would have one file beside them.
+    fn must_not_share_inbox(&self, target: &Self) -> Result<(), StoreError> {
+        let (own, other) = (self.inbox.file.location(), target.inbox.file.location());
+        if !own.is_same_file(other) {
+            return Ok(());
+        }
+        Err(unusable(
+            target.main.location(),
+            format!("it would share {own} with the other store, give it another name or folder"),
+            None,
+        ))
+    }
+
+    /// Takes out what a copy that was cut off left in the file beside an empty one. Of a daemon it cannot be: the first
+    /// thing that one writes is when it started.
+    async fn empty_inbox(&self) -> Result<(), StoreError> {
+        let file = &self.inbox.file;
+        file.write_alone(|session| session.conn.execute_batch("DELETE FROM inbox"))
+            .await
     }
 
     async fn copy_table(
@@ -194,9 +218,12 @@ impl Store {
         }
     }
 
-    /// These a new store has a few of already.
+    /// These a new store has a few of already, the mark among them where something was left in its inbox.
     async fn copy_counters(&self, pieces: &Pieces) -> Result<u64, StoreError> {
-        let select = "SELECT name, value FROM counters ORDER BY name LIMIT $1 OFFSET $2";
+        let select = "SELECT name, value FROM counters \
+                      UNION ALL SELECT 'decided-upto', 0 \
+                      WHERE NOT EXISTS (SELECT 1 FROM counters WHERE name = 'decided-upto') \
+                      ORDER BY name LIMIT $1 OFFSET $2";
         let rows = self.main.read(|conn| read(conn, select, 2, 0)).await?;
         let count = rows.len() as u64;
         let insert = "INSERT INTO counters (name, value) VALUES ($1, $2) \

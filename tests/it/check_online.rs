@@ -115,7 +115,7 @@ async fn all_that_answers_is_ticked_off_and_nothing_is_posted() {
     let (code, statuses) = places.statuses().await;
     assert_eq!((code, statuses), (0, expected(&[])));
     let shown = places.check(&[]).await.ok();
-    assert!(shown.contains("✓ deck: 1 runs in "), "{shown}");
+    assert!(shown.contains("✓ deck: 1 run in "), "{shown}");
     assert!(
         shown.contains("credentials: anonymous, as configured"),
         "{shown}"

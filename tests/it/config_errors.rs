@@ -63,7 +63,7 @@ fn a_good_configuration_is_fine() {
     );
     assert_eq!(
         check(&home).run().ok(),
-        "✓ c.yaml\n0 rules, 1 receivers (1 destinations), 0 routes\n"
+        "✓ c.yaml\n0 rules, 1 receiver (1 destination), 0 routes\n"
     );
 }
 

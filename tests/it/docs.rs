@@ -1,6 +1,10 @@
 //! What the documents promise: their configurations load, and the commands and flags that they name exist.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{CommandFactory as _, Parser as _};
 use prow_notifier::{cli::Cli, config::Config};
@@ -211,23 +215,51 @@ fn commands_and_flags_named_in_the_text_exist() {
     assert!(seen >= 3, "{seen}");
 }
 
+/// The names by which the headings of a document can be linked to, as GitHub makes them.
+fn anchors(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let prose = text.split("```").step_by(2);
+    let headings = prose.flat_map(str::lines).filter_map(|line| {
+        let heading = line.trim_start_matches('#');
+        (heading.len() < line.len()).then(|| heading.trim().to_lowercase())
+    });
+    headings
+        .map(|heading| {
+            heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
 #[test]
-fn links_to_files_of_the_repository_lead_somewhere() {
-    let mut broken = Vec::new();
+fn links_within_the_repository_lead_somewhere() {
+    let (mut broken, mut seen) = (Vec::new(), 0);
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         for part in text.split("](").skip(1) {
-            let target = part.split([')', '#', ' ']).next().unwrap();
-            if target.is_empty() || target.contains("://") {
+            let link = part.split([')', ' ']).next().unwrap();
+            if link.contains("://") {
                 continue;
             }
-            let folder = document.parent().unwrap();
-            if !folder.join(target).exists() {
-                broken.push(format!("{}: {target}", document.display()));
+            seen += 1;
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let file = if target.is_empty() {
+                document.clone()
+            } else {
+                document.parent().unwrap().join(target)
+            };
+            if !file.exists()
+                || (!anchor.is_empty() && !anchors(&file).contains(&anchor.to_owned()))
+            {
+                broken.push(format!("{}: {link}", document.display()));
             }
         }
     }
     assert_eq!(broken, Vec::<String>::new());
+    assert!(seen >= 5, "{seen}");
 }
 
 #[test]

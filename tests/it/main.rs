@@ -38,6 +38,7 @@ mod kube_artifacts;
 mod kube_watch;
 mod limits;
 mod mass;
+mod mistakes;
 mod monitoring;
 mod preview;
 mod program;

@@ -344,17 +344,20 @@ fn a_history_of_sightings_is_told_once() {
 #[test]
 fn what_cannot_be_read_is_a_usage_error_that_says_why() {
     for (input, expected) in [
-        ("", "error: cannot read ProwJobs from -: "),
+        ("", "error: cannot read ProwJobs from standard input: "),
         (
             "<!doctype html><title>Log in</title>",
-            "error: cannot read ProwJobs from -: ",
+            "error: cannot read ProwJobs from standard input: ",
         ),
-        ("{\"items\": [", "error: cannot read ProwJobs from -: "),
+        (
+            "{\"items\": [",
+            "error: cannot read ProwJobs from standard input: ",
+        ),
         (
             "{\"kind\": \"Pod\"}",
-            "error: cannot read ProwJobs from -: ",
+            "error: cannot read ProwJobs from standard input: ",
         ),
-        ("- [", "error: cannot read ProwJobs from -: "),
+        ("- [", "error: cannot read ProwJobs from standard input: "),
     ] {
         let refused = preview(&[]).input(input).run().refused();
         assert!(refused.starts_with(expected), "{input:?}: {refused}");
@@ -382,7 +385,11 @@ fn a_bad_item_among_good_ones_is_a_warning_and_the_rest_is_shown() {
     let ran = preview(&["--format", "json"]).input(input).run();
     assert_eq!(ran.code, 1, "{ran:?}");
     assert_eq!(read(&ran.stdout).len(), 1);
-    assert!(ran.stderr.starts_with("warning: -: "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.starts_with("warning: standard input: "),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
 }
 
@@ -391,6 +398,20 @@ fn nothing_to_preview_is_said() {
     let ran = preview(&["tests/data/prow/deck/prowjobs-empty.json"]).run();
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
     assert_eq!(ran.stderr, "nothing to preview: no run was read\n");
+    let one = "tests/data/prow/prowjobs/01-postsubmit-failure-s3-post-submit.json";
+    for (args, why) in [
+        (&["--job", "nope"][..], "none is of that job (--job)"),
+        (&["--since", "1s"], "none ended since then (--since)"),
+        (
+            &["--since", "1s", "--job", "nope"],
+            "none is of that job and ended since then (--job, --since)",
+        ),
+    ] {
+        let ran = preview(args).args([one]).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+        let said = format!("nothing to preview: 1 run read, {why}\n");
+        assert_eq!(ran.stderr, said);
+    }
 }
 
 #[test]

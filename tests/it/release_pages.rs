@@ -84,7 +84,12 @@ async fn a_stalled_release_says_what_was_good_before_and_that_no_run_stands_behi
     surface.inside.pass(MINUTE * 40).await;
     let read = async |path: &str| surface.ask(Request::get(path), "192.0.2.7", "").await.2;
     let page = read("/").await;
-    for part in ["⇥</span> stalled", "last good 1.2.3", "the run before it"] {
+    for part in [
+        "⇥</span> stalled",
+        "last good 1.2.3: <a href=\"https:",
+        "&#x2f;compare&#x2f;v1.2.3...v1.2.4\"",
+        "the run before it",
+    ] {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     let (_, rest) = page.split_once("data-open href=\"").unwrap();

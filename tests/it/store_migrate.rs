@@ -5,7 +5,10 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::context::{Context, Setup, failed, passed, postgres, run};
+use crate::{
+    context::{Context, Setup, failed, passed, postgres, run},
+    program::program,
+};
 
 fn migrate(from: &str, to: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
@@ -109,6 +112,90 @@ async fn a_copy_that_breaks_off_leaves_the_target_empty() {
             let again = migrate(&source, target);
             let said = String::from_utf8_lossy(&again.stderr).into_owned();
             assert_eq!(again.status.code(), Some(0), "{said}");
+        }
+    })
+    .await;
+}
+
+/// How many observations wait in a stopped daemon's file.
+fn waiting(inbox: &Path) -> u64 {
+    let conn = rusqlite::Connection::open(inbox).unwrap();
+    conn.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_copy_that_was_cut_off_between_its_two_files_is_made_anew() {
+    run(Setup::default(), async |ctx| {
+        ctx.webhook(&failed("s3", 30)).await;
+        ctx.messages(2).await;
+        ctx.settle().await;
+        ctx.stop().await;
+        let from = format!("sqlite://{}", ctx.store().display());
+        let file = ctx.store().with_file_name("copy.db");
+        let to = format!("sqlite://{}", file.display());
+        assert_eq!(migrate(&from, &to).status.code(), Some(0));
+        // The inbox is whole on the disk, the other file is not.
+        let inbox = file.with_extension("inbox.db");
+        let before = waiting(&inbox);
+        let conn = rusqlite::Connection::open(&inbox).unwrap();
+        conn.execute_batch("INSERT INTO inbox VALUES (77, 0, 'left over')")
+            .unwrap();
+        drop(conn);
+        std::fs::remove_file(&file).unwrap();
+        let again = migrate(&from, &to);
+        let said = String::from_utf8_lossy(&again.stderr).into_owned();
+        assert_eq!(again.status.code(), Some(0), "{said}");
+        assert_eq!(waiting(&inbox), before);
+        ctx.use_store(&to);
+        ctx.start().await;
+        ctx.webhook(&passed("s3", 10)).await;
+        ctx.messages(2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_a_daemon_runs_on_is_left_to_it() {
+    run(Setup::default(), async |ctx| {
+        let from = format!("sqlite://{}", ctx.store().display());
+        let other = ctx.store().with_file_name("copy.db");
+        let other = format!("sqlite://{}", other.display());
+        for (from, to) in [(&from, &other), (&other, &from)] {
+            let refused = migrate(from, to);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            assert!(said.contains("another process runs on it"), "{said}");
+        }
+        let second = program(&["serve"])
+            .config(ctx.config())
+            .env("PROW_NOTIFIER__SERVER__LISTEN", "127.0.0.1:0")
+            .run();
+        assert_eq!(second.code, 1, "{second:?}");
+        assert!(
+            second.stderr.contains("two would tell everything twice"),
+            "{second:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_never_shares_a_file_with_what_is_copied() {
+    run(Setup::default(), async |ctx| {
+        ctx.webhook(&failed("s3", 30)).await;
+        ctx.messages(2).await;
+        ctx.stop().await;
+        let from = format!("sqlite://{}", ctx.store().display());
+        let folder = ctx.store().parent().unwrap().to_owned();
+        for other in [
+            folder.join("state.copy"),
+            folder.join(".").join("state.new"),
+        ] {
+            let refused = migrate(&from, &format!("sqlite://{}", other.display()));
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            assert!(said.contains("give it another name or folder"), "{said}");
         }
     })
     .await;

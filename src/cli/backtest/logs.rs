@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{problems::Problems, source::Source};
-use crate::{domain::observation::RunName, evidence::LogText};
+use crate::{cli::UsageError, domain::observation::RunName, evidence::LogText};
 
 /// A file of logs and where in it each run's stands.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Logs {
     pub(super) fn read(path: &Path, problems: &mut Problems) -> Result<Self> {
         let mut source = Source::open(path)?;
         let (mut places, mut line, mut number) = (Vec::new(), Vec::new(), 0);
+        let mut first_problem = None;
         while let Some(place) = source.next_line(&mut line, number)? {
             number = place.number;
             if line.trim_ascii().is_empty() {
@@ -50,11 +51,19 @@ impl Logs {
                     let length = u32::try_from(place.length).unwrap_or(u32::MAX);
                     places.push((hash(&named.run), place.offset, length));
                 }
-                Err(error) => problems.add(format!(
-                    "{}:{number}: not a log, which is {{\"run\": .., \"log\": ..}}: {error}",
-                    source.name
-                )),
+                Err(error) => {
+                    let problem = format!(
+                        "{}:{number}: not a log, which is {{\"run\": .., \"log\": ..}}: {error}",
+                        source.name
+                    );
+                    first_problem.get_or_insert_with(|| problem.clone());
+                    problems.add(problem);
+                }
             }
+        }
+        // A file of something else would only seem to explain nothing.
+        if let Some(problem) = first_problem.filter(|_| places.is_empty()) {
+            return Err(UsageError(problem).into());
         }
         places.sort_unstable();
         Ok(Self {

@@ -87,10 +87,10 @@ impl Report {
             format!(" from {} to {}", day(&from), day(&to))
         });
         out::line(&format!(
-            "{}{span}: {} messages to {} receivers",
-            out::styled(out::BOLD, &format!("{} runs", tally.runs)),
-            tally.messages(),
-            tally.receivers.len()
+            "{}{span}: {} to {}",
+            out::styled(out::BOLD, &out::count(tally.runs, "run")),
+            out::count(tally.messages(), "message"),
+            out::count(tally.receivers.len() as u64, "receiver")
         ));
     }
 

@@ -120,7 +120,9 @@ impl Truth {
         let text =
             fs::read(path).map_err(|error| UsageError(format!("cannot read {name}: {error}")))?;
         let truth = serde_json::from_slice(&text).map_err(|error| {
-            UsageError(format!("{name} does not say what truly happened: {error}"))
+            UsageError(format!(
+                "{name} does not say what truly happened, which is {{\"incidents\": [..]}}: {error}"
+            ))
         })?;
         Ok(truth)
     }

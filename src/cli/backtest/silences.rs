@@ -11,6 +11,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Silence>, UsageError> {
     let place = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| UsageError(format!("cannot read {place}: {error}")))?;
+    let advice = "write what `silence list --all --format json` prints";
     let mut found = Vec::new();
     for value in serde_json::Deserializer::from_str(&text).into_iter() {
         let value: Value =
@@ -18,12 +19,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<Silence>, UsageError> {
         found.extend(listed(value));
     }
     if found.is_empty() {
-        let advice = "write what `silence list --all --format json` prints";
         return Err(UsageError(format!("{place} has no silence: {advice}")));
     }
     let read = (1..).zip(found).map(|(number, value)| {
         serde_json::from_value(value).map_err(|error| {
-            UsageError(format!("cannot read silence {number} of {place}: {error}"))
+            UsageError(format!(
+                "cannot read silence {number} of {place}: {error}; {advice}"
+            ))
         })
     });
     read.collect()

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
-use super::List;
+use super::{super::out, List};
 use crate::{
     artifacts::{Outcome, Reader, namespaces::Namespaces},
     clock::Clock,
@@ -74,13 +74,22 @@ async fn check_deck(
             format!("{} lists no run at all", deck.host()),
             "check that sources.deck.url is the Prow you mean, and that it is not asked for hidden jobs",
         ),
+        Ok(stats) if stats.bad == stats.items => list.failed(
+            "deck",
+            format!(
+                "none of what {} lists can be read as a ProwJob: {}",
+                deck.host(),
+                stats.bad_items.first().map_or("", String::as_str)
+            ),
+            "check that sources.deck.url is the deck of a Prow",
+        ),
         Ok(stats) => {
             let newest = newest.map_or_else(|| "unknown".to_owned(), |at| at.to_string());
             list.ok(
                 "deck",
                 format!(
-                    "{} runs in {:.1} s, the newest of {newest}",
-                    stats.items,
+                    "{} in {:.1} s, the newest of {newest}",
+                    out::count(stats.items, "run"),
                     began.elapsed().as_secs_f64()
                 ),
             );

@@ -28,7 +28,7 @@ impl Incident {
                     .and_then(|url| history_url(url, &latest.job)),
             ),
             link("Commit", commit_url(latest)),
-            link("Compare", self.compare_url()),
+            link(COMPARE, self.compare_url()),
             link("Runbook", runbook),
         ]
         .into_iter()
@@ -40,22 +40,35 @@ impl Incident {
     fn compare_url(&self) -> Option<String> {
         let good = self.last_good.as_ref()?;
         let bad = &self.first;
-        let repository = bad.repo_link.as_deref()?;
         // An annotated tag's SHA is the tag object's, so tags are compared by name.
         let (from, to) = if is_tag(&bad.base_ref) && is_tag(&good.base_ref) {
             (good.base_ref.as_str(), bad.base_ref.as_str())
         } else {
             (good.base_sha.as_deref()?, bad.base_sha.as_deref()?)
         };
-        (from != to).then(|| {
-            format!(
-                "{}/compare/{}...{}",
-                repository.trim_end_matches('/'),
-                encode(from),
-                encode(to)
-            )
+        compare_url(bad, from, to)
+    }
+
+    /// From an earlier version of its release to the one that it is about, for what has no good run of its own. Tags of
+    /// a repository are taken to be written alike; `None` where the incident is about none.
+    pub fn since_version(&self, earlier: &str) -> Option<Link> {
+        let latest = &self.latest;
+        let tag = latest.base_ref.as_str();
+        let prefix = tag.strip_suffix(latest.version.as_deref()?)?;
+        let url = compare_url(latest, &format!("{prefix}{earlier}"), tag)?;
+        Some(Link {
+            label: COMPARE.to_owned(),
+            url,
         })
     }
+}
+
+/// Label of a link from a good to a bad state of the repository.
+const COMPARE: &str = "Compare";
+
+fn compare_url(facts: &Facts, from: &str, to: &str) -> Option<String> {
+    let repository = facts.repo_link.as_deref()?.trim_end_matches('/');
+    (from != to).then(|| format!("{repository}/compare/{}...{}", encode(from), encode(to)))
 }
 
 /// `base_link` of a postsubmit is a compare page, so the commit's address is made from the repository's.

@@ -24,6 +24,9 @@ pub(in crate::store) enum Error {
     /// There is no connection now.
     #[error("there is no connection to the database: {0}")]
     Unreachable(String),
+    /// The file with the password cannot be read.
+    #[error("{0}")]
+    Password(String),
     /// An answer did not come.
     #[error("the database did not answer within {} s", .0.as_secs())]
     Silent(Duration),

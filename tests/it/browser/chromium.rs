@@ -1,9 +1,10 @@
 //! Chromium, driven by its own driver.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
 use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand};
 use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -26,11 +27,33 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-dev-shm-usage",
 ];
 
-/// A running browser.
+/// A running browser; gone with this, however a test ends.
 pub(crate) struct Chromium {
     client: Client,
     driver: Child,
-    _profile: TempDir,
+    profile: TempDir,
+}
+
+impl Drop for Chromium {
+    /// The driver is killed as our child; the browser is the driver's and would outlive it. It is told from others by its
+    /// profile.
+    fn drop(&mut self) {
+        let mark = profile_flag(&self.profile);
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let browsers = processes.filter(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0)
+                .any(|word| word == mark.as_bytes())
+        });
+        let ids = browsers.filter_map(|process| process.file_name().to_str()?.parse().ok());
+        for id in ids.filter_map(Pid::from_raw) {
+            kill_process(id, Signal::KILL).ok();
+        }
+    }
+}
+
+fn profile_flag(profile: &TempDir) -> String {
+    format!("--user-data-dir={}", profile.path().display())
 }
 
 /// A command that the driver has beyond the standard.
@@ -121,7 +144,7 @@ impl Chromium {
         };
         let profile = tempfile::tempdir().unwrap();
         let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).to_vec();
-        arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        arguments.push(profile_flag(&profile));
         let options = json!({ "args": arguments, "binary": browser });
         let mut wanted = serde_json::Map::new();
         wanted.insert("goog:chromeOptions".to_owned(), options);
@@ -134,12 +157,12 @@ impl Chromium {
         Self {
             client,
             driver,
-            _profile: profile,
+            profile,
         }
     }
 
     pub(crate) async fn stop(mut self) {
-        self.client.close().await.unwrap();
+        self.client.clone().close().await.unwrap();
         self.driver.kill().await.unwrap();
     }
 
