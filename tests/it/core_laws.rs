@@ -564,3 +564,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn without_a_window_every_failure_is_told() {
+    let mut policy = both();
+    policy.window = Duration::ZERO;
+    let mut daemon = Daemon::new(policy);
+    for name in ["a", "b", "c"] {
+        daemon.fails(name, "s3");
+        daemon.advance(60);
+    }
+    daemon.passes("d", "s3");
+    let told = [
+        Event::Opened,
+        Event::StillFailing,
+        Event::StillFailing,
+        Event::Recovered,
+    ];
+    assert_eq!(daemon.events("platform"), told);
+}

@@ -249,7 +249,7 @@ settings![
         "dedup.window",
         Duration,
         Some("1h"),
-        "First window in which repeated failures of one incident are counted, not told."
+        "First window in which repeated failures of one incident are counted, not told. 0: each is told."
     ),
     (
         "dedup.group_wait",
