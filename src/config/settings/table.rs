@@ -45,7 +45,7 @@ settings![
         "store.retention",
         Duration,
         Some("400d"),
-        "Finished runs and sent messages older than this are deleted."
+        "Finished runs and sent messages older than this are deleted. At least watch.max_age: what is forgotten and still listed would be told again."
     ),
     (
         "server.listen",
