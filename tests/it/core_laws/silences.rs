@@ -296,3 +296,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_silenced_lets_no_other_go_without_its_reason() {
+    let mut policy = both();
+    policy.reads_evidence = true;
+    let mut daemon = quiet(policy, vec![silence(1, r#"service="s3""#, 0, 86_400)]);
+    daemon.fails("a", "s3");
+    daemon.advance(600);
+    daemon.fails("b", "lambda");
+    daemon.advance(4);
+    assert_eq!(daemon.events("platform"), [], "its log is being read");
+    daemon.advance(1);
+    assert_eq!(daemon.events("platform"), [Event::Opened]);
+}
