@@ -234,7 +234,7 @@ impl Fold {
         let ends = news == News::Recovered && cause.open.is_empty();
         let times = self.times_told.get(&news).copied().unwrap_or(1);
         let gap = SHARED_GAP * 2_u32.saturating_pow(times.saturating_sub(1).min(8));
-        (cause.is_shared() && !ends).then(|| *last + gap.min(SHARED_GAP_CAP))
+        (cause.is_shared() && !ends).then(|| after(*last, gap.min(SHARED_GAP_CAP)))
     }
 
     /// News of one kind goes out together, so it waits for a reason that is still being read, but never longer
