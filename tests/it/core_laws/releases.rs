@@ -111,3 +111,21 @@ proptest! {
         prop_assert_eq!(broken(&sorted), broken(&shuffled), "shared {} starts {}", shared, starts);
     }
 }
+
+#[test]
+fn a_stage_that_all_share_is_healed_on_gerrit_too() {
+    let mut daemon = Daemon::new(release_policy(true, None));
+    let chart = |name: &str, service: &str, state: ProwState, end: i64| {
+        let mut run = run(name, service, state, end);
+        "chart".clone_into(&mut run.job);
+        if let Some(refs) = &mut run.refs {
+            "https://gerrit.example.org".clone_into(&mut refs.org);
+        }
+        run
+    };
+    daemon.observe(&chart("a", "s3", ProwState::Failure, 0));
+    daemon.now = 60;
+    let healing = daemon.observe(&chart("b", "sqs", ProwState::Success, 60));
+    assert_eq!(healing.decision, Decision::Recovered);
+    assert_eq!(broken(&daemon.state), Vec::<String>::new());
+}

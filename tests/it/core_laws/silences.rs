@@ -310,3 +310,16 @@ fn what_is_silenced_lets_no_other_go_without_its_reason() {
     daemon.advance(1);
     assert_eq!(daemon.events("platform"), [Event::Opened]);
 }
+
+#[test]
+fn a_host_of_gerrit_can_be_silenced_by_its_address() {
+    let org = "https://gerrit.example.org";
+    let matcher = format!(r#"org="{org}""#);
+    let mut daemon = quiet(both(), vec![silence(1, &matcher, 0, 3_600)]);
+    let mut failed = run("a", "s3", ProwState::Failure, 0);
+    if let Some(refs) = &mut failed.refs {
+        org.clone_into(&mut refs.org);
+        "aws/s3-controller".clone_into(&mut refs.repo);
+    }
+    assert_eq!(daemon.observe(&failed).decision, Decision::Silenced);
+}
