@@ -77,7 +77,11 @@ impl Poller {
                 (self.seen, self.fares) = (Seen::default(), Fares::default());
                 (epoch, self.failures, self.old_lists) = (now, 0, 0);
             }
-            let pause = self.poll_and_report().await;
+            // Whatever was taken in of a list holds, and the rest of it comes again.
+            let pause = tokio::select! {
+                () = stop.cancelled() => return,
+                pause = self.poll_and_report() => pause,
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.asked_for(), if self.failures == 0 => {}
