@@ -105,6 +105,10 @@ impl Poller {
             live.deck.clone(),
             live.snapshot.config.settings.deck.clone(),
         ) else {
+            // Who takes deck out of the configuration ends what was wrong with it.
+            for key in [pulse::DECK, pulse::LIST, pulse::WATCH_SILENT] {
+                self.fares.report(&self.shared, key, None);
+            }
             return Duration::from_secs(10);
         };
         let limits = live.snapshot.config.settings.pulse;
@@ -165,11 +169,10 @@ impl Poller {
         fares.report(shared, pulse::QUEUE, pulse::pile_up(tally, limits));
         let silent = pulse::silent(tally, heard, now, limits);
         fares.report(shared, pulse::WEBHOOK, silent);
-        if shared.live().snapshot.config.settings.watch.is_some() {
-            let watched = shared.reports.watched();
-            let silent = pulse::silent_watch(tally, watched, now, limits);
-            fares.report(shared, pulse::WATCH_SILENT, silent);
-        }
+        let watches = shared.live().snapshot.config.settings.watch.is_some();
+        let watched = shared.reports.watched().filter(|_| watches);
+        let silent = pulse::silent_watch(tally, watched, now, limits);
+        fares.report(shared, pulse::WATCH_SILENT, silent);
     }
 
     fn report_success(&self, stats: &ListStats) {
