@@ -119,88 +119,31 @@ impl App {
             lock,
         } = self;
         info!(server.address = %address, "Listening on {address}");
-        let tracker = TaskTracker::new();
         // Sources stop first, then what they feed.
-        let (sources, inner) = (CancellationToken::new(), CancellationToken::new());
         let failed = CancellationToken::new();
+        let (sources, inside) = (Group::new(&failed), Group::new(&failed));
         // Before any source tells anything.
         let backfiller = Backfiller::prepare(shared.clone()).await?;
-        spawn(
-            &tracker,
-            "backfill",
-            &failed,
-            backfiller.run(sources.clone()),
-        );
+        sources.spawn("backfill", |stop| backfiller.run(stop));
         let web = Web::new(shared.clone(), stop.clone());
-        spawn(
-            &tracker,
-            "web",
-            &failed,
-            web::serve(listener, web, sources.clone()),
-        );
-        spawn(
-            &tracker,
-            "poller",
-            &failed,
-            Poller::new(shared.clone()).run(sources.clone()),
-        );
-        spawn(
-            &tracker,
-            "watcher",
-            &failed,
-            Watcher::new(shared.clone()).run(sources.clone()),
-        );
-        spawn(&tracker, "reloader", &failed, reloader.run(sources.clone()));
-        spawn(
-            &tracker,
-            "retention",
-            &failed,
-            prune(shared.clone(), sources.clone()),
-        );
-        spawn(
-            &tracker,
-            "reader",
-            &failed,
-            Reader::new(shared.clone()).run(sources.clone()),
-        );
-        spawn(
-            &tracker,
-            "resolver",
-            &failed,
-            Resolver::new(shared.clone()).run(sources.clone()),
-        );
-        spawn(
-            &tracker,
-            "stopper",
-            &failed,
-            Stopper::new(shared.clone()).run(sources.clone()),
-        );
-        let inside = TaskTracker::new();
-        let deciding = decide(Worker::new(shared.clone()), inner.clone());
-        spawn(&inside, "worker", &failed, deciding);
-        spawn(
-            &inside,
-            "replica",
-            &failed,
-            shared.clone().take_part(inner.clone()),
-        );
-        spawn(
-            &inside,
-            "sender",
-            &failed,
-            Sender::new(shared.clone()).run(inner.clone()),
-        );
+        sources.spawn("web", |stop| web::serve(listener, web, stop));
+        sources.spawn("poller", |stop| Poller::new(shared.clone()).run(stop));
+        sources.spawn("watcher", |stop| Watcher::new(shared.clone()).run(stop));
+        sources.spawn("reloader", |stop| reloader.run(stop));
+        sources.spawn("retention", |stop| prune(shared.clone(), stop));
+        sources.spawn("reader", |stop| Reader::new(shared.clone()).run(stop));
+        sources.spawn("resolver", |stop| Resolver::new(shared.clone()).run(stop));
+        sources.spawn("stopper", |stop| Stopper::new(shared.clone()).run(stop));
+        inside.spawn("worker", |stop| decide(Worker::new(shared.clone()), stop));
+        inside.spawn("replica", |stop| shared.clone().take_part(stop));
+        inside.spawn("sender", |stop| Sender::new(shared.clone()).run(stop));
         tokio::select! {
             () = stop.cancelled() => info!("Stopping"),
             () = failed.cancelled() => {}
         }
         let died = failed.is_cancelled();
-        sources.cancel();
-        tracker.close();
-        wait(&tracker, "sources").await;
-        inner.cancel();
-        inside.close();
-        wait(&inside, "worker and sender").await;
+        sources.end("sources").await;
+        inside.end("worker and sender").await;
         shared.store.close().await;
         drop(lock);
         info!("Stopped");
@@ -248,38 +191,57 @@ async fn decide(worker: Worker, stop: CancellationToken) {
     }
 }
 
-async fn wait(tracker: &TaskTracker, what: &str) {
-    if tokio::time::timeout(STOP_WITHIN, tracker.wait())
-        .await
-        .is_err()
-    {
-        warn!(
-            what,
-            "Not everything stopped in time; what was under way is in the store and goes on at the next start"
-        );
-    }
+/// Parts that are told to stop together.
+struct Group {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    /// Set when any part of the daemon has failed.
+    failed: CancellationToken,
 }
 
-/// Runs a part; when it ends before it was told to, or panics, the daemon ends.
-fn spawn(
-    tracker: &TaskTracker,
-    name: &'static str,
-    failed: &CancellationToken,
-    part: impl Future<Output = ()> + Send + 'static,
-) {
-    let guard = failed.clone();
-    let running = tracker.spawn(part);
-    let tracker = tracker.clone();
-    tracker.spawn(async move {
-        if let Err(panicked) = running.await {
-            error!(
-                part = name,
-                error = &panicked as &dyn std::error::Error,
-                "A part of the daemon panicked"
-            );
-            guard.cancel();
+impl Group {
+    fn new(failed: &CancellationToken) -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            failed: failed.clone(),
         }
-    });
+    }
+
+    /// Runs a part; when it ends before it was told to, or panics, the daemon ends.
+    fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        part: impl FnOnce(CancellationToken) -> F,
+    ) {
+        let (failed, stop) = (self.failed.clone(), self.stop.clone());
+        let running = self.tracker.spawn(part(stop.clone()));
+        self.tracker.spawn(async move {
+            match running.await {
+                Err(panicked) => error!(
+                    part = name,
+                    error = &panicked as &dyn std::error::Error,
+                    "A part of the daemon panicked"
+                ),
+                Ok(()) if stop.is_cancelled() => return,
+                Ok(()) => error!(part = name, "A part of the daemon ended by itself"),
+            }
+            failed.cancel();
+        });
+    }
+
+    /// Tells all of them to stop and waits for that.
+    async fn end(&self, what: &str) {
+        self.stop.cancel();
+        self.tracker.close();
+        let ended = tokio::time::timeout(STOP_WITHIN, self.tracker.wait()).await;
+        if ended.is_err() {
+            warn!(
+                what,
+                "Not everything stopped in time; what was under way is in the store and goes on at the next start"
+            );
+        }
+    }
 }
 
 /// What to do where one cannot listen.
@@ -335,5 +297,30 @@ async fn prune(shared: Shared, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the daemon goes on after a part has run.
+    async fn goes_on<F: Future<Output = ()> + Send + 'static>(
+        part: impl FnOnce(CancellationToken) -> F,
+    ) -> bool {
+        let failed = CancellationToken::new();
+        let group = Group::new(&failed);
+        group.spawn("part", part);
+        tokio::task::yield_now().await;
+        group.end("parts").await;
+        !failed.is_cancelled()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_ends_before_it_is_told_to_ends_the_daemon() {
+        let waits = |stop: CancellationToken| async move { stop.cancelled().await };
+        assert!(goes_on(waits).await);
+        assert!(!goes_on(|_| async {}).await, "without a word");
+        assert!(!goes_on(|_| async { panic!("on purpose") }).await);
     }
 }

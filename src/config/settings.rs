@@ -191,6 +191,7 @@ impl Settings {
         let reader = Reader { layers };
         let mut problems = Vec::new();
         let store = reader.store().map_err(|problem| problems.push(problem));
+        let retention = reader.retention().map_err(|problem| problems.push(problem));
         let listen = reader.listen().map_err(|problem| problems.push(problem));
         let deck = reader.text("sources.deck.url").map(|url| DeckSettings {
             url,
@@ -206,15 +207,17 @@ impl Settings {
         let stops = reader.stops().map_err(|problem| problems.push(problem));
         let access = reader.access().map_err(|problem| problems.push(problem));
         let pubsub = reader.pubsub().map_err(|problem| problems.push(problem));
-        let (Ok(store), Ok(listen), Ok(types), Ok(watch), Ok(stops), Ok(access), Ok(pubsub)) =
-            (store, listen, types, watch, stops, access, pubsub)
+        let (Ok(store), Ok(retention), Ok(listen), Ok(types)) = (store, retention, listen, types)
         else {
+            return Err(ConfigError(problems));
+        };
+        let (Ok(watch), Ok(stops), Ok(access), Ok(pubsub)) = (watch, stops, access, pubsub) else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
             external_url: reader.text("external_url"),
             store,
-            retention: reader.duration("store.retention"),
+            retention,
             listen,
             max_body_bytes: reader.size("server.max_body"),
             inbound: reader.pace("server"),
@@ -387,6 +390,20 @@ impl Reader<'_> {
             )),
             None => Ok(namespace),
         }
+    }
+
+    fn retention(&self) -> Result<Duration, Problem> {
+        let (key, least) = ("store.retention", "watch.max_age");
+        let retention = self.duration(key);
+        if retention < self.duration(least) {
+            let what = format!(
+                "what is forgotten before {least} ({}) is told again if it is still listed",
+                units::show(self.duration(least))
+            );
+            let hint = format!("write a longer time than {least}, such as 400d");
+            return Err(self.layers.problem(key, &what, &hint));
+        }
+        Ok(retention)
     }
 
     fn listen(&self) -> Result<SocketAddr, Problem> {

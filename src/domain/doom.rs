@@ -285,7 +285,7 @@ impl State {
             let fits = |incident: &Incident| {
                 incident.kind == Kind::Failing
                     && incident.latest.version.as_ref() == Some(&release.version)
-                    && incident.latest.repository.split('/').next() == Some(case.run.org())
+                    && incident.is_of_org(case.run.org())
             };
             if self.incidents.get(&id).is_some_and(fits) {
                 noted.insert(id, pending_behind(release, spot.pipeline, &stage));

@@ -58,12 +58,9 @@ impl State {
     /// Ends dedup windows: what came within is owed as one piece of news, and the next window is twice as
     /// long. Nothing came: silence until something changes.
     fn end_windows(&mut self, now: Timestamp) {
-        while let Some((ends, id)) = self
-            .windows
-            .first()
-            .copied()
-            .filter(|(ends, _)| *ends <= now)
-        {
+        let is_over = |(ends, _): &&(Timestamp, IncidentId)| *ends <= now;
+        let over: Vec<_> = self.windows.iter().take_while(is_over).copied().collect();
+        for (ends, id) in over {
             self.windows.remove(&(ends, id));
             let Some(incident) = self
                 .incidents
@@ -74,7 +71,8 @@ impl State {
             };
             incident.window_ends = None;
             let length = incident.window_length.unwrap_or_default();
-            let again = incident.failures > incident.told_failures;
+            // Within no time nothing can have come.
+            let again = !length.is_zero() && incident.failures > incident.told_failures;
             if again {
                 incident.window_length = Some(doubled(length));
             }

@@ -234,13 +234,15 @@ impl Fold {
         let ends = news == News::Recovered && cause.open.is_empty();
         let times = self.times_told.get(&news).copied().unwrap_or(1);
         let gap = SHARED_GAP * 2_u32.saturating_pow(times.saturating_sub(1).min(8));
-        (cause.is_shared() && !ends).then(|| *last + gap.min(SHARED_GAP_CAP))
+        (cause.is_shared() && !ends).then(|| after(*last, gap.min(SHARED_GAP_CAP)))
     }
 
     /// News of one kind goes out together, so it waits for a reason that is still being read, but never longer
-    /// than its oldest piece may wait. `None` when nothing is being read.
+    /// than its oldest piece may wait; what something else holds back does not go with it. `None` when nothing is
+    /// being read.
     pub fn held_until(&self, news: News) -> Option<Timestamp> {
-        let kind = || self.waiting.iter().filter(|owed| owed.news == news);
+        let goes = |owed: &&Owed| owed.news == news && owed.behind.is_none() && owed.hush.is_none();
+        let kind = || self.waiting.iter().filter(goes);
         let longest = kind().filter_map(|owed| owed.held_for).max()?;
         let oldest = kind().map(|owed| owed.since).min()?;
         Some(after(oldest, longest))

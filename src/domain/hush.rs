@@ -18,7 +18,7 @@ use super::{
     observation::{Artifacts, Observation, RunName, Source},
     observe::Outcome,
     policy::Policy,
-    prowjob::{JobType, Refs, State as ProwState},
+    prowjob::{JobType, Refs, State as ProwState, org_and_repo},
     silence::{Silence, SilenceId, Standing},
     state::{FoldKey, State},
     time::after,
@@ -93,7 +93,7 @@ impl Marks {
 
 /// A run with all that matchers of silences and windows can look at.
 fn as_run(facts: &Facts) -> Observation {
-    let (org, repo) = facts.repository.split_once('/').unwrap_or_default();
+    let (org, repo) = org_and_repo(&facts.repository);
     Observation {
         run: RunName(String::new()),
         source: Source::File,

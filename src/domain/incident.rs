@@ -18,6 +18,7 @@ use super::{
     notification::{Item, LastGood, Recovery, log_link},
     observation::{Observation, RunName},
     pipeline,
+    prowjob::org_and_repo,
     release::ReleaseKey,
     root::Root,
     verdict::{Judgement, Verdict},
@@ -403,7 +404,7 @@ impl Incident {
 
     /// Whether it broke in this organisation.
     pub fn is_of_org(&self, org: &str) -> bool {
-        self.latest.repository.split('/').next() == Some(org)
+        org_and_repo(&self.latest.repository).0 == org
     }
 
     /// Whether it is still broken.

@@ -151,6 +151,11 @@ pub enum MatcherError {
         "cannot read matcher `{0}`: write it as label=\"value\", with one of = != =~ !~ and the value in double quotes"
     )]
     Shape(String),
+    /// A quote within the value: most likely several matchers in one.
+    #[error(
+        "matcher `{0}` goes on behind its value: write each matcher by itself, and \\\" for a quote within a value"
+    )]
+    Quote(String),
     /// Unknown label.
     #[error("unknown label `{name}` in matcher `{matcher}`{hint}")]
     Label {
@@ -182,6 +187,9 @@ impl Matcher {
             .and_then(|v| v.strip_suffix('"'))
             .filter(|_| quoted.len() >= 2)
             .ok_or_else(shape)?;
+        if has_bare_quote(value) {
+            return Err(MatcherError::Quote(text.to_owned()));
+        }
         let value = unescape(value, operator);
         let label = Label::parse(name).ok_or_else(|| MatcherError::Label {
             name: name.to_owned(),
@@ -281,6 +289,16 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
     Some((name.trim(), operator, rest.strip_prefix(operator)?))
 }
 
+/// Whether there is a quote that no backslash stands before.
+fn has_bare_quote(value: &str) -> bool {
+    let mut is_escaped = false;
+    value.chars().any(|c| {
+        let is_bare = c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        is_bare
+    })
+}
+
 /// In plain values `\"` and `\\` are escapes; in regular expressions only `\"` is.
 fn unescape(value: &str, operator: &str) -> String {
     let value = value.replace("\\\"", "\"");
@@ -288,5 +306,32 @@ fn unescape(value: &str, operator: &str) -> String {
         value
     } else {
         value.replace("\\\\", "\\")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_matchers_in_one_are_refused_and_escaped_quotes_are_not() {
+        for several in [
+            r#"service="s3",stage="publish""#,
+            r#"service="s3", stage=~"publish""#,
+            r#"service=~"s3" "sqs""#,
+            r#"job="a\\"b""#,
+        ] {
+            let error = Matcher::parse(several).unwrap_err().to_string();
+            assert!(error.contains("each matcher by itself"), "{error}");
+        }
+        for good in [
+            r#"job="a\"b""#,
+            r#"job="""#,
+            r#"job=~"\d+\"""#,
+            r#"job="a\\\"b""#,
+            r#"job="C:\\""#,
+        ] {
+            assert!(Matcher::parse(good).is_ok(), "{good}");
+        }
     }
 }

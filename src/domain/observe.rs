@@ -300,7 +300,8 @@ impl State {
             self.set_last_good(id, &good);
         }
         let broken = before.and_then(|run| self.incident_of(&run));
-        let Some(id) = broken.or(reported) else {
+        // What its own report had opened comes first: what was broken before that was over by then.
+        let Some(id) = reported.or(broken) else {
             return case.outcome(Decision::NotFailed, "passed".to_owned());
         };
         if after_incident == Some(id) {

@@ -159,6 +159,18 @@ pub struct Refs {
     pub pull: Option<Pull>,
 }
 
+/// Organisation and repository of `org/repo`. Gerrit's organisation is the address of its host, which has slashes of
+/// its own.
+pub fn org_and_repo(repository: &str) -> (&str, &str) {
+    let host = repository.find("://").map_or(0, |at| at + "://".len());
+    let slash = repository.get(host..).and_then(|rest| rest.find('/'));
+    let split = slash.and_then(|at| {
+        let (org, rest) = repository.split_at_checked(host + at)?;
+        Some((org, rest.strip_prefix('/')?))
+    });
+    split.unwrap_or((repository, ""))
+}
+
 /// A pull request under test (`spec.refs.pulls[0]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
@@ -170,4 +182,23 @@ pub struct Pull {
     /// Its head commit.
     #[serde(default)]
     pub sha: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_of_gerrit_is_an_organisation() {
+        for (repository, split) in [
+            ("", ("", "")),
+            ("org", ("org", "")),
+            ("org/repo", ("org", "repo")),
+            ("https://host/repo", ("https://host", "repo")),
+            ("https://host/a/b", ("https://host", "a/b")),
+            ("https://", ("https://", "")),
+        ] {
+            assert_eq!(org_and_repo(repository), split, "{repository}");
+        }
+    }
 }

@@ -77,7 +77,11 @@ impl Poller {
                 (self.seen, self.fares) = (Seen::default(), Fares::default());
                 (epoch, self.failures, self.old_lists) = (now, 0, 0);
             }
-            let pause = self.poll_and_report().await;
+            // Whatever was taken in of a list holds, and the rest of it comes again.
+            let pause = tokio::select! {
+                () = stop.cancelled() => return,
+                pause = self.poll_and_report() => pause,
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.asked_for(), if self.failures == 0 => {}
@@ -101,6 +105,10 @@ impl Poller {
             live.deck.clone(),
             live.snapshot.config.settings.deck.clone(),
         ) else {
+            // Who takes deck out of the configuration ends what was wrong with it.
+            for key in [pulse::DECK, pulse::LIST, pulse::WATCH_SILENT] {
+                self.fares.report(&self.shared, key, None);
+            }
             return Duration::from_secs(10);
         };
         let limits = live.snapshot.config.settings.pulse;
@@ -161,11 +169,10 @@ impl Poller {
         fares.report(shared, pulse::QUEUE, pulse::pile_up(tally, limits));
         let silent = pulse::silent(tally, heard, now, limits);
         fares.report(shared, pulse::WEBHOOK, silent);
-        if shared.live().snapshot.config.settings.watch.is_some() {
-            let watched = shared.reports.watched();
-            let silent = pulse::silent_watch(tally, watched, now, limits);
-            fares.report(shared, pulse::WATCH_SILENT, silent);
-        }
+        let watches = shared.live().snapshot.config.settings.watch.is_some();
+        let watched = shared.reports.watched().filter(|_| watches);
+        let silent = pulse::silent_watch(tally, watched, now, limits);
+        fares.report(shared, pulse::WATCH_SILENT, silent);
     }
 
     fn report_success(&self, stats: &ListStats) {

@@ -1,7 +1,7 @@
 //! What a watch knows of the runs that are not over, where no list comes again and again to count them in.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -16,13 +16,16 @@ use crate::domain::{
 
 /// Runs that are kept; no Prow has as many that are not over.
 const MOST: usize = 50_000;
+/// Ended runs that are kept; beyond a tenth of those that wait it makes no difference how many there are.
+const MOST_ENDED: usize = MOST / 10;
 
 /// Runs that wait for a pod, and when others ended.
 #[derive(Debug, Default)]
 pub struct Roster {
     /// With when they were made.
     waiting: BTreeMap<RunName, Option<Timestamp>>,
-    ended: VecDeque<Timestamp>,
+    /// By name too: a run that is over is told of again, as when Prow notes that it has reported it.
+    ended: BTreeSet<(Timestamp, RunName)>,
     active_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
 }
@@ -41,9 +44,9 @@ impl Roster {
             self.waiting.remove(&run.run);
         }
         if let Some(at) = run.completed_at {
-            self.ended.push_back(at);
-            if self.ended.len() > MOST {
-                self.ended.pop_front();
+            self.ended.insert((at, run.run.clone()));
+            if self.ended.len() > MOST_ENDED {
+                self.ended.pop_first();
             }
         }
         self.ended_at = self.ended_at.max(run.completed_at);
@@ -58,7 +61,7 @@ impl Roster {
     /// What a list would show now.
     pub fn tally(&mut self, now: Timestamp, age: Duration) -> Tally {
         let is_older = |at: Timestamp| now.duration_since(at) > to_signed(age);
-        self.ended.retain(|at| !is_older(*at));
+        self.ended.retain(|(at, _)| !is_older(*at));
         let waiting = self.waiting.values().flatten();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Tally {
@@ -100,11 +103,9 @@ mod tests {
             const STATES: [&str; 4] = ["triggered", "pending", "success", "failure"];
             let (mut roster, mut last) = (Roster::default(), BTreeMap::new());
             for (number, state, since) in steps {
-                // A run that is over stays so.
-                if last.get(&number).is_some_and(|known: &Observation| known.is_finished()) {
-                    continue;
-                }
-                let run = run(number, STATES[state], since);
+                // A run that is over stays so, and is told of again.
+                let over = last.get(&number).filter(|known: &&Observation| known.is_finished());
+                let run = over.cloned().unwrap_or_else(|| run(number, STATES[state], since));
                 roster.note(&run);
                 last.insert(number, run);
             }

@@ -1,8 +1,10 @@
 //! Takes messages out of the outbox and posts them: one receiver's in order, critical first, at the pace
 //! of its webhook; what becomes of each answer is decided by one table.
 
+mod rounds;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::rounds::{PAUSE, Rounds};
 use super::{
     Shared,
     live::{Endpoint, Live},
@@ -28,8 +31,6 @@ use crate::{
     store::{DEAD_FOR, Delivery, Divert, HOLD, Health, Hold, Recorded, StoreError, Then, Turn},
 };
 
-/// Pause after a failure of the store.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Somebody may have put a dead letter back from outside this process, which rings no bell.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Another replica may have gone, and its receivers with it.
@@ -94,16 +95,14 @@ impl Sender {
 
     /// Sends until told to stop; requests under way are finished.
     pub async fn run(self, stop: CancellationToken) {
-        let mut running: JoinSet<(String, Result<Option<Timestamp>, StoreError>)> = JoinSet::new();
-        let mut busy: BTreeSet<String> = BTreeSet::new();
-        let mut paused: BTreeMap<String, Timestamp> = BTreeMap::new();
+        let mut rounds = Rounds::default();
         let look_again = if self.shared.store.is_shared() {
             LOOK_FOR_OTHERS
         } else {
             LOOK_AGAIN
         };
         while !stop.is_cancelled() {
-            let wait = match self.start_due(&mut running, &mut busy, &mut paused).await {
+            let wait = match self.start_due(&mut rounds).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     self.shared.count_store_failure(&error);
@@ -118,31 +117,30 @@ impl Sender {
                 () = stop.cancelled() => break,
                 () = self.shared.outbox_bell.notified() => {}
                 () = sleep(Some(wait.unwrap_or(look_again).min(look_again))) => {}
-                Some(done) = running.join_next() => self.note_end(done, &mut busy, &mut paused),
+                Some((receiver, ended)) = rounds.next() => {
+                    let failed = rounds.note(&receiver, ended, self.shared.clock.now());
+                    if let Some(error) = failed {
+                        self.shared.count_store_failure(&error);
+                        error!(
+                            error = &error as &dyn std::error::Error,
+                            receiver, "Cannot note what became of a message, trying again"
+                        );
+                    }
+                }
             }
         }
-        while running.join_next().await.is_some() {}
+        while rounds.next().await.is_some() {}
     }
 
     /// Starts a task for each receiver that something can be sent to and that has none.
-    async fn start_due(
-        &self,
-        running: &mut JoinSet<(String, Result<Option<Timestamp>, StoreError>)>,
-        busy: &mut BTreeSet<String>,
-        paused: &mut BTreeMap<String, Timestamp>,
-    ) -> Result<Option<Duration>, StoreError> {
+    async fn start_due(&self, rounds: &mut Rounds) -> Result<Option<Duration>, StoreError> {
         let now = self.shared.clock.now();
-        paused.retain(|_, until| *until > now);
+        rounds.look(now);
         for receiver in self.shared.store.receivers_due(now).await? {
-            if busy.contains(&receiver) || paused.contains_key(&receiver) {
-                continue;
+            if rounds.is_free(&receiver) {
+                let (sender, to) = (self.clone(), receiver.clone());
+                rounds.start(receiver, async move { sender.drain(&to).await });
             }
-            busy.insert(receiver.clone());
-            let sender = self.clone();
-            running.spawn(async move {
-                let ended = sender.drain(&receiver).await;
-                (receiver, ended)
-            });
         }
         let stored = self
             .shared
@@ -150,34 +148,8 @@ impl Sender {
             .next_delivery_due()
             .await?
             .filter(|due| *due > now);
-        let next = paused.values().copied().chain(stored).min();
+        let next = rounds.next_due().into_iter().chain(stored).min();
         Ok(next.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default()))
-    }
-
-    fn note_end(
-        &self,
-        done: Result<(String, Result<Option<Timestamp>, StoreError>), tokio::task::JoinError>,
-        busy: &mut BTreeSet<String>,
-        paused: &mut BTreeMap<String, Timestamp>,
-    ) {
-        let Ok((receiver, ended)) = done else {
-            error!("A sending task ended in a panic; its receiver is tried again");
-            busy.clear();
-            return;
-        };
-        busy.remove(&receiver);
-        match ended {
-            Ok(Some(until)) => drop(paused.insert(receiver, until)),
-            Ok(None) => {}
-            Err(error) => {
-                self.shared.count_store_failure(&error);
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    receiver, "Cannot note what became of a message, trying again"
-                );
-                paused.insert(receiver, self.shared.clock.now() + PAUSE);
-            }
-        }
     }
 
     /// Sends whatever can be sent now, all receivers side by side. Returns when the pace lets the next

@@ -107,6 +107,8 @@ impl Watcher {
         let live = self.shared.live();
         let Some(settings) = live.snapshot.config.settings.watch.clone() else {
             (self.place, self.cluster) = (None, None);
+            // Who takes it out of the configuration ends what was wrong with it.
+            self.fares.report(&self.shared, pulse::WATCH, None);
             return LOOK_AGAIN;
         };
         let began = Instant::now();

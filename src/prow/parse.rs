@@ -68,6 +68,9 @@ pub enum ParseError {
         /// Path of the element with a dot, or nothing.
         place: String,
     },
+    /// More elements than the bytes can hold of them.
+    #[error("more elements than there can be ProwJobs in a body of this length")]
+    Crowded,
     /// Longer than etcd takes, so not from Kubernetes.
     #[error("{place}longer than 4 MiB, which no ProwJob is")]
     TooLong {
@@ -88,7 +91,7 @@ impl ParseError {
     /// The same error, further out: `place` goes before the path it has.
     pub(crate) fn within(mut self, outer: &str) -> Self {
         match &mut self {
-            Self::Empty | Self::Html => {}
+            Self::Empty | Self::Html | Self::Crowded => {}
             Self::Missing { place, .. }
             | Self::LongName { place }
             | Self::UnknownEvent { place } => {

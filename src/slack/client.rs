@@ -168,7 +168,7 @@ impl Webhook {
         }
     }
 
-    /// Posts a message once; waits for the answer for at most 10 s.
+    /// Posts a message once; waits for the answer for at most [`TIMEOUT`].
     pub async fn post(&self, http: &Http, payload: &Value) -> Answer {
         let request = self
             .client(http)

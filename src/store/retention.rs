@@ -14,7 +14,10 @@ use super::{
     rows::{json, millis},
     stops,
 };
-use crate::domain::fold::{Digest, Fold};
+use crate::domain::{
+    fold::{Digest, Fold},
+    hush::Hidden,
+};
 
 impl Store {
     /// Removes runs that ended, incidents that closed and notifications that were written before
@@ -137,13 +140,19 @@ fn owed(conn: &Connection) -> sql::Result<BTreeSet<i64>> {
     let digests = digests
         .query_map(&[], |row| json::<Digest>(row, 0))?
         .collect::<sql::Result<Vec<_>>>()?;
+    let mut hidden = conn.prepare_cached("SELECT body FROM hidden")?;
+    let hidden = hidden
+        .query_map(&[], |row| json::<Hidden>(row, 0))?
+        .collect::<sql::Result<Vec<_>>>()?;
     let waiting = folds
         .into_iter()
         .flat_map(|fold| fold.waiting)
         .map(|owed| owed.incident);
     let collected = digests.into_iter().flat_map(|digest| digest.incidents);
+    let hidden = hidden.into_iter().flat_map(|hidden| hidden.incidents);
     Ok(waiting
         .chain(collected)
+        .chain(hidden)
         .filter_map(|id| i64::try_from(id.0).ok())
         .collect())
 }

@@ -91,19 +91,18 @@ pub async fn prowjob(State(web): State<Arc<Web>>, headers: HeaderMap, body: Body
 
 async fn handle_prowjob(web: &Web, headers: &HeaderMap, body: Body) -> Result<Answer, Answer> {
     let body = read_body(web, headers, body).await?;
-    let parts = Parts::split(&body);
     let live = web.shared.live();
-    if live
-        .tokens
-        .as_ref()
-        .is_some_and(TokenFile::is_for_everybody)
-    {
-        authorize(web, headers, &body, None)?;
-    } else {
+    let by_owner = |tokens: &TokenFile| !tokens.is_for_everybody();
+    let parts = if live.tokens.as_ref().is_some_and(by_owner) {
+        let parts = Parts::split(&body);
         let owners = repositories(&parts).map_err(|error| Answer::Bad(error.to_string()));
         authorize(web, headers, &body, owners.as_ref().ok())?;
         owners?;
-    }
+        parts
+    } else {
+        authorize(web, headers, &body, None)?;
+        Parts::split(&body)
+    };
     let parsed = parts
         .read(Source::Webhook, web.shared.clock.now())
         .map_err(|error| Answer::Bad(error.to_string()))?;

@@ -447,3 +447,15 @@ fn a_daemon_refuses_to_start_with_what_check_refuses() {
     assert_eq!((served.code, served.stderr), (2, checked));
     assert!(!home.path().join("state.db").exists());
 }
+
+#[test]
+fn runs_may_not_be_forgotten_before_they_are_too_old_to_be_told() {
+    let settings = "store: { retention: 1d }\nwatch: { max_age: 2d }\n";
+    let said = complaints(&[("a short retention", &with(settings))]);
+    for words in ["c.yaml:5:21", "before watch.max_age (2d)", "such as 400d"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let home = home();
+    write(home.path(), "c.yaml", &with(&settings.replace("1d", "2d")));
+    check(&home).run().ok();
+}

@@ -564,3 +564,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_ends_at_the_end_of_time_is_told_like_any_other() {
+    let now = Timestamp::MAX - SignedDuration::from_secs(1);
+    let (mut state, policy) = (State::default(), both());
+    for service in ["s0", "s1", "s2", "s3", "s4"] {
+        let failed = Observation {
+            completed_at: Some(now),
+            ..run(service, service, ProwState::Failure, 0)
+        };
+        state.observe(&policy, &failed, now);
+        assert!(!state.flush(&policy, now, false).is_empty(), "{service}");
+    }
+}
+
+#[test]
+fn without_a_window_every_failure_is_told() {
+    let mut policy = both();
+    policy.window = Duration::ZERO;
+    let mut daemon = Daemon::new(policy);
+    for name in ["a", "b", "c"] {
+        daemon.fails(name, "s3");
+        daemon.advance(60);
+    }
+    daemon.passes("d", "s3");
+    let told = [
+        Event::Opened,
+        Event::StillFailing,
+        Event::StillFailing,
+        Event::Recovered,
+    ];
+    assert_eq!(daemon.events("platform"), told);
+}

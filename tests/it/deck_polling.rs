@@ -332,3 +332,19 @@ async fn readyz_tells_that_deck_cannot_be_read() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_list_that_never_ends_holds_up_no_stop() {
+    let setup = Setup::with_deck().with("sources: { deck: { timeout: 60s } }");
+    run(setup, async |ctx| {
+        ctx.polled_well().await;
+        let asked = ctx.deck.requests().list;
+        ctx.deck.set_fault(Some(Fault::Hang(10)));
+        ctx.until("deck is asked again", |_| ctx.deck.requests().list > asked)
+            .await;
+        ctx.stop().await;
+        let late = |line: &String| line.contains("Not everything stopped in time");
+        assert!(!ctx.log().iter().any(late));
+    })
+    .await;
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prow_notifier::standin::slack::{Act, Forced, Message};
 use serde_json::Value;
 
-use crate::context::{Context, Setup, failed, hooks, id, passed, run, text};
+use crate::context::{Context, Metrics, Setup, failed, hooks, id, passed, run, text};
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Forced {
     let headers = headers
@@ -54,8 +54,10 @@ async fn gets_through_after(answers: Vec<Forced>) -> Vec<String> {
         let job = failed("s3", 1);
         ctx.webhook(&job).await;
         assert_eq!(hooks(&ctx.messages(2).await), ["platform", "s3"]);
-        let metrics = ctx.settle().await;
-        assert_eq!(metrics.sum("notifications_delivered_total"), 2);
+        ctx.settle().await;
+        // It is counted once it is stored.
+        let counted = |metrics: &Metrics| metrics.sum("notifications_delivered_total") == 2;
+        let metrics = ctx.until("both are counted", counted).await;
         assert_eq!(metrics.sum("dead_letters_total"), 0);
         let trail = trail(ctx, &job.name(), "by-service/s3");
         assert_eq!(state(&trail), "sent");

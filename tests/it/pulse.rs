@@ -84,3 +84,21 @@ async fn many_runs_that_wait_while_none_ends_are_told_as_a_stuck_prow() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_deck_that_is_given_up_is_in_trouble_no_more() {
+    run(setup(), async |ctx| {
+        ctx.polled_well().await;
+        ctx.deck.set_fault(Some(Fault::Cut(0)));
+        let trouble = "┌ 🟡 prow-notifier: polling deck fails";
+        assert_eq!(headline(ctx).await, trouble);
+        let file = ctx.config().join("20-receivers.yaml");
+        let written = std::fs::read_to_string(&file).unwrap();
+        let (before, rest) = written.split_once("deck: {").unwrap();
+        let (_, after) = rest.split_once('}').unwrap();
+        std::fs::write(&file, format!("{before}{after}")).unwrap();
+        let ended = "┌ ✅ prow-notifier: polling deck works again";
+        assert_eq!(headline(ctx).await, ended);
+    })
+    .await;
+}

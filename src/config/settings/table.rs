@@ -45,7 +45,7 @@ settings![
         "store.retention",
         Duration,
         Some("400d"),
-        "Finished runs and sent messages older than this are deleted."
+        "Finished runs and sent messages older than this are deleted. At least watch.max_age: what is forgotten and still listed would be told again."
     ),
     (
         "server.listen",
@@ -249,7 +249,7 @@ settings![
         "dedup.window",
         Duration,
         Some("1h"),
-        "First window in which repeated failures of one incident are counted, not told."
+        "First window in which repeated failures of one incident are counted, not told. 0: each is told."
     ),
     (
         "dedup.group_wait",

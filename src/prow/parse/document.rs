@@ -9,7 +9,7 @@ use serde_json::Deserializer;
 
 use super::{
     ParseError, observation,
-    raw::{Envelope, Items, Maybe},
+    raw::{Envelope, Items, Maybe, most_in},
     yaml,
 };
 use crate::domain::observation::{Observation, Source};
@@ -52,10 +52,18 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Splits a body; what cannot be split is kept as an error.
+    /// Splits a body; what cannot be split is kept as an error. Of a body that nobody has signed for yet no more
+    /// elements are held than ProwJobs fit in.
     pub fn split(bytes: &'a [u8]) -> Self {
+        let most = most_in(bytes.len());
         let mut found = Vec::with_capacity(1);
-        elements(bytes, &mut |place, element| found.push((place, element)));
+        elements(bytes, &mut |place, element| {
+            if found.len() < most {
+                found.push((place, element));
+            } else if found.len() == most {
+                found.push((place, Err(ParseError::Crowded)));
+            }
+        });
         Self {
             bytes: bytes.trim_ascii(),
             elements: found,

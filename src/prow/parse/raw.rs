@@ -6,11 +6,21 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 use serde::{
     Deserialize, Deserializer,
     de::{
-        IgnoredAny, MapAccess, SeqAccess, Visitor,
+        Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
         value::{MapAccessDeserializer, SeqAccessDeserializer},
     },
 };
 use serde_json::value::RawValue;
+
+/// No ProwJob is shorter, in bytes: it has a name, a job and a type.
+const SHORTEST: usize = 48;
+/// So many elements may be shorter, each of which is an error with its place.
+const FEW: usize = 64;
+
+/// How many elements there can be in so many bytes.
+pub(super) fn most_in(bytes: usize) -> usize {
+    FEW + bytes / SHORTEST
+}
 
 /// A ProwJob (<https://github.com/kubernetes-sigs/prow/blob/main/pkg/apis/prowjobs/v1/types.go>).
 #[derive(Debug, Default, Deserialize)]
@@ -194,6 +204,10 @@ pub(crate) struct Each<T>(pub(crate) Vec<T>);
 #[derive(Debug, Default)]
 pub(crate) struct Items<'a>(pub(crate) Option<Vec<&'a RawValue>>);
 
+/// Elements of a list, no more of them than ProwJobs fit in: a body that nobody has signed for yet is to take no more
+/// memory than it is long.
+struct Fitting<'a>(Vec<&'a RawValue>);
+
 /// Entries of an object whose values are scalars, in the order of the input; the others are dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Entries<'a>(pub(crate) Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -252,9 +266,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Each<T> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(ListVisitor(Some(Vec::new())))
-            .map(Self)
+        let none = Some(Fitting(Vec::new()));
+        let items = deserializer.deserialize_any(ListVisitor(none))?;
+        Ok(Self(items.map(|items| items.0)))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fitting<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FittingVisitor).map(Self)
     }
 }
 
@@ -352,6 +372,28 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for HeadVisitor<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let first = seq.next_element::<Maybe<T>>()?.and_then(|first| first.0);
         skip_list(seq).map(|()| first)
+    }
+}
+
+struct FittingVisitor;
+
+impl<'de> Visitor<'de> for FittingVisitor {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (mut items, mut length) = (Vec::new(), 0);
+        while let Some(item) = seq.next_element::<&'de RawValue>()? {
+            items.push(item);
+            length += item.get().len();
+            if items.len() > most_in(length) {
+                return Err(A::Error::custom("more elements than ProwJobs fit in"));
+            }
+        }
+        Ok(items)
     }
 }
 

@@ -329,6 +329,35 @@ fn bombs_neither_crash_nor_stall() {
 }
 
 #[test]
+fn a_body_is_split_into_no_more_than_it_can_hold_of_prowjobs() {
+    let many = 100_000;
+    for body in [
+        "{}".repeat(many),
+        format!("[{}0]", "0,".repeat(many)),
+        format!(r#"{{"items":[{}0]}}"#, "0,".repeat(many)),
+        format!("[{}]", vec![r#"{"items":[0,0,0,0]}"#; many / 10].join(",")),
+    ] {
+        let parts = Parts::split(body.as_bytes());
+        let held = parts.elements.len();
+        assert!(held < 100 + body.len() / 48, "{held} of {}", body.len());
+        let read = parts.read(Source::Webhook, now());
+        assert!(read.map_or(true, |parsed| !parsed.problems.is_empty()));
+    }
+    let shortest = r#"{"metadata":{"name":"n"},"spec":{"type":"t","job":"j"}}"#;
+    for body in [
+        shortest.repeat(1000),
+        format!("[{}]", vec![shortest; 1000].join(",")),
+        format!(r#"{{"items":[{}]}}"#, vec![shortest; 1000].join(",")),
+    ] {
+        let parsed = parsed(body);
+        assert_eq!(
+            (parsed.observations.len(), parsed.problems.len()),
+            (1000, 0)
+        );
+    }
+}
+
+#[test]
 fn bytes_that_are_not_text_are_an_error() {
     for body in [
         &b"{\"metadata\":{\"name\":\"\xff\"},\"spec\":{\"job\":\"j\",\"type\":\"t\"}}"[..],

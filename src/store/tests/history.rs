@@ -1,6 +1,7 @@
 //! The inbox's odd rows, trails, totals, and forgetting.
 
 use super::*;
+use crate::domain::silence::{Draft, SilenceId, Wish};
 
 /// Numbers and attempts of the rows that are due.
 fn due(claim: &Claim) -> Vec<(i64, u32)> {
@@ -317,6 +318,31 @@ async fn forgetting_spares_incidents_that_somebody_is_owed_news_of() {
     assert_eq!(told[0].notification.event.as_str(), "digest");
 }
 
+#[tokio::test]
+async fn forgetting_spares_what_a_silence_still_hides() {
+    let mut world = World::new().await;
+    let ends_at = start() + minutes(600);
+    let wish = Wish {
+        matchers: &[r#"service="s3""#.to_owned()],
+        author: "jane",
+        reason: "registry moves",
+        starts_at: None,
+        ends_at,
+    };
+    let silence = Draft::read(&wish, start(), minutes(1000)).unwrap();
+    let silence = silence.made(SilenceId(1), start());
+    world.state.set_silences(vec![silence], start());
+    let runs = vec![failed("bad", "s3", 0), passed("good", "s3", 1)];
+    assert!(world.accept_and_turn(runs).await.is_empty());
+    let old = start() + minutes(300);
+    while world.store.prune(old, 100).await.unwrap() > 0 {}
+    world.clock.advance(minutes(601));
+    let (_, told) = world.turn(false).await;
+    let items = told.iter().flat_map(|told| &told.notification.items);
+    let recovered: Vec<bool> = items.map(|item| item.recovered.is_some()).collect();
+    assert_eq!(recovered, [true]);
+}
+
 async fn drain_all(world: &World) -> usize {
     let mut count = 0;
     while let Some(delivery) = world
@@ -345,4 +371,5 @@ on_postgres![
     a_run_that_is_not_kept_has_a_trail_too,
     forgetting_spares_what_is_open_running_or_unsent,
     forgetting_spares_incidents_that_somebody_is_owed_news_of,
+    forgetting_spares_what_a_silence_still_hides,
 ];

@@ -111,3 +111,52 @@ proptest! {
         prop_assert_eq!(broken(&sorted), broken(&shuffled), "shared {} starts {}", shared, starts);
     }
 }
+
+#[test]
+fn a_stage_that_all_share_is_healed_on_gerrit_too() {
+    let mut daemon = Daemon::new(release_policy(true, None));
+    let chart = |name: &str, service: &str, state: ProwState, end: i64| {
+        let mut run = run(name, service, state, end);
+        "chart".clone_into(&mut run.job);
+        if let Some(refs) = &mut run.refs {
+            "https://gerrit.example.org".clone_into(&mut refs.org);
+        }
+        run
+    };
+    daemon.observe(&chart("a", "s3", ProwState::Failure, 0));
+    daemon.now = 60;
+    let healing = daemon.observe(&chart("b", "sqs", ProwState::Success, 60));
+    assert_eq!(healing.decision, Decision::Recovered);
+    assert_eq!(broken(&daemon.state), Vec::<String>::new());
+}
+
+/// What a later stage proves ends the first failure; the second is reported by a command, and passes in the end.
+#[test]
+fn a_run_that_passes_in_the_end_closes_what_its_report_had_opened() {
+    let mut daemon = Daemon::new(release_policy(false, Some(1_800)));
+    let of = |name: &str, stage: &str, state: ProwState, end: i64| {
+        let mut run = run(name, "s3", state, end);
+        stage.clone_into(&mut run.job);
+        if let Some(refs) = &mut run.refs {
+            "v1.0.0".clone_into(&mut refs.base_ref);
+        }
+        run
+    };
+    let reported = Observation {
+        source: Source::Exec,
+        provisional: true,
+        ..of("b", "tag", ProwState::Failure, 200)
+    };
+    for run in [
+        of("a", "tag", ProwState::Failure, 0),
+        of("p", "publish", ProwState::Success, 120),
+        reported,
+        of("b", "tag", ProwState::Success, 260),
+    ] {
+        daemon.now = run.seen_at.as_second() - at(0).as_second();
+        daemon.observe(&run);
+    }
+    assert_eq!(broken(&daemon.state), Vec::<String>::new());
+    let told = [Event::Opened, Event::Recovered].repeat(2);
+    assert_eq!(daemon.events("platform"), told);
+}

@@ -296,3 +296,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_silenced_lets_no_other_go_without_its_reason() {
+    let mut policy = both();
+    policy.reads_evidence = true;
+    let mut daemon = quiet(policy, vec![silence(1, r#"service="s3""#, 0, 86_400)]);
+    daemon.fails("a", "s3");
+    daemon.advance(600);
+    daemon.fails("b", "lambda");
+    daemon.advance(4);
+    assert_eq!(daemon.events("platform"), [], "its log is being read");
+    daemon.advance(1);
+    assert_eq!(daemon.events("platform"), [Event::Opened]);
+}
+
+#[test]
+fn a_host_of_gerrit_can_be_silenced_by_its_address() {
+    let org = "https://gerrit.example.org";
+    let matcher = format!(r#"org="{org}""#);
+    let mut daemon = quiet(both(), vec![silence(1, &matcher, 0, 3_600)]);
+    let mut failed = run("a", "s3", ProwState::Failure, 0);
+    if let Some(refs) = &mut failed.refs {
+        org.clone_into(&mut refs.org);
+        "aws/s3-controller".clone_into(&mut refs.repo);
+    }
+    assert_eq!(daemon.observe(&failed).decision, Decision::Silenced);
+}
