@@ -215,6 +215,8 @@ impl Daemon {
                 "serve",
             ])
             .env("RUST_LOG", "prow_notifier::app=info,warn")
+            // As in the image.
+            .env("MIMALLOC_PURGE_DELAY", "0")
             .stderr(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("no stderr")?).lines();
