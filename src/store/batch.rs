@@ -136,10 +136,12 @@ impl Numbers {
 }
 
 impl Neighbours {
-    pub(super) fn of(conn: &Connection, ends: &BTreeSet<End>) -> sql::Result<Self> {
-        if !conn.is_shared() {
-            return Ok(Self(None));
-        }
+    /// Of a file, which is asked run by run.
+    pub(super) fn of_file() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn of_server(conn: &Connection, ends: &BTreeSet<End>) -> sql::Result<Self> {
         let mut beside = Beside {
             before: BTreeMap::new(),
             followed: BTreeSet::new(),

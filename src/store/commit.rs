@@ -249,12 +249,15 @@ impl Store {
     }
 }
 
-/// Learns at once what is about to be asked of the jobs of a batch.
+/// Asks a server at once for what is about to be asked of the jobs of a batch.
 fn meet_jobs(
     session: &mut Session<Jobs>,
     decisions: &[DecisionRow],
     state: &Changed,
 ) -> sql::Result<()> {
+    if !session.conn.is_shared() {
+        return Ok(());
+    }
     let decided = decisions.iter().map(|row| &row.job_key);
     let seen = state.runs.iter().map(|run| &run.job);
     let broken = state.incidents.iter().map(|incident| &incident.job);

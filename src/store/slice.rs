@@ -285,8 +285,11 @@ fn load(session: &mut Session<Jobs>, wanted: &Wanted, now: Timestamp) -> sql::Re
     Ok(slice)
 }
 
-/// Asks for all at once that follows from the jobs of a batch.
+/// Asks a server for all at once that follows from the jobs of a batch.
 fn meet(session: &mut Session<Jobs>, sightings: &[Sighting]) -> sql::Result<Neighbours> {
+    if !session.conn.is_shared() {
+        return Ok(Neighbours::of_file());
+    }
     session.meet(sightings.iter().map(|sighting| &sighting.job))?;
     let failed = sightings.iter().filter(|sighting| sighting.needs_history);
     session.recall(failed.map(|sighting| &sighting.job))?;
@@ -299,7 +302,7 @@ fn meet(session: &mut Session<Jobs>, sightings: &[Sighting]) -> sql::Result<Neig
             ends.insert((job, millis(at)));
         }
     }
-    Neighbours::of(&session.conn, &ends)
+    Neighbours::of_server(&session.conn, &ends)
 }
 
 impl Slice {
