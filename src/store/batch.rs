@@ -11,8 +11,8 @@ use super::{
     rollup::Ended,
     rows::{json, millis, run, run_query},
     runs::ended,
-    slice::{Wanted, by_name, incident},
-    sql::{self, Connection, OptionalExtension as _, params},
+    slice::{Wanted, by_name},
+    sql::{self, Connection, OptionalExtension as _, Param, Row, params},
 };
 use crate::domain::{
     incident::{Incident, IncidentId, Run},
@@ -219,27 +219,43 @@ pub(super) fn free_numbers(
     Ok(Some(free.into_iter()))
 }
 
+/// Rows with these keys, in any order: a server is asked once, a file for one after the other. `select` ends with the
+/// column of the keys.
+pub(super) fn with_keys<K: Param, T>(
+    conn: &Connection,
+    select: &str,
+    keys: Vec<K>,
+    read: impl Fn(&Row<'_>) -> sql::Result<T>,
+) -> sql::Result<Vec<T>>
+where
+    Vec<K>: Param,
+{
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    if conn.is_shared() {
+        return conn
+            .prepare_cached(&format!("{select} = ANY($1)"))?
+            .query_map(params![keys], read)?
+            .collect();
+    }
+    let mut statement = conn.prepare_cached(&format!("{select} = $1"))?;
+    let found = keys
+        .iter()
+        .map(|key| statement.query_row(params![*key], &read).optional());
+    found.filter_map(sql::Result::transpose).collect()
+}
+
 /// The numbers of runs by name, of those that are stored.
 pub(super) fn run_ids(
     conn: &Connection,
     names: &BTreeSet<&RunName>,
 ) -> sql::Result<BTreeMap<String, i64>> {
-    if !conn.is_shared() {
-        let mut statement = conn.prepare_cached("SELECT id FROM runs WHERE name = $1")?;
-        let mut found = BTreeMap::new();
-        for name in names {
-            let id = statement.query_row(params![&name.0], |row| row.get(0));
-            found.extend(id.optional()?.map(|id| (name.0.clone(), id)));
-        }
-        return Ok(found);
-    }
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
     let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
-    conn.prepare_cached("SELECT name, id FROM runs WHERE name = ANY($1)")?
-        .query_map(params![names], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
+    let found = with_keys(conn, "SELECT name, id FROM runs WHERE name", names, |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
+    Ok(found.into_iter().collect())
 }
 
 /// The incidents with these numbers, in order.
@@ -247,20 +263,14 @@ pub(super) fn incidents(
     conn: &Connection,
     ids: &BTreeSet<IncidentId>,
 ) -> sql::Result<Vec<Incident>> {
-    if !conn.is_shared() {
-        let found = ids.iter().map(|id| incident(conn, *id));
-        return found.filter_map(sql::Result::transpose).collect();
-    }
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let ids: Vec<i64> = ids
         .iter()
         .map(|id| i64::try_from(id.0).unwrap_or(i64::MAX))
         .collect();
-    conn.prepare_cached("SELECT body FROM incidents WHERE id = ANY($1) ORDER BY id")?
-        .query_map(params![ids], |row| json(row, 0))?
-        .collect()
+    let select = "SELECT body FROM incidents WHERE id";
+    let mut found: Vec<Incident> = with_keys(conn, select, ids, |row| json(row, 0))?;
+    found.sort_by_key(|incident| incident.id);
+    Ok(found)
 }
 
 /// The releases with these keys.
@@ -268,22 +278,9 @@ pub(super) fn releases(
     conn: &Connection,
     keys: &[ReleaseKey],
 ) -> sql::Result<Vec<(ReleaseKey, Release)>> {
-    if !conn.is_shared() {
-        let mut statement = conn.prepare_cached("SELECT body FROM releases WHERE key = $1")?;
-        let mut found = Vec::new();
-        for key in keys {
-            let release = statement.query_row(params![&key.0], |row| json(row, 0));
-            found.extend(release.optional()?.map(|release| (key.clone(), release)));
-        }
-        return Ok(found);
-    }
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
     let keys: Vec<String> = keys.iter().map(|key| key.0.clone()).collect();
-    conn.prepare_cached("SELECT key, body FROM releases WHERE key = ANY($1)")?
-        .query_map(params![keys], |row| {
-            Ok((ReleaseKey(row.get(0)?), json(row, 1)?))
-        })?
-        .collect()
+    let select = "SELECT key, body FROM releases WHERE key";
+    with_keys(conn, select, keys, |row| {
+        Ok((ReleaseKey(row.get(0)?), json(row, 1)?))
+    })
 }

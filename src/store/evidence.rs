@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     Store, StoreError,
+    batch::with_keys,
     rows::{body, json, millis, time, time_or_none},
 };
 use crate::domain::{
@@ -91,10 +92,15 @@ impl Store {
         runs: Vec<RunName>,
     ) -> Result<BTreeMap<RunName, (Finding, bool)>, StoreError> {
         let read = move |conn: &Connection| {
-            let found = trails(conn, &runs)?.into_iter();
-            Ok(found
-                .map(|(run, known)| (run, (known.finding, known.again_at.is_none())))
-                .collect())
+            let runs: Vec<String> = runs.into_iter().map(|run| run.0).collect();
+            let select =
+                "SELECT body, location, at, attempts, again_at, run FROM evidence WHERE run";
+            let found = with_keys(conn, select, runs, |row| {
+                let known = trail(row)?;
+                let is_last_word = known.again_at.is_none();
+                Ok((RunName(row.get(5)?), (known.finding, is_last_word)))
+            })?;
+            Ok(found.into_iter().collect())
         };
         self.main.read(read).await
     }
@@ -202,24 +208,6 @@ pub(super) fn known(conn: &Connection, run: &RunName) -> sql::Result<Option<Evid
     )?
     .query_row(params![&run.0], trail)
     .optional()
-}
-
-/// What is known of why runs broke; a server is asked once.
-fn trails(conn: &Connection, runs: &[RunName]) -> sql::Result<Vec<(RunName, EvidenceTrail)>> {
-    if conn.is_shared() {
-        let names: Vec<String> = runs.iter().map(|run| run.0.clone()).collect();
-        return conn
-            .prepare_cached(
-                "SELECT body, location, at, attempts, again_at, run FROM evidence WHERE run = ANY($1)",
-            )?
-            .query_map(params![names], |row| Ok((RunName(row.get(5)?), trail(row)?)))?
-            .collect();
-    }
-    let found = runs.iter().map(|run| {
-        let known = known(conn, run)?;
-        Ok(known.map(|known| (run.clone(), known)))
-    });
-    found.filter_map(sql::Result::transpose).collect()
 }
 
 fn trail(row: &Row<'_>) -> sql::Result<EvidenceTrail> {

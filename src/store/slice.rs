@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::sql::{self, Connection, OptionalExtension as _, Row, params};
+use crate::store::sql::{self, Connection, OptionalExtension as _, params};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -461,25 +461,11 @@ pub(super) fn incident(conn: &Connection, id: IncidentId) -> sql::Result<Option<
 }
 
 fn known(conn: &Connection, names: Vec<RunName>) -> sql::Result<Vec<(RunName, KnownRun)>> {
-    let seen = |row: &Row<'_>| {
+    let names: Vec<String> = names.into_iter().map(|name| name.0).collect();
+    let select = "SELECT name, state, finished_at, provisional FROM runs WHERE name";
+    batch::with_keys(conn, select, names, |row| {
         let finished = time_or_none(row, 2)?.is_some() && !row.get::<bool>(3)?;
         let state = row.get(1)?;
         Ok((RunName(row.get(0)?), KnownRun { state, finished }))
-    };
-    if conn.is_shared() {
-        let names: Vec<String> = names.into_iter().map(|name| name.0).collect();
-        return conn
-            .prepare_cached(
-                "SELECT name, state, finished_at, provisional FROM runs WHERE name = ANY($1)",
-            )?
-            .query_map(params![names], seen)?
-            .collect();
-    }
-    let mut statement = conn
-        .prepare_cached("SELECT name, state, finished_at, provisional FROM runs WHERE name = $1")?;
-    let mut found = Vec::with_capacity(names.len());
-    for name in names {
-        found.extend(statement.query_row(params![&name.0], seen).optional()?);
-    }
-    Ok(found)
+    })
 }
