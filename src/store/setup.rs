@@ -11,9 +11,9 @@ use super::{
     sql::{self, Connection, postgres::Client},
 };
 
-/// The inbox stays small, so its checkpoints cost little, and a short log is soon written over instead of
-/// made longer, which syncs faster.
-const INBOX_CHECKPOINT_PAGES: u32 = 4_000;
+/// Whoever sends waits while the inbox's log is copied into its file, so each time that is little; and a short
+/// log is soon written over instead of made longer, which syncs faster. SQLite's own default.
+const INBOX_CHECKPOINT_PAGES: u32 = 1_000;
 
 /// What a database file is like.
 #[derive(Debug)]
