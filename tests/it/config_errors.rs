@@ -210,6 +210,59 @@ fn settings_that_mean_nothing_are_told_with_their_place() {
 }
 
 #[test]
+fn pauses_of_nothing_and_gaps_without_end_are_refused_with_what_is_the_least() {
+    let watch = "sources: { watch: { namespace: prow, renew: 10m } }\n";
+    assert_snapshot!(complaints(&[
+        ("no pause between reads", &with("artifacts: { retry: { base: 0, cap: 10m } }\n")),
+        ("no pause between posts", &with("delivery: { retry: { base: 0s, cap: 0 } }\n")),
+        ("a gap at once", &with("backfill: { after: 0 }\n")),
+        ("a gap between two polls", &with("sources: { deck: { url: 'https://prow.example', interval: 10m } }\nbackfill: { after: 10m }\n")),
+        ("a gap between two watches", &with(&format!("{watch}backfill: {{ after: 10m }}\n"))),
+    ]), @"
+    # no pause between reads
+    error: c.yaml:5:29: artifacts.retry.base: after `0` what failed would be tried again without a pause
+     5 | artifacts: { retry: { base: 0, cap: 10m } }
+       |                             ^
+      hint: write at least 10ms
+
+    # no pause between posts
+    error: c.yaml:5:28: delivery.retry.base: after `0s` what failed would be tried again without a pause
+     5 | delivery: { retry: { base: 0s, cap: 0 } }
+       |                            ^
+      hint: write at least 10ms
+    c.yaml:5:37: delivery.retry.cap: after `0` what failed would be tried again without a pause
+     5 | delivery: { retry: { base: 0s, cap: 0 } }
+       |                                     ^
+      hint: write at least 100ms
+
+    # a gap at once
+    error: c.yaml:5:20: backfill.after: sources that work may tell nothing for longer than `0`, and buckets would be looked through without end
+     5 | backfill: { after: 0 }
+       |                    ^
+      hint: write a little less than Prow keeps ProwJobs, such as 47h; at least 5m
+
+    # a gap between two polls
+    error: c.yaml:6:20: backfill.after: sources that work may tell nothing for longer than `10m`, and buckets would be looked through without end
+     6 | backfill: { after: 10m }
+       |                    ^
+      hint: write a little less than Prow keeps ProwJobs, such as 47h; at least 12m
+
+    # a gap between two watches
+    error: c.yaml:6:20: backfill.after: sources that work may tell nothing for longer than `10m`, and buckets would be looked through without end
+     6 | backfill: { after: 10m }
+       |                    ^
+      hint: write a little less than Prow keeps ProwJobs, such as 47h; at least 10m30s
+    ");
+    let home = home();
+    write(
+        home.path(),
+        "c.yaml",
+        &with("backfill: { enabled: false, after: 0 }\n"),
+    );
+    check(&home).run().ok();
+}
+
+#[test]
 fn rules_that_mean_nothing_are_told_with_their_place() {
     assert_snapshot!(complaints(&[
         ("an unknown label", "classify:\n  - name: a\n    match: ['repoo=\"x\"']\n"),
