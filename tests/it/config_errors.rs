@@ -68,6 +68,31 @@ fn a_good_configuration_is_fine() {
 }
 
 #[test]
+fn a_mute_window_that_never_ends_is_warned_of() {
+    let home = home();
+    let window = |name: &str, times: &str| {
+        format!(
+            "  - {{ name: {name}, timezone: Europe/Berlin, critical: true, times: [{times}] }}\n"
+        )
+    };
+    let always = window("always", "'00:00-12:00', '12:00-24:00'");
+    let nights = window("nights", "'20:00-08:00'");
+    let hook = "sources: { webhook: { hmac_file: hmac } }\n";
+    write(
+        home.path(),
+        "c.yaml",
+        &with(&format!("{hook}mute:\n{always}{nights}")),
+    );
+    let said = check(&home).run();
+    assert_eq!(
+        said.stderr,
+        "warning: mute window `always` never ends (00:00 to 12:00 and 12:00 to 00:00, Europe/Berlin): what it holds back \
+         is never told, not even summed up\n"
+    );
+    assert_eq!(said.code, 0);
+}
+
+#[test]
 fn what_is_not_a_configuration_at_all_is_told_with_its_place() {
     assert_snapshot!(complaints(&[
         ("bad YAML", "watch: { types: [postsubmit]\n"),
