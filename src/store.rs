@@ -62,7 +62,7 @@ pub use self::{
     location::Location,
     lock::FileLock,
     mark::Poisoned,
-    outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
+    outbox::{DeadLetter, Delivery, Divert, Health, Horizon, ReceiverState, Recorded, Then},
     silences::Mark,
     slice::{KnownRun, Sighting, Wanted},
     transfer::Copied,

@@ -215,3 +215,32 @@ on_postgres![
     a_blocked_receiver_waits_without_counting_and_across_a_restart,
     a_refused_delivery_goes_to_the_fallback_and_can_be_replayed,
 ];
+
+#[tokio::test]
+async fn what_was_put_off_before_the_clock_went_back_does_not_wait() {
+    let world = queue().await;
+    let head = world.store.next_delivery("team", start()).await;
+    let until = start() + minutes(60);
+    let limited = Recorded {
+        then: Then::Again {
+            due_at: until,
+            plain: false,
+        },
+        health: Some(Health {
+            blocked_until: Some(until),
+            ..Health::default()
+        }),
+        ..sent(head.unwrap().unwrap().id)
+    };
+    world.store.record(limited).await.unwrap();
+    for (now, is_due) in [(start(), false), (start() - minutes(1), true)] {
+        let horizon = Horizon {
+            now,
+            latest: now + minutes(60),
+        };
+        let due = world.store.receivers_due(horizon).await.unwrap();
+        assert_eq!(!due.is_empty(), is_due, "{now}");
+        let head = world.store.next_delivery("team", horizon).await.unwrap();
+        assert_eq!(head.is_some(), is_due, "{now}");
+    }
+}
