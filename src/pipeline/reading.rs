@@ -2,6 +2,7 @@
 //!
 //! What is to be read stands in the store until its last word is stored, so a restart loses none of it.
 
+mod aside;
 mod named;
 
 use std::{
@@ -113,7 +114,13 @@ impl Reader {
         }
         let now = self.shared.clock.now();
         let store = &self.shared.store;
-        let due = store.due_reads(now, room, under_way).await?;
+        let due = match store.due_reads(now, room, under_way.clone()).await {
+            Err(error) if error.is_unreadable() => {
+                self.set_aside(now).await?;
+                store.due_reads(now, room, under_way).await?
+            }
+            due => due?,
+        };
         reports.begin(due.iter().map(|read| read.run.run.clone()));
         for read in due {
             let shared = self.shared.clone();

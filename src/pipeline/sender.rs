@@ -1,6 +1,7 @@
 //! Takes messages out of the outbox and posts them: one receiver's in order, critical first, at the pace
 //! of its webhook; what becomes of each answer is decided by one table.
 
+mod aside;
 mod rounds;
 
 use std::{
@@ -230,8 +231,13 @@ impl Sender {
         loop {
             let now = self.shared.clock.now();
             let horizon = self.horizon(now);
-            let Some(delivery) = self.shared.store.next_delivery(receiver, horizon).await? else {
-                return Ok(None);
+            let delivery = match self.shared.store.next_delivery(receiver, horizon).await {
+                Ok(Some(delivery)) => delivery,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.set_aside(receiver, hold, error).await?;
+                    continue;
+                }
             };
             let live = self.shared.live();
             let tried = Tried {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     Store, StoreError,
+    aside::readable,
     batch::free_numbers,
     holds::{self, Hold},
     lead::News,
@@ -152,10 +153,10 @@ pub struct DeadLetter {
 }
 
 /// Columns of [`delivery`]; needs `FROM outbox JOIN notifications ON notifications.id = outbox.notification_id`.
-const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
+pub(super) const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
      outbox.created_at, outbox.due_at, outbox.diverted";
 
-fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
+pub(super) fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
     let mut notification: Notification = json(row, 1)?;
     notification.receiver = row.get(2)?;
     notification.diverted = json_or_none(row, 7)?;
@@ -266,6 +267,7 @@ impl Store {
                  WHERE outbox.state = 'dead' ORDER BY outbox.id DESC LIMIT $1"
                 ))?
                 .query_map(params![limit], dead_letter)?
+                .filter_map(readable)
                 .collect()
             })
             .await
@@ -406,7 +408,8 @@ fn add_delivery(
     )
 }
 
-fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
+/// Stores what an attempt came to.
+pub(super) fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
     conn.put(
         "INSERT INTO attempts (delivery_id, at, outcome, detail) VALUES ($1, $2, $3, $4)",
         params![

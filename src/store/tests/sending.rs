@@ -244,3 +244,27 @@ async fn what_was_put_off_before_the_clock_went_back_does_not_wait() {
         assert_eq!(head.is_some(), is_due, "{now}");
     }
 }
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_read_becomes_a_dead_letter_and_the_next_one_goes() {
+    let world = queue().await;
+    let head = world.store.next_delivery("team", start()).await;
+    let id = head.unwrap().unwrap().id;
+    let set_aside = async || world.store.set_aside_head("team", start(), None).await;
+    assert_eq!(set_aside().await.unwrap(), None, "it can be read");
+    world
+        .sql(&format!(
+            "UPDATE notifications SET body = '{{\"id\": 7}}' WHERE id = (SELECT notification_id FROM outbox WHERE id = {id})"
+        ))
+        .await;
+    let failed = world.store.next_delivery("team", start()).await;
+    assert!(failed.unwrap_err().is_unreadable());
+    let aside = set_aside().await.unwrap().unwrap();
+    assert_eq!(aside.what, id.to_string());
+    assert_eq!(drain(&world, "team").await, ["sqs", "docs"]);
+    let states = world.store.receiver_states().await.unwrap();
+    assert_eq!((states[0].pending, states[0].dead_letters), (0, 1));
+    // Lists show the others.
+    assert_eq!(world.store.dead_letters(10).await.unwrap(), []);
+    assert!(world.store.delivery(id).await.unwrap().is_none());
+}
