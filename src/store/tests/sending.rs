@@ -209,13 +209,6 @@ async fn a_refused_delivery_goes_to_the_fallback_and_can_be_replayed() {
     );
 }
 
-on_postgres![
-    critical_goes_first_and_then_in_order,
-    nothing_overtakes_a_delivery_that_waits_for_another_attempt,
-    a_blocked_receiver_waits_without_counting_and_across_a_restart,
-    a_refused_delivery_goes_to_the_fallback_and_can_be_replayed,
-];
-
 #[tokio::test]
 async fn what_was_put_off_before_the_clock_went_back_does_not_wait() {
     let world = queue().await;
@@ -268,3 +261,12 @@ async fn a_delivery_that_cannot_be_read_becomes_a_dead_letter_and_the_next_one_g
     assert_eq!(world.store.dead_letters(10).await.unwrap(), []);
     assert!(world.store.delivery(id).await.unwrap().is_none());
 }
+
+on_postgres![
+    critical_goes_first_and_then_in_order,
+    nothing_overtakes_a_delivery_that_waits_for_another_attempt,
+    a_blocked_receiver_waits_without_counting_and_across_a_restart,
+    a_refused_delivery_goes_to_the_fallback_and_can_be_replayed,
+    what_was_put_off_before_the_clock_went_back_does_not_wait,
+    a_delivery_that_cannot_be_read_becomes_a_dead_letter_and_the_next_one_goes,
+];
