@@ -50,7 +50,7 @@ pub struct RequestLabel {
 /// What came of reading a log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReadLabel {
-    /// `found`, `nothing` or `unreadable`.
+    /// `found`, `nothing`, `unreadable` or, for a run that this version cannot make out, `set-aside`.
     pub result: &'static str,
 }
 

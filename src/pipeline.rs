@@ -97,14 +97,18 @@ impl Shared {
         self.changes.send_modify(|number| *number += 1);
     }
 
-    /// Waits until this replica leads; `false` when told to stop first.
+    /// Waits until this replica leads; `false` when told to stop first. What is reported from then on is of its lease.
     pub async fn leads(&self, stop: &CancellationToken) -> bool {
         let mut leadership = self.store.leadership();
-        tokio::select! {
+        let epoch = tokio::select! {
             biased;
-            () = stop.cancelled() => false,
-            leads = leadership.wait_for(Option::is_some) => leads.is_ok(),
+            () = stop.cancelled() => return false,
+            leads = leadership.wait_for(Option::is_some) => leads.ok().and_then(|epoch| *epoch),
+        };
+        if let Some(epoch) = epoch {
+            self.reports.belong_to(epoch);
         }
+        epoch.is_some()
     }
 
     /// Waits until this replica leads no more.

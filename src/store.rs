@@ -6,6 +6,7 @@
 //! to them. A third connection reads for pages. Nothing outside knows the database: methods name an intent, and no type of its driver is public.
 
 mod actions;
+mod aside;
 mod batch;
 mod commit;
 mod counts;
@@ -51,6 +52,7 @@ use crate::{clock::Clock, config::store_url::StoreUrl};
 
 pub use self::{
     actions::{ActionRow, Actor},
+    aside::SetAside,
     commit::{Changed, DecisionRow, Work},
     counts::Counts,
     error::{Cause, Obstacle, StoreError},
@@ -62,7 +64,7 @@ pub use self::{
     location::Location,
     lock::FileLock,
     mark::Poisoned,
-    outbox::{DeadLetter, Delivery, Divert, Health, ReceiverState, Recorded, Then},
+    outbox::{DeadLetter, Delivery, Divert, Health, Horizon, ReceiverState, Recorded, Then},
     silences::Mark,
     slice::{KnownRun, Sighting, Wanted},
     transfer::Copied,

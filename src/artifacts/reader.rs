@@ -462,9 +462,16 @@ impl Inner {
 }
 
 /// A bucket as people name it; all folders of this machine are one.
+/// All folders of this machine are one endpoint.
+const FOLDERS: &str = "folders of this machine";
+
+fn name_of_deck(deck: &DeckUrl) -> String {
+    format!("deck {}", deck.host())
+}
+
 fn name_of(location: &Location) -> String {
     match location.provider {
-        Provider::File => "folders of this machine".to_owned(),
+        Provider::File => FOLDERS.to_owned(),
         Provider::Gs | Provider::S3 => {
             format!("{}://{}", location.provider.as_str(), location.bucket)
         }

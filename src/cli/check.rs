@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Format, Outcome, out};
-use crate::{config::Config, pipeline::live::Live};
+use crate::{clock::Clock, config::Config, pipeline::live::Live};
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -95,11 +95,28 @@ fn print_config(live: &Live, list: &mut List) {
         }
         out::line(&sums);
     }
-    let settings = &config.settings;
+    warn(live);
+}
+
+/// Tells of what is allowed, and hardly meant.
+fn warn(live: &Live) {
+    let warning = |what: &str| {
+        let mark = out::styled(out::YELLOW, "warning:");
+        out::say(&format!("{mark} {what}"));
+    };
+    let settings = &live.snapshot.config.settings;
     if settings.deck.is_none() && settings.watch.is_none() && settings.hmac_file.is_none() {
-        out::say(&format!(
-            "{} none of sources.deck.url, sources.watch.namespace and sources.webhook.hmac_file is set: nothing would ever come in",
-            out::styled(out::YELLOW, "warning:")
+        warning(
+            "none of sources.deck.url, sources.watch.namespace and sources.webhook.hmac_file is set: nothing would ever come in",
+        );
+    }
+    let now = Clock::System.now();
+    let mutes = live.snapshot.policy.mutes.iter();
+    for window in mutes.filter(|window| window.never_ends(now)) {
+        warning(&format!(
+            "mute window `{}` never ends ({}): what it holds back is never told, not even summed up",
+            window.name,
+            window.words()
         ));
     }
 }

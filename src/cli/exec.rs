@@ -118,6 +118,12 @@ pub fn run(args: &Args, environment: &BTreeMap<String, String>) -> Result<Outcom
 /// The commands: one, or with `--all` those between `--and`.
 fn commands(args: &Args) -> Result<Vec<Vec<String>>, UsageError> {
     if !args.all {
+        // Else the second command would be words of the first, and never run.
+        if args.command.iter().any(|word| word == AND) {
+            return Err(UsageError(format!(
+                "{AND} stands between commands only with --all; add --all, or hide a {AND} of the command's own in sh -c '...'"
+            )));
+        }
         return Ok(vec![args.command.clone()]);
     }
     let commands: Vec<Vec<String>> = args

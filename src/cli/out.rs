@@ -2,9 +2,10 @@
 
 use std::{
     fmt::Arguments,
-    io::{ErrorKind, Write as _},
+    io::{ErrorKind, IsTerminal as _, Write as _},
 };
 
+use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 
 /// Something bad.
@@ -21,6 +22,18 @@ pub const DIM: Style = Style::new().dimmed();
 /// Text in a style; the style is dropped where nobody sees colour.
 pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// An address behind a label where a terminal can show that, else the address itself: one of thousands of characters
+/// would fill a screen, and a file or pipe wants it whole.
+pub fn link(url: &str, label: &str) -> String {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() && anstream::AutoStream::choice(&stdout) != ColorChoice::Never {
+        // OSC 8, https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda
+        format!("\x1b]8;;{url}\x1b\\{label}\x1b]8;;\x1b\\")
+    } else {
+        url.to_owned()
+    }
 }
 
 /// One line of data.

@@ -358,10 +358,8 @@ impl<'a> Preview<'a> {
         for line in preview_text(&payload).lines() {
             out::line(&format!("  {}", out::printable(line)));
         }
-        out::line(&out::styled(
-            out::DIM,
-            &format!("  {}", builder_url(&payload)),
-        ));
+        let builder = out::link(&builder_url(&payload), "open in Slack's Block Kit Builder");
+        out::line(&out::styled(out::DIM, &format!("  {builder}")));
     }
 
     fn print_summary(&self) {

@@ -2,6 +2,7 @@
 
 mod form;
 mod layers;
+mod least;
 mod missed;
 mod table;
 
@@ -193,25 +194,24 @@ impl Settings {
         let store = reader.store().map_err(|problem| problems.push(problem));
         let retention = reader.retention().map_err(|problem| problems.push(problem));
         let listen = reader.listen().map_err(|problem| problems.push(problem));
-        let deck = reader.text("sources.deck.url").map(|url| DeckSettings {
-            url,
-            interval: reader
-                .duration("sources.deck.interval")
-                .max(Duration::from_secs(1)),
-            timeout: reader
-                .duration("sources.deck.timeout")
-                .max(Duration::from_secs(1)),
-        });
         let types = reader.types().map_err(|problem| problems.push(problem));
         let watch = reader.watch().map_err(|problem| problems.push(problem));
         let stops = reader.stops().map_err(|problem| problems.push(problem));
         let access = reader.access().map_err(|problem| problems.push(problem));
         let pubsub = reader.pubsub().map_err(|problem| problems.push(problem));
+        let watched = watch.as_ref().ok().and_then(Option::as_ref);
+        let backfill = reader
+            .backfill(watched)
+            .map_err(|problem| problems.push(problem));
+        problems.extend(reader.short_pauses());
         let (Ok(store), Ok(retention), Ok(listen), Ok(types)) = (store, retention, listen, types)
         else {
             return Err(ConfigError(problems));
         };
         let (Ok(watch), Ok(stops), Ok(access), Ok(pubsub)) = (watch, stops, access, pubsub) else {
+            return Err(ConfigError(problems));
+        };
+        let (Ok(backfill), true) = (backfill, problems.is_empty()) else {
             return Err(ConfigError(problems));
         };
         Ok(Self {
@@ -223,7 +223,7 @@ impl Settings {
             inbound: reader.pace("server"),
             access,
             hmac_file: reader.text("sources.webhook.hmac_file").map(PathBuf::from),
-            deck,
+            deck: reader.deck(),
             watch,
             pubsub,
             longest_silence: reader.duration("silences.max"),
@@ -244,7 +244,7 @@ impl Settings {
             outbound: reader.pace("delivery"),
             retry: reader.retry("delivery.retry"),
             artifacts: reader.artifacts(),
-            backfill: reader.backfill(),
+            backfill,
             default_receiver: reader.text("default_receiver"),
             fallback_receiver: reader.text("fallback_receiver"),
         })
@@ -307,6 +307,15 @@ impl Reader<'_> {
             cap: duration("cap"),
             max_age: duration("max_age"),
         }
+    }
+
+    fn deck(&self) -> Option<DeckSettings> {
+        let time = |key: &str| self.duration(key).max(Duration::from_secs(1));
+        self.text("sources.deck.url").map(|url| DeckSettings {
+            url,
+            interval: time("sources.deck.interval"),
+            timeout: time("sources.deck.timeout"),
+        })
     }
 
     fn artifacts(&self) -> ArtifactSettings {

@@ -3,7 +3,7 @@
 //! that comes twice makes it longer, and neither makes two of it.
 
 use jiff::{
-    Timestamp,
+    SignedDuration, Timestamp,
     civil::{Date, DateTime, Time, Weekday},
     tz::{AmbiguousOffset, TimeZone},
 };
@@ -45,6 +45,10 @@ pub struct Span {
 
 /// Windows that follow each other without a gap are followed so far: more days than a year has.
 const FOLLOWED: usize = 400;
+/// No gap within that is none at all: days and months come again, and clocks were changed both ways.
+const OVER_A_YEAR: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// Windows of a quarter of an hour each follow each other for so long.
+const MOST_FOLLOWED: usize = 100 * FOLLOWED;
 
 impl Window {
     /// Whether it is about something.
@@ -63,6 +67,21 @@ impl Window {
             }
         }
         Some(end)
+    }
+
+    /// Whether it is open from a moment on for more than a year, and so for ever: what it hides would never be told.
+    pub fn never_ends(&self, from: Timestamp) -> bool {
+        let mut end = from;
+        for _ in 0..MOST_FOLLOWED {
+            match self.end_of_open(end) {
+                Some(later) => end = later,
+                None => return false,
+            }
+            if end.duration_since(from) > OVER_A_YEAR {
+                return true;
+            }
+        }
+        true
     }
 
     /// When it is open, in words: `22:00 to 06:00, mon, tue, in dec, Europe/Berlin`.
@@ -250,6 +269,29 @@ mod tests {
         assert_eq!(until(&night, "2026-10-25T00:50:00Z"), end);
         assert_eq!(until(&night, "2026-10-25T01:44:59Z"), end);
         assert_eq!(until(&night, "2026-10-25T01:45:00Z"), None);
+    }
+
+    #[test]
+    fn a_window_without_a_gap_never_ends() {
+        let from = "2026-07-11T04:00:00Z".parse().unwrap();
+        let never_ends =
+            |times: &[(i8, i8, i8, i8)]| window("Europe/Berlin", times).never_ends(from);
+        assert!(never_ends(&[]));
+        assert!(never_ends(&[(8, 0, 20, 0), (20, 0, 8, 0)]));
+        assert!(!never_ends(&[(8, 0, 20, 0), (20, 0, 7, 59)]));
+        let but_sundays = Window {
+            days: (0..6)
+                .map(|day| Weekday::from_monday_zero_offset(day).unwrap())
+                .collect(),
+            ..window("Europe/Berlin", &[])
+        };
+        assert!(!but_sundays.never_ends(from));
+        let but_july = Window {
+            months: (1..=12).filter(|month| *month != 7).collect(),
+            ..window("UTC", &[])
+        };
+        assert!(!but_july.never_ends(from));
+        assert!(!but_july.never_ends("2026-08-01T00:00:00Z".parse().unwrap()));
     }
 
     #[test]

@@ -144,6 +144,8 @@ impl Backfiller {
         while !stop.is_cancelled() {
             let now = self.shared.store.leads();
             if now.is_none() {
+                // Whoever leads now goes on with it.
+                self.shared.metrics.backfill_active.set(0);
                 self.follow().await;
                 tokio::select! {
                     _ = self.shared.leads(&stop) => {}

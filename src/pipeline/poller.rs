@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Shared, backfill, is_watched,
@@ -125,31 +125,43 @@ impl Poller {
                 self.report_success(&stats);
                 with_jitter(settings.interval, self.shared.clock.now())
             }
-            Err(error) => {
-                self.failures += 1;
-                let others = self.shared.live().others(Source::Deck);
-                let deck = pulse::unreachable(self.failures, &error.to_string(), others, &limits);
-                if deck.is_some() {
-                    self.fares.report(&self.shared, pulse::DECK, deck);
-                }
-                self.shared
-                    .metrics
-                    .deck_polls
-                    .get_or_create(&ResultLabel { result: "failure" })
-                    .inc();
-                warn!(
+            Err(PollError::Store(error)) => {
+                // That says nothing of deck, which is asked again as ever.
+                self.shared.count_store_failure(&error);
+                error!(
                     error = &error as &dyn std::error::Error,
-                    deck.failures = self.failures,
-                    "Cannot poll deck: {error}"
+                    "Cannot take in deck's list, trying again"
                 );
-                backoff::delay(
-                    settings.interval,
-                    LONGEST_PAUSE.max(settings.interval),
-                    self.failures,
-                    self.shared.jitter(),
-                )
+                with_jitter(settings.interval, self.shared.clock.now())
             }
+            Err(PollError::Deck(error)) => self.failed(&error, &settings, &limits),
         }
+    }
+
+    /// Reports a failure of deck, and says how long to pause.
+    fn failed(&mut self, error: &DeckError, settings: &DeckSettings, limits: &Limits) -> Duration {
+        self.failures += 1;
+        let others = self.shared.live().others(Source::Deck);
+        let deck = pulse::unreachable(self.failures, &error.to_string(), others, limits);
+        if deck.is_some() {
+            self.fares.report(&self.shared, pulse::DECK, deck);
+        }
+        self.shared
+            .metrics
+            .deck_polls
+            .get_or_create(&ResultLabel { result: "failure" })
+            .inc();
+        warn!(
+            error = error as &dyn std::error::Error,
+            deck.failures = self.failures,
+            "Cannot poll deck: {error}"
+        );
+        backoff::delay(
+            settings.interval,
+            LONGEST_PAUSE.max(settings.interval),
+            self.failures,
+            self.shared.jitter(),
+        )
     }
 
     /// Reports how Prow and the other sources fare, by a whole list.

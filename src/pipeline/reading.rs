@@ -2,6 +2,9 @@
 //!
 //! What is to be read stands in the store until its last word is stored, so a restart loses none of it.
 
+mod aside;
+mod named;
+
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
@@ -60,7 +63,9 @@ impl Reader {
     /// Reads until told to stop; what is under way then is read again after the next start.
     pub async fn run(self, stop: CancellationToken) {
         let mut running = JoinSet::new();
+        let mut live = self.shared.live.clone();
         while self.shared.leads(&stop).await {
+            live.mark_unchanged();
             let wait = match self.start_due(&mut running).await {
                 Ok(next) => next.map(|due| {
                     let wait = due.duration_since(self.shared.clock.now());
@@ -78,6 +83,7 @@ impl Reader {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.shared.reads_bell.notified() => {}
+                Ok(()) = live.changed() => {}
                 () = sleep(wait) => {}
                 Some(_) = running.join_next() => {}
             }
@@ -98,6 +104,7 @@ impl Reader {
     /// Starts a task for each run that is due, as far as there is room; returns until when there is nothing to
     /// start, `None` when only an end or a bell changes that.
     async fn start_due(&self, running: &mut JoinSet<()>) -> Result<Option<Timestamp>, StoreError> {
+        self.shared.library.forget_unnamed(&self.shared).await?;
         let reports = &self.shared.reports;
         // What was read and is not stored yet counts too: reading is not to run ahead of deciding.
         let under_way = reports.under_way();
@@ -107,7 +114,13 @@ impl Reader {
         }
         let now = self.shared.clock.now();
         let store = &self.shared.store;
-        let due = store.due_reads(now, room, under_way).await?;
+        let due = match store.due_reads(now, room, under_way.clone()).await {
+            Err(error) if error.is_unreadable() => {
+                self.set_aside(now).await?;
+                store.due_reads(now, room, under_way).await?
+            }
+            due => due?,
+        };
         reports.begin(due.iter().map(|read| read.run.run.clone()));
         for read in due {
             let shared = self.shared.clone();
@@ -132,6 +145,8 @@ pub struct Library {
     today: Mutex<Option<Today>>,
     /// Endpoints that were reported on since the start, and whether as failing.
     reported: Mutex<BTreeMap<String, bool>>,
+    /// The configuration whose endpoints were last compared with those named before.
+    looked_at: Mutex<Option<[u8; 32]>>,
 }
 
 impl Library {
@@ -142,6 +157,7 @@ impl Library {
             current: Mutex::default(),
             today: Mutex::default(),
             reported: Mutex::default(),
+            looked_at: Mutex::default(),
         }
     }
 
@@ -203,6 +219,16 @@ impl Library {
         Ok(canonical)
     }
 
+    fn reported(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_at(&self) -> MutexGuard<'_, Option<[u8; 32]>> {
+        self.looked_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn today(&self) -> MutexGuard<'_, Option<Today>> {
         self.today.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,12 +236,12 @@ impl Library {
     /// Reports endpoints that have begun or ceased to fail, each change once. The first word on one that works
     /// is a report too: it may have failed before the last start.
     fn report(&self, shared: &Shared) {
-        let mut known = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.reported();
         let all = self.health();
         // Runs name buckets, so there could be any number.
         known.retain(|endpoint, fails| *fails || all.iter().any(|one| one.endpoint == *endpoint));
         for health in all {
-            let key = format!("logs {}", health.endpoint);
+            let key = key_of(&health.endpoint);
             let fails = matches!(health.state, breaker::State::Open { .. });
             let works = health.state == breaker::State::Working;
             let reported = known.get(&health.endpoint).copied();
@@ -244,6 +270,11 @@ impl Library {
         let failing = i64::try_from(failing).unwrap_or(i64::MAX);
         shared.metrics.artifact_endpoints_failing.set(failing);
     }
+}
+
+/// What the trouble of an endpoint is called.
+fn key_of(endpoint: &str) -> String {
+    format!("logs {endpoint}")
 }
 
 /// What work comes to, or what is said when it panicked: one log nobody thought of stops no other.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{observation::RunName, trouble::Trouble},
-    store::Learned,
+    store::{Epoch, Learned},
 };
 
 /// Reports on their way to the worker.
@@ -32,6 +32,8 @@ struct Inner {
     active: Option<Timestamp>,
     /// When a whole list was first taken in since the start.
     listed: Option<Timestamp>,
+    /// The lease under which all this was reported.
+    epoch: Epoch,
 }
 
 /// What was reported.
@@ -44,12 +46,16 @@ pub struct Taken {
 }
 
 impl Reports {
-    /// Forgets what was reported while another replica led, and the lists that were read before.
-    pub fn begin_anew(&self) {
+    /// Forgets what was reported under another lease, and the lists that were read before. Whoever is the first to work
+    /// under a new one calls this; what was reported under it since is kept.
+    pub fn belong_to(&self, epoch: Epoch) {
         let mut inner = self.lock();
-        let heard = inner.heard;
+        if inner.epoch == epoch {
+            return;
+        }
         *inner = Inner {
-            heard,
+            heard: inner.heard,
+            epoch,
             ..Inner::default()
         };
     }
@@ -138,5 +144,35 @@ impl Reports {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_reported_under_the_lease_in_force_is_kept_whoever_takes_note_of_it_next() {
+        let reports = Reports::default();
+        let trouble = Trouble {
+            part: "polling deck".to_owned(),
+            what: "it does not answer".to_owned(),
+        };
+        reports.fares("deck", Some(trouble));
+        reports.list(Timestamp::UNIX_EPOCH);
+        reports.hear(Timestamp::UNIX_EPOCH);
+        let (before, now) = (Epoch::default(), Epoch::for_tests(7));
+        reports.belong_to(before);
+        assert!(reports.listed().is_some());
+        // The poller is the first to see that this replica leads again.
+        reports.belong_to(now);
+        assert!(reports.listed().is_none() && reports.heard().is_some());
+        assert!(reports.take().fares.is_empty());
+        reports.fares("deck", None);
+        reports.list(Timestamp::UNIX_EPOCH);
+        // Then the worker.
+        reports.belong_to(now);
+        assert!(reports.listed().is_some());
+        assert_eq!(reports.take().fares, [("deck".to_owned(), None)].into());
     }
 }

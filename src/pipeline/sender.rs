@@ -1,6 +1,7 @@
 //! Takes messages out of the outbox and posts them: one receiver's in order, critical first, at the pace
 //! of its webhook; what becomes of each answer is decided by one table.
 
+mod aside;
 mod rounds;
 
 use std::{
@@ -25,10 +26,16 @@ use super::{
 use crate::{
     clock::Clock,
     config::settings::Pace,
-    domain::notification::Diverted,
+    domain::{fold::to_signed, notification::Diverted},
     metrics::ReasonLabel,
-    slack::{Answer, client::TIMEOUT, render, render_plain},
-    store::{DEAD_FOR, Delivery, Divert, HOLD, Health, Hold, Recorded, StoreError, Then, Turn},
+    slack::{
+        Answer,
+        client::{PAUSE_MAX, TIMEOUT},
+        render, render_plain,
+    },
+    store::{
+        DEAD_FOR, Delivery, Divert, HOLD, Health, Hold, Horizon, Recorded, StoreError, Then, Turn,
+    },
 };
 
 /// Somebody may have put a dead letter back from outside this process, which rings no bell.
@@ -37,6 +44,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// A word that a message may go out holds so long; who was paused since has to ask again.
 const GOOD_FOR: Duration = Duration::from_millis(500);
+/// Two turns of a pace are at most a second apart.
+const LONGEST_TURN: Duration = Duration::from_secs(2);
 // With a second left to note what came of it.
 const _: () = assert!(HOLD.as_millis() >= GOOD_FOR.as_millis() + TIMEOUT.as_millis() + 1000);
 
@@ -132,11 +141,21 @@ impl Sender {
         while rounds.next().await.is_some() {}
     }
 
+    /// No receiver asks for a longer wait, and no failure makes for one.
+    fn horizon(&self, now: Timestamp) -> Horizon {
+        let retry = self.shared.live().snapshot.config.settings.retry;
+        let longest = to_signed(PAUSE_MAX.max(retry.cap));
+        Horizon {
+            now,
+            latest: now.checked_add(longest).unwrap_or(Timestamp::MAX),
+        }
+    }
+
     /// Starts a task for each receiver that something can be sent to and that has none.
     async fn start_due(&self, rounds: &mut Rounds) -> Result<Option<Duration>, StoreError> {
         let now = self.shared.clock.now();
         rounds.look(now);
-        for receiver in self.shared.store.receivers_due(now).await? {
+        for receiver in self.shared.store.receivers_due(self.horizon(now)).await? {
             if rounds.is_free(&receiver) {
                 let (sender, to) = (self.clone(), receiver.clone());
                 rounds.start(receiver, async move { sender.drain(&to).await });
@@ -158,7 +177,7 @@ impl Sender {
         let due = self
             .shared
             .store
-            .receivers_due(self.shared.clock.now())
+            .receivers_due(self.horizon(self.shared.clock.now()))
             .await?;
         let mut running = JoinSet::new();
         for receiver in due {
@@ -211,8 +230,14 @@ impl Sender {
     ) -> Result<Option<Timestamp>, StoreError> {
         loop {
             let now = self.shared.clock.now();
-            let Some(delivery) = self.shared.store.next_delivery(receiver, now).await? else {
-                return Ok(None);
+            let horizon = self.horizon(now);
+            let delivery = match self.shared.store.next_delivery(receiver, horizon).await {
+                Ok(Some(delivery)) => delivery,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    self.set_aside(receiver, hold, error).await?;
+                    continue;
+                }
             };
             let live = self.shared.live();
             let tried = Tried {
@@ -271,19 +296,24 @@ impl Sender {
     }
 
     fn may_send(&self, live: &Live, endpoint: &Endpoint) -> Result<(), Timestamp> {
-        let limiter = self.limiter(live.snapshot.config.settings.outbound);
-        limiter
-            .check_key(&endpoint.pace_key)
-            .map(drop)
-            .map_err(|not_yet| {
-                let wait = not_yet.wait_time_from(governor::clock::Clock::now(&self.shared.clock));
-                self.shared.clock.now() + wait.max(Duration::from_millis(1))
+        let pace = live.snapshot.config.settings.outbound;
+        let check = |is_void| {
+            let checked = self.limiter(pace, is_void).check_key(&endpoint.pace_key);
+            checked.map(drop).map_err(|not_yet| {
+                not_yet.wait_time_from(governor::clock::Clock::now(&self.shared.clock))
             })
+        };
+        let checked = match check(false) {
+            // The clock went back, and what was counted before is of no use.
+            Err(wait) if wait > LONGEST_TURN => check(true),
+            checked => checked,
+        };
+        checked.map_err(|wait| self.shared.clock.now() + wait.max(Duration::from_millis(1)))
     }
 
-    fn limiter(&self, pace: Pace) -> Arc<Limiter> {
+    fn limiter(&self, pace: Pace, is_void: bool) -> Arc<Limiter> {
         let mut paced = self.paced();
-        if paced.pace != pace {
+        if is_void || paced.pace != pace {
             paced.pace = pace;
             paced.limiter = Arc::new(limiter(pace, &self.shared.clock));
         }
@@ -299,7 +329,7 @@ impl Sender {
         paced
             .dead
             .get(receiver)
-            .filter(|(until, _)| *until > now)
+            .filter(|(until, _)| *until > now && *until <= now + DEAD_FOR)
             .map(|(_, reason)| reason.clone())
     }
 

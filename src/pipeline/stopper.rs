@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Shared,
@@ -88,6 +88,7 @@ impl Stopper {
         let live = self.shared.live();
         let watch = live.snapshot.config.settings.watch.as_ref();
         let watch = watch.filter(|_| live.snapshot.policy.orders_stops())?;
+        let (base, cap) = PAUSES;
         let error = match self.step(watch).await {
             Ok(0) => return None,
             Ok(_) => {
@@ -95,7 +96,16 @@ impl Stopper {
                 self.fares.report(&self.shared, pulse::STOP, None);
                 return None;
             }
-            Err(error) => error,
+            Err(StopError::Store(error)) => {
+                // That says nothing of Kubernetes.
+                self.shared.count_store_failure(&error);
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Cannot look up which runs are to be stopped, trying again"
+                );
+                return Some(base);
+            }
+            Err(StopError::Cluster(error)) => error,
         };
         self.failures += 1;
         self.count("failure");
@@ -109,7 +119,6 @@ impl Stopper {
         if trouble.is_some() {
             self.fares.report(&self.shared, pulse::STOP, trouble);
         }
-        let (base, cap) = PAUSES;
         let jitter = self.shared.jitter();
         Some(backoff::delay(base, cap, self.failures, jitter))
     }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     Shared, backfill, is_watched,
@@ -59,12 +59,6 @@ enum WatchError {
     Store(#[from] StoreError),
 }
 
-impl WatchError {
-    fn is_gone(&self) -> bool {
-        matches!(self, Self::Cluster(error) if matches!(error.problem, Problem::Gone))
-    }
-}
-
 impl Watcher {
     /// A watcher that has seen nothing yet.
     pub fn new(shared: Shared) -> Self {
@@ -112,22 +106,39 @@ impl Watcher {
             return LOOK_AGAIN;
         };
         let began = Instant::now();
-        let told = self.round(&settings).await;
-        let result = if told.is_ok() { "success" } else { "failure" };
-        let watches = &self.shared.metrics.watches;
-        watches.get_or_create(&ResultLabel { result }).inc();
-        match told {
-            Ok(0) if began.elapsed() < SHORT => SHORT,
-            Ok(_) => Duration::ZERO,
-            Err(error) => self.failed(&error),
+        match self.round(&settings).await {
+            Ok(told) => {
+                self.count("success");
+                if told == 0 && began.elapsed() < SHORT {
+                    SHORT
+                } else {
+                    Duration::ZERO
+                }
+            }
+            Err(WatchError::Store(error)) => {
+                // That says nothing of Kubernetes, which is asked again from where it was.
+                self.shared.count_store_failure(&error);
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Cannot take in what Kubernetes tells, trying again"
+                );
+                PAUSES.0
+            }
+            Err(WatchError::Cluster(error)) => self.failed(&error),
         }
     }
 
-    /// Reports a failure, and says how long to pause.
-    fn failed(&mut self, error: &WatchError) -> Duration {
+    fn count(&self, result: &'static str) {
+        let watches = &self.shared.metrics.watches;
+        watches.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Reports a failure of Kubernetes, and says how long to pause.
+    fn failed(&mut self, error: &ClusterError) -> Duration {
+        self.count("failure");
         self.cluster = None;
         self.failures += 1;
-        if error.is_gone() {
+        if matches!(error.problem, Problem::Gone) {
             self.place = None;
             if self.failures == 1 {
                 info!("Kubernetes has forgotten where the watch was, listing ProwJobs anew");

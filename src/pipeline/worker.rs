@@ -175,7 +175,7 @@ impl Worker {
         self.state = None;
         self.ahead = None;
         self.started_at = self.shared.clock.now();
-        self.shared.reports.begin_anew();
+        self.shared.reports.belong_to(epoch);
         self.shared.reads_bell.notify_one();
     }
 

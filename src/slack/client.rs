@@ -20,7 +20,7 @@ const ANSWER_BYTES: usize = 4096;
 /// No pause is shorter, so that a zero does not spin.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// No pause is longer, so that a slip does not silence a receiver for a day.
-const PAUSE_MAX: Duration = Duration::from_secs(3600);
+pub const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// Pause when Slack does not say how long.
 const PAUSE_UNSAID: Duration = Duration::from_secs(10);
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     rollup::Ended,
-    rows::{json, millis, run, run_query},
+    rows::{BEHIND_RUN, json, millis, run, run_query},
     runs::ended,
     slice::{Wanted, by_name},
     sql::{self, Connection, OptionalExtension as _, Param, Row, params},
@@ -158,7 +158,8 @@ impl Neighbours {
                 ") AS near"
             ))?;
             for found in before.query_map(params![jobs, times], |row| {
-                Ok(((row.get(17)?, row.get(18)?), run(row)?))
+                let end = (row.get(BEHIND_RUN)?, row.get(BEHIND_RUN + 1)?);
+                Ok((end, run(row)?))
             })? {
                 let (end, before) = found?;
                 beside.before.insert(end, before);

@@ -96,6 +96,18 @@ impl fmt::Display for Obstacle {
     }
 }
 
+impl StoreError {
+    /// Whether a row holds what this version cannot read; the others can be read without it.
+    pub fn is_unreadable(&self) -> bool {
+        let source = match self {
+            Self::Unusable { source, .. } => source.as_ref(),
+            Self::Unavailable { .. } | Self::Stopped => None,
+        };
+        let error = source.and_then(|source| source.downcast_ref::<Error>());
+        matches!(error, Some(Error::Unreadable { .. }))
+    }
+}
+
 /// Sorts what the database said.
 pub(super) fn sort(store: &Location, error: Error) -> StoreError {
     let sorted = match &error {

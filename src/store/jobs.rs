@@ -10,7 +10,7 @@ use lru::LruCache;
 
 use super::{
     lead::Epoch,
-    rows::{run, run_query},
+    rows::{BEHIND_RUN, run, run_query},
     threads::{Memory, Session},
 };
 use crate::domain::{
@@ -243,7 +243,9 @@ impl Session<Jobs> {
             ),
             ") AS near"
         ))?;
-        for found in stored.query_map(params![jobs, KEPT], |row| Ok((row.get(17)?, run(row)?)))? {
+        for found in stored.query_map(params![jobs, KEPT], |row| {
+            Ok((row.get(BEHIND_RUN)?, run(row)?))
+        })? {
             let (job, run): (i64, Run) = found?;
             if let Some(past) = Past::of(&run) {
                 histories.entry(job).or_default().note(past);

@@ -49,6 +49,14 @@ pub(super) const NOW: &str = "cast(extract(epoch FROM clock_timestamp()) * 1000 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Epoch(pub(super) i64);
 
+#[cfg(test)]
+impl Epoch {
+    /// One of this number.
+    pub(crate) fn for_tests(number: i64) -> Self {
+        Self(number)
+    }
+}
+
 /// What another replica did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {

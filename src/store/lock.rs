@@ -31,8 +31,9 @@ impl Store {
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&name).map_err(|error| {
             let problem = format!(
-                "{} cannot be made, check that its folder is writable",
-                name.display()
+                "{} cannot be written, check that user {} may write the folder and the files in it",
+                name.display(),
+                rustix::process::geteuid().as_raw()
             );
             unusable(location, problem, Some(std::sync::Arc::new(error)))
         })?;

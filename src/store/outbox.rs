@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     Store, StoreError,
+    aside::readable,
     batch::free_numbers,
     holds::{self, Hold},
     lead::News,
@@ -41,6 +42,30 @@ impl Delivery {
     pub fn is_replayed(&self) -> bool {
         let is_copy = self.notification.diverted.is_some();
         self.attempts == 0 && !is_copy && self.created_at > self.notification.at
+    }
+}
+
+/// A moment, and how far ahead of it anything may have to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Horizon {
+    /// The moment.
+    pub now: Timestamp,
+    /// What is said to wait for longer than until then was put off before the clock went back, and does not wait.
+    pub latest: Timestamp,
+}
+
+impl From<Timestamp> for Horizon {
+    fn from(now: Timestamp) -> Self {
+        Self {
+            now,
+            latest: Timestamp::MAX,
+        }
+    }
+}
+
+impl Horizon {
+    fn waits(self, until: Timestamp) -> bool {
+        self.now < until && until <= self.latest
     }
 }
 
@@ -128,10 +153,10 @@ pub struct DeadLetter {
 }
 
 /// Columns of [`delivery`]; needs `FROM outbox JOIN notifications ON notifications.id = outbox.notification_id`.
-const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
+pub(super) const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
      outbox.created_at, outbox.due_at, outbox.diverted";
 
-fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
+pub(super) fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
     let mut notification: Notification = json(row, 1)?;
     notification.receiver = row.get(2)?;
     notification.diverted = json_or_none(row, 7)?;
@@ -146,14 +171,18 @@ fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
 }
 
 impl Store {
-    /// Receivers that something can be sent to at `now`, by name.
-    pub async fn receivers_due(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    /// Receivers that something can be sent to, by name.
+    pub async fn receivers_due(
+        &self,
+        horizon: impl Into<Horizon>,
+    ) -> Result<Vec<String>, StoreError> {
+        let horizon = horizon.into();
         self.main
             .read(move |conn| {
                 let heads = heads(conn)?.into_iter();
                 Ok(heads
-                    .filter(|(_, due_at)| *due_at <= now)
-                    .map(|(receiver, _)| receiver)
+                    .filter(|head| !head.waits().any(|until| horizon.waits(until)))
+                    .map(|head| head.receiver)
                     .collect())
             })
             .await
@@ -163,11 +192,11 @@ impl Store {
     pub async fn next_delivery(
         &self,
         receiver: &str,
-        now: Timestamp,
+        horizon: impl Into<Horizon>,
     ) -> Result<Option<Delivery>, StoreError> {
-        let receiver = receiver.to_owned();
+        let (receiver, horizon) = (receiver.to_owned(), horizon.into());
         self.main.read(move |conn| {
-            if health(conn, &receiver)?.blocked_until.is_some_and(|until| until > now) {
+            if health(conn, &receiver)?.blocked_until.is_some_and(|until| horizon.waits(until)) {
                 return Ok(None);
             }
             let head = conn
@@ -178,7 +207,7 @@ impl Store {
                 ))?
                 .query_row(params![&receiver], delivery)
                 .optional()?;
-            Ok(head.filter(|head| head.due_at <= now))
+            Ok(head.filter(|head| !horizon.waits(head.due_at)))
         })
         .await
     }
@@ -186,7 +215,10 @@ impl Store {
     /// When something can be sent next; `None` when nothing waits.
     pub async fn next_delivery_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.main
-            .read(|conn| Ok(heads(conn)?.into_iter().map(|(_, due_at)| due_at).min()))
+            .read(|conn| {
+                let heads = heads(conn)?;
+                Ok(heads.iter().filter_map(|head| head.waits().max()).min())
+            })
             .await
     }
 
@@ -235,6 +267,7 @@ impl Store {
                  WHERE outbox.state = 'dead' ORDER BY outbox.id DESC LIMIT $1"
                 ))?
                 .query_map(params![limit], dead_letter)?
+                .filter_map(readable)
                 .collect()
             })
             .await
@@ -255,23 +288,36 @@ fn dead_letter(row: &Row<'_>) -> sql::Result<DeadLetter> {
     })
 }
 
-/// Receivers with something to send, and when the head of their queue can be sent.
-fn heads(conn: &Connection) -> sql::Result<Vec<(String, Timestamp)>> {
+/// The head of a receiver's queue.
+struct Head {
+    receiver: String,
+    blocked_until: Option<Timestamp>,
+    due_at: Timestamp,
+}
+
+impl Head {
+    /// What it waits for.
+    fn waits(&self) -> impl Iterator<Item = Timestamp> {
+        self.blocked_until.into_iter().chain([self.due_at])
+    }
+}
+
+fn heads(conn: &Connection) -> sql::Result<Vec<Head>> {
     let mut statement = conn.prepare_cached(
         "SELECT name, blocked_until, (SELECT due_at FROM outbox WHERE state = 'pending' AND receiver = receivers.name \
          ORDER BY critical DESC, id LIMIT 1) FROM receivers ORDER BY name",
     )?;
-    let rows = statement.query_map(&[], |row| {
-        Ok((row.get(0)?, time_or_none(row, 1)?, time_or_none(row, 2)?))
+    let heads = statement.query_map(&[], |row| {
+        let Some(due_at) = time_or_none(row, 2)? else {
+            return Ok(None);
+        };
+        Ok(Some(Head {
+            receiver: row.get(0)?,
+            blocked_until: time_or_none(row, 1)?,
+            due_at,
+        }))
     })?;
-    let mut heads = Vec::new();
-    for row in rows {
-        let (receiver, blocked_until, due_at) = row?;
-        heads.extend(
-            due_at.map(|due_at: Timestamp| (receiver, blocked_until.unwrap_or(due_at).max(due_at))),
-        );
-    }
-    Ok(heads)
+    heads.filter_map(sql::Result::transpose).collect()
 }
 
 pub(super) fn health(conn: &Connection, receiver: &str) -> sql::Result<Health> {
@@ -362,7 +408,8 @@ fn add_delivery(
     )
 }
 
-fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
+/// Stores what an attempt came to.
+pub(super) fn record(conn: &Connection, outcome: &Recorded) -> sql::Result<()> {
     conn.put(
         "INSERT INTO attempts (delivery_id, at, outcome, detail) VALUES ($1, $2, $3, $4)",
         params![

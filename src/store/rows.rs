@@ -27,6 +27,10 @@ macro_rules! run_query {
     };
 }
 pub(super) use run_query;
+/// The column of [`run_query`] with the run's number, its last.
+pub(super) const RUN_ID: usize = 16;
+/// The first column behind those of [`run_query`], in a query around it.
+pub(super) const BEHIND_RUN: usize = RUN_ID + 1;
 
 /// Reads a run.
 pub(super) fn run(row: &Row<'_>) -> sql::Result<Run> {
@@ -107,4 +111,15 @@ fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'stat
 /// Writes a JSON body.
 pub(super) fn body<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("the domain's types are plain data with text for keys")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_stands_behind_a_run_is_no_column_of_it() {
+        let (columns, _) = run_query!("").split_once(" FROM ").unwrap();
+        let columns: Vec<&str> = columns.split(", ").collect();
+        assert_eq!(columns.len(), super::BEHIND_RUN);
+        assert_eq!(columns[super::RUN_ID], "runs.id");
+    }
 }

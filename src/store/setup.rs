@@ -1,8 +1,9 @@
 //! Opens databases: permissions, settings, migrations.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{OpenFlags, TransactionBehavior, config::DbConfig};
+use rustix::fs::{Access, access};
 
 use super::{
     error::{StoreError, sort, unusable},
@@ -133,22 +134,33 @@ fn failed(path: &Arc<Path>, error: rusqlite::Error) -> StoreError {
 }
 
 fn create(path: &Arc<Path>) -> Result<(), StoreError> {
-    let refused = |error: std::io::Error| {
-        unusable(
-            &Location::File(Arc::clone(path)),
-            "it cannot be created, check that its folder exists and is writable",
-            Some(Arc::new(error)),
-        )
-    };
-    if let Some(folder) = path
+    let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        create_folder(folder).map_err(refused)?;
-    }
+        .unwrap_or(Path::new("."));
+    let refused = |error: std::io::Error| {
+        let problem = unwritable(folder, error.kind());
+        let store = Location::File(Arc::clone(path));
+        unusable(&store, problem, Some(Arc::new(error)))
+    };
+    create_folder(folder).map_err(refused)?;
+    // SQLite keeps its log beside the file, so that the file alone is not enough.
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| refused(error.into()))?;
     match create_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(refused(error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(refused(error)),
         _ => Ok(()),
+    }
+}
+
+/// Why nothing can be made in a folder, and what to do.
+fn unwritable(folder: &Path, why: ErrorKind) -> String {
+    let (folder, user) = (folder.display(), rustix::process::geteuid().as_raw());
+    match why {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => format!(
+            "its folder {folder} is not writable for user {user}, let it own the folder, mount a volume there that it \
+             may write (in Kubernetes with `fsGroup`), or have `store.url` lead elsewhere"
+        ),
+        _ => format!("it cannot be created in {folder}, check that this is a folder"),
     }
 }
 

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    context::{Context, Setup, hooks, run, text},
+    context::{Context, Metrics, Setup, hooks, postgres, run, text},
     program::program,
 };
 
@@ -87,6 +87,17 @@ async fn looks_nowhere(ctx: &mut Context, bucket: &BucketStandin) {
     ctx.settle().await;
     let asked = bucket.requests();
     assert!(!asked.iter().any(is_listing), "{asked:?}");
+}
+
+/// Orders a time to be looked through.
+async fn order(ctx: &Context, since: i64, until: i64) -> String {
+    let (since, until) = (hours_ago(since).to_string(), hours_ago(until).to_string());
+    let config = ctx.config();
+    let command = move || {
+        let args = ["backfill", "--since", &since, "--until", &until];
+        program(&args).config(config).run().ok()
+    };
+    tokio::task::spawn_blocking(command).await.unwrap()
 }
 
 fn is_listing(request: &String) -> bool {
@@ -255,6 +266,40 @@ async fn a_bucket_that_fails_half_way_is_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_replica_that_leads_no_more_does_not_show_that_it_fills_a_gap() {
+    let Some(url) = postgres::new_database() else {
+        return;
+    };
+    let (server, bucket) = (postgres::shared().unwrap(), bucket().await);
+    let (_, database) = url.rsplit_once('/').unwrap();
+    bucket.set_fault(Some(Fault::Status(500, "InternalError")));
+    let setup = Setup::default()
+        .with(&settings(&bucket))
+        .with(&format!("store: {{ url: \"{url}\" }}"));
+    run(setup, async |ctx| {
+        ctx.allow_error("Cannot decide on what came in");
+        let shows = async |leads: u64, fills: u64| {
+            let is_so = |metrics: &Metrics| {
+                metrics.sum("leader") == leads && metrics.sum("backfill_active") == fills
+            };
+            ctx.until(&format!("leads: {leads}, fills: {fills}"), is_so)
+                .await;
+        };
+        order(ctx, 60, 0).await;
+        shows(1, 1).await;
+        let another =
+            "UPDATE lead SET holder = 'another', epoch = epoch + 1, until = 9000000000000000";
+        server.sql(database, another);
+        shows(0, 0).await;
+        server.sql(database, "UPDATE lead SET until = 0");
+        shows(1, 1).await;
+        bucket.set_fault(None);
+        shows(1, 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_looked_for_when_that_is_switched_off() {
     let bucket = bucket().await;
     let setup = Setup::default()
@@ -283,15 +328,6 @@ async fn a_time_that_somebody_orders_is_looked_through_by_the_running_daemon() {
     run(Setup::default().with(&settings(&bucket)), async |ctx| {
         ctx.logged("Listening on").await;
         missed(&bucket);
-        let order = async |ctx: &Context, since: i64, until: i64| {
-            let (since, until) = (hours_ago(since).to_string(), hours_ago(until).to_string());
-            let config = ctx.config();
-            let command = move || {
-                let args = ["backfill", "--since", &since, "--until", &until];
-                program(&args).config(config).run().ok()
-            };
-            tokio::task::spawn_blocking(command).await.unwrap()
-        };
         let said = order(ctx, 60, 0).await;
         assert!(said.contains("will look for runs"), "{said}");
         check_summaries(ctx).await;

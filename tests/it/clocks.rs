@@ -2,7 +2,13 @@
 //! same. All times of ours are moments, not times of day, so a zone's summer time changes nothing.
 
 use jiff::SignedDuration;
-use prow_notifier::{clock::Clock, standin::prow::Job};
+use prow_notifier::{
+    clock::Clock,
+    standin::{
+        prow::Job,
+        slack::{Act, Forced},
+    },
+};
 
 use crate::inside::{Inside, failed, passed};
 
@@ -81,5 +87,27 @@ async fn windows_deadlines_and_digests_are_told_once_over_a_jump_of_an_hour() {
                 assert_eq!(jumped, straight, "minute {minute}, {by_ms} ms, {restarts}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_asked_to_wait_does_not_wait_for_a_clock_that_went_back_by_a_day() {
+    for restarts in [false, true] {
+        let mut inside = Inside::paced(RULES, None).await;
+        let wait = Act::Answer {
+            status: 429,
+            headers: vec![("retry-after".to_owned(), "600".to_owned())],
+            body: String::new(),
+        };
+        inside.slack.force("platform", Forced::from(wait));
+        inside.accept(&[failed("s3", "build", inside.now())]).await;
+        inside.pass(MINUTE).await;
+        assert_eq!(headlines(&inside), [""; 0]);
+        jump(&inside, -24 * HOUR_MS);
+        if restarts {
+            inside.restart().await;
+        }
+        inside.pass(MINUTE).await;
+        assert_eq!(headlines(&inside).len(), 1, "restarts: {restarts}");
     }
 }

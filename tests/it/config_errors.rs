@@ -68,6 +68,31 @@ fn a_good_configuration_is_fine() {
 }
 
 #[test]
+fn a_mute_window_that_never_ends_is_warned_of() {
+    let home = home();
+    let window = |name: &str, times: &str| {
+        format!(
+            "  - {{ name: {name}, timezone: Europe/Berlin, critical: true, times: [{times}] }}\n"
+        )
+    };
+    let always = window("always", "'00:00-12:00', '12:00-24:00'");
+    let nights = window("nights", "'20:00-08:00'");
+    let hook = "sources: { webhook: { hmac_file: hmac } }\n";
+    write(
+        home.path(),
+        "c.yaml",
+        &with(&format!("{hook}mute:\n{always}{nights}")),
+    );
+    let said = check(&home).run();
+    assert_eq!(
+        said.stderr,
+        "warning: mute window `always` never ends (00:00 to 12:00 and 12:00 to 00:00, Europe/Berlin): what it holds back \
+         is never told, not even summed up\n"
+    );
+    assert_eq!(said.code, 0);
+}
+
+#[test]
 fn what_is_not_a_configuration_at_all_is_told_with_its_place() {
     assert_snapshot!(complaints(&[
         ("bad YAML", "watch: { types: [postsubmit]\n"),
@@ -207,6 +232,59 @@ fn settings_that_mean_nothing_are_told_with_their_place() {
        |                                    ^
       hint: write 90s, 1h30m or 7d
     "#);
+}
+
+#[test]
+fn pauses_of_nothing_and_gaps_without_end_are_refused_with_what_is_the_least() {
+    let watch = "sources: { watch: { namespace: prow, renew: 10m } }\n";
+    assert_snapshot!(complaints(&[
+        ("no pause between reads", &with("artifacts: { retry: { base: 0, cap: 10m } }\n")),
+        ("no pause between posts", &with("delivery: { retry: { base: 0s, cap: 0 } }\n")),
+        ("a gap at once", &with("backfill: { after: 0 }\n")),
+        ("a gap between two polls", &with("sources: { deck: { url: 'https://prow.example', interval: 10m } }\nbackfill: { after: 10m }\n")),
+        ("a gap between two watches", &with(&format!("{watch}backfill: {{ after: 10m }}\n"))),
+    ]), @"
+    # no pause between reads
+    error: c.yaml:5:29: artifacts.retry.base: after `0` what failed would be tried again without a pause
+     5 | artifacts: { retry: { base: 0, cap: 10m } }
+       |                             ^
+      hint: write at least 10ms
+
+    # no pause between posts
+    error: c.yaml:5:28: delivery.retry.base: after `0s` what failed would be tried again without a pause
+     5 | delivery: { retry: { base: 0s, cap: 0 } }
+       |                            ^
+      hint: write at least 10ms
+    c.yaml:5:37: delivery.retry.cap: after `0` what failed would be tried again without a pause
+     5 | delivery: { retry: { base: 0s, cap: 0 } }
+       |                                     ^
+      hint: write at least 100ms
+
+    # a gap at once
+    error: c.yaml:5:20: backfill.after: sources that work may tell nothing for longer than `0`, and buckets would be looked through without end
+     5 | backfill: { after: 0 }
+       |                    ^
+      hint: write a little less than Prow keeps ProwJobs, such as 47h; at least 5m
+
+    # a gap between two polls
+    error: c.yaml:6:20: backfill.after: sources that work may tell nothing for longer than `10m`, and buckets would be looked through without end
+     6 | backfill: { after: 10m }
+       |                    ^
+      hint: write a little less than Prow keeps ProwJobs, such as 47h; at least 12m
+
+    # a gap between two watches
+    error: c.yaml:6:20: backfill.after: sources that work may tell nothing for longer than `10m`, and buckets would be looked through without end
+     6 | backfill: { after: 10m }
+       |                    ^
+      hint: write a little less than Prow keeps ProwJobs, such as 47h; at least 10m30s
+    ");
+    let home = home();
+    write(
+        home.path(),
+        "c.yaml",
+        &with("backfill: { enabled: false, after: 0 }\n"),
+    );
+    check(&home).run().ok();
 }
 
 #[test]

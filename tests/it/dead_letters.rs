@@ -1,15 +1,18 @@
 //! Dead letters: listed on the page, in the API and on the command line, and sent again from each, once and by
 //! somebody.
 
+use std::time::Duration;
+
 use axum::http::{Request, StatusCode, header};
 use insta::assert_snapshot;
 use jiff::SignedDuration;
-use prow_notifier::standin::slack::Forced;
+use prow_notifier::{slack::preview_text, standin::slack::Forced};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
     access::surface::{Surface, TOKEN, Tokens},
-    inside::failed,
+    inside::{EACH_JOB_A_STAGE, Inside, failed},
     program::program,
 };
 
@@ -208,4 +211,29 @@ async fn the_page_of_the_configuration_says_what_is_in_force_and_no_secret() {
     surface.inside.reload();
     let (_, _, html) = surface.ask(page(), "192.0.2.7", "").await;
     assert!(!html.contains("were refused"), "{html}");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_given_up_and_holds_up_no_other_one() {
+    let mut inside = Inside::paced(EACH_JOB_A_STAGE, None).await;
+    for service in ["s3", "sqs"] {
+        let now = inside.now();
+        let job = failed(service, &format!("publish-{service}"), now);
+        inside.accept(&[job]).await;
+        inside.decide().await;
+        inside.clock.advance(Duration::from_secs(60));
+        inside.decide().await;
+    }
+    let store = Connection::open(inside.home().join("state.db")).unwrap();
+    let broken = "UPDATE notifications SET body = '{\"id\": 7}' WHERE id = (SELECT min(id) FROM notifications)";
+    assert_eq!(store.execute(broken, []).unwrap(), 1);
+    inside.pass(SignedDuration::from_mins(1)).await;
+    let told = inside.messages("platform");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let text = preview_text(&told[0].payload);
+    assert!(text.contains("sqs"), "{text}");
+    let metrics = inside.shared().metrics.text();
+    assert!(metrics.contains("dead_letters_total 1"), "{metrics}");
+    let receivers = inside.shared().store.receivers().await.unwrap();
+    assert_eq!(receivers.iter().map(|row| row.dead).sum::<u64>(), 1);
 }

@@ -8,6 +8,7 @@ mod late;
 mod restarts;
 mod secrets;
 mod stalled;
+mod unreadable;
 
 use jiff::{SignedDuration, Timestamp};
 use prow_notifier::{

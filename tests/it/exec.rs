@@ -85,6 +85,19 @@ fn exit_codes_are_the_commands() {
 }
 
 #[test]
+fn a_second_command_that_would_never_run_is_refused_before_the_first_one_runs() {
+    let output = ran(exec(&["--", "echo", "a", "--and", "echo", "b"]));
+    assert_eq!((output.status.code(), out(&output)), (Some(2), ""));
+    assert_eq!(
+        err(&output),
+        "error: --and stands between commands only with --all; add --all, or hide a --and of the command's own in sh -c \
+         '...'\n"
+    );
+    let output = ran(script("echo --and"));
+    assert_eq!((output.status.code(), out(&output)), (Some(0), "--and\n"));
+}
+
+#[test]
 fn a_death_by_signal_is_told_as_a_shell_tells_it() {
     for (signal, code) in [("TERM", 143), ("KILL", 137), ("INT", 130), ("SEGV", 139)] {
         let output = ran(script(&format!("kill -s {signal} $$")));

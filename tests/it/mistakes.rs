@@ -125,6 +125,23 @@ fn a_store_that_cannot_be_used_says_why_once() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_is_not_writable_is_named_with_what_to_do() {
+    // Not even root may make a file there.
+    let store = "sqlite:///sys/state.db";
+    let home = home("");
+    let serve = within(home.path(), &["serve"]).env("PROW_NOTIFIER__STORE__URL", store);
+    let said = no(serve.run());
+    let named =
+        "error: cannot use the store /sys/state.db: its folder /sys is not writable for user ";
+    assert!(said.starts_with(named), "{said}");
+    assert!(
+        said.contains("fsGroup") && said.contains("`store.url`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_daemon_that_cannot_listen_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();

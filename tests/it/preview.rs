@@ -227,6 +227,34 @@ fn slack_format_gives_payloads_that_slack_takes() {
 }
 
 #[test]
+fn on_a_terminal_the_link_to_try_a_message_stands_behind_a_few_words() {
+    let own = env!("CARGO_BIN_EXE_prow-notifier");
+    let files = "tests/data/prow/prowjobs/01-postsubmit-failure-s3-post-submit.json --config config/teams/platform.yaml";
+    let on_terminal = |colours: &str| {
+        let line = format!("env {colours} {own} preview --no-logs {files}");
+        let output = std::process::Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm-256color")
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown = on_terminal("A=b");
+    let (_, link) = shown.split_once("\u{1b}]8;;").unwrap();
+    let (url, rest) = link.split_once("\u{1b}\\").unwrap();
+    let begin = "https://app.slack.com/block-kit-builder#%7B%22blocks%22";
+    assert!(url.starts_with(begin) && url.len() > 1000, "{url}");
+    let label = "open in Slack's Block Kit Builder\u{1b}]8;;\u{1b}\\";
+    assert!(rest.starts_with(label), "{rest}");
+    let plain = on_terminal("NO_COLOR=1");
+    assert!(
+        plain.contains(begin) && !plain.contains('\u{1b}'),
+        "{plain}"
+    );
+}
+
+#[test]
 fn text_shows_the_decision_the_message_and_a_link_to_try_it() {
     let out = preview(&[
         "tests/data/prow/prowjobs/20-presubmit-failure-s3-kind-e2e.json",

@@ -6,7 +6,9 @@ use prow_notifier::{
     standin::prow::{Fault, Job},
 };
 
-use crate::context::{Context, Setup, hooks, passed, run, text};
+use rusqlite::Connection;
+
+use crate::context::{Context, Setup, failed, hooks, passed, run, text};
 
 fn setup() -> Setup {
     Setup::with_deck().with("watch: { deck_failures: 2, pile_up: 5, pile_up_age: 1h }")
@@ -35,6 +37,28 @@ async fn a_deck_that_cannot_be_reached_is_told_once_and_its_return_once() {
             headline(ctx).await,
             "┌ ✅ prow-notifier: polling deck works again"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_in_is_no_failure_of_deck() {
+    run(setup(), async |ctx| {
+        ctx.expect_error("Cannot take in deck's list");
+        ctx.allow_error("Cannot decide on what came in");
+        ctx.polled_well().await;
+        let inbox = Connection::open(ctx.store().with_extension("inbox.db")).unwrap();
+        inbox.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        ctx.deck.upsert(failed("s3", 1).to_json());
+        let metrics = ctx
+            .until("deck was asked for a while", |metrics| {
+                metrics.get("store_failures_total{reason=\"unavailable\"}") >= 3
+            })
+            .await;
+        assert_eq!(metrics.get("deck_polls_total{result=\"failure\"}"), 0);
+        inbox.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(hooks(&ctx.messages(2).await), ["platform", "s3"]);
+        ctx.polled_well().await;
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Haul, Inner, within};
+use super::{Haul, Inner, name_of_deck, within};
 use crate::{
     artifacts::{
         Gathered, Outcome,
@@ -30,7 +30,7 @@ impl Inner {
         let Some(deck) = &self.deck else {
             return Gathered::nothing(run, why);
         };
-        let endpoint = format!("deck {}", deck.host());
+        let endpoint = name_of_deck(deck);
         let mut haul = Haul::default();
         self.add_deck_logs(run, &mut haul, deadline).await;
         let outcome = match haul.failure {
@@ -57,7 +57,7 @@ impl Inner {
         let Some(deck) = &self.deck else {
             return;
         };
-        let endpoint = format!("deck {}", deck.host());
+        let endpoint = name_of_deck(deck);
         if let Some(why) = self.left_alone(&endpoint) {
             haul.keep::<()>(Err(Failure::of_endpoint(why)));
             return;

@@ -1,10 +1,12 @@
 //! Looks around in buckets: which folders there are, and single small files of one.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use object_store::{ObjectStore as _, list::PaginatedListOptions, path::Path};
 use tokio::time::{Instant, timeout};
 
-use super::{Folder, Inner, Location, Reader, name_of, within};
+use super::{FOLDERS, Folder, Inner, Location, Reader, name_of, name_of_deck, within};
 use crate::artifacts::{bucket::Bucket, failure::sort};
 
 /// Folders that are asked for at once; buckets give no more.
@@ -20,6 +22,24 @@ pub struct Page {
 }
 
 impl Reader {
+    /// The endpoints that the configuration names, as in [`super::EndpointHealth`]; runs may name others.
+    pub fn named(&self) -> BTreeSet<String> {
+        let inner = &self.inner;
+        if !inner.settings.enabled {
+            return BTreeSet::new();
+        }
+        let roots = inner.lists.defaults.iter();
+        let roots = roots.map(|default| name_of(&default.root));
+        let reached = inner.lists.endpoints.iter().filter_map(|endpoint| {
+            let bucket = endpoint.bucket.as_ref()?;
+            Some(format!("{}://{bucket}", endpoint.provider.as_str()))
+        });
+        let deck = inner.deck.as_ref().map(name_of_deck);
+        let has_folders = !inner.settings.folders.is_empty();
+        let folders = has_folders.then(|| FOLDERS.to_owned());
+        roots.chain(reached).chain(deck).chain(folders).collect()
+    }
+
     /// Small files of a folder, `None` for each that is not there. The error says for people why not.
     pub async fn files(
         &self,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use reqwest::Url;
 
-use super::{Reader, without_credentials};
+use super::{Reader, WatchSettings, without_credentials};
 use crate::config::error::Problem;
 
 /// Who may push Pub/Sub messages.
@@ -34,14 +34,22 @@ pub struct BackfillSettings {
 }
 
 impl Reader<'_> {
-    pub(super) fn backfill(&self) -> BackfillSettings {
-        BackfillSettings {
-            enabled: self.text("backfill.enabled").as_deref() != Some("false"),
-            after: self.duration("backfill.after"),
+    pub(super) fn backfill(
+        &self,
+        watch: Option<&WatchSettings>,
+    ) -> Result<BackfillSettings, Problem> {
+        let enabled = self.text("backfill.enabled").as_deref() != Some("false");
+        Ok(BackfillSettings {
+            enabled,
+            after: if enabled {
+                self.gap_after(watch)?
+            } else {
+                self.duration("backfill.after")
+            },
             timeout: self.duration("backfill.timeout"),
             max_requests: self.number("backfill.max_requests").into(),
             concurrency: usize::try_from(self.number("backfill.concurrency")).unwrap_or(1),
-        }
+        })
     }
 
     pub(super) fn pubsub(&self) -> Result<Option<PubsubSettings>, Problem> {

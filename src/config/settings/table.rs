@@ -177,7 +177,7 @@ settings![
         "backfill.after",
         Duration,
         Some("47h"),
-        "So long no source must have told anything; best a little less than Prow keeps ProwJobs (sinker's max_prowjob_age)."
+        "So long no source must have told anything; best a little less than Prow keeps ProwJobs (sinker's max_prowjob_age). At least 5m, and longer than it takes to ask deck or to renew the watch."
     ),
     (
         "backfill.timeout",
@@ -315,13 +315,13 @@ settings![
         "delivery.retry.base",
         Duration,
         Some("1s"),
-        "First pause after a failed attempt, doubled each time."
+        "First pause after a failed attempt, doubled each time; at least 10ms."
     ),
     (
         "delivery.retry.cap",
         Duration,
         Some("5m"),
-        "Longest pause between attempts."
+        "Longest pause between attempts; at least 100ms."
     ),
     (
         "delivery.retry.max_age",
@@ -393,13 +393,13 @@ settings![
         "artifacts.retry.base",
         Duration,
         Some("2s"),
-        "First pause before a log that could not be read is asked for again, doubled each time. Logs often come a second after the run's end; below 5s such a reason still reaches its first message."
+        "First pause before a log that could not be read is asked for again, doubled each time; at least 10ms. Logs often come a second after the run's end; below 5s such a reason still reaches its first message."
     ),
     (
         "artifacts.retry.cap",
         Duration,
         Some("10m"),
-        "Longest pause between attempts to read a log."
+        "Longest pause between attempts to read a log; at least 100ms."
     ),
     (
         "artifacts.retry.max_age",

@@ -18,6 +18,8 @@ use crate::store::StoreError;
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// Pause of a receiver after a panic: the next try most likely ends in the same one.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
+/// No pause is longer.
+const LONGEST: Duration = AFTER_PANIC;
 
 /// When to look at a receiver again, if not at once.
 pub(super) type Ended = Result<Option<Timestamp>, StoreError>;
@@ -31,9 +33,11 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Ends the pauses that are over.
+    /// Ends the pauses that are over, and those made before the clock went back.
     pub(super) fn look(&mut self, now: Timestamp) {
-        self.paused.retain(|_, until| *until > now);
+        let longest = now + LONGEST;
+        self.paused
+            .retain(|_, until| *until > now && *until <= longest);
     }
 
     /// When the next pause is over.
@@ -90,7 +94,8 @@ impl Rounds {
             }
         };
         if let Some(until) = until {
-            self.paused.insert(receiver.to_owned(), until);
+            self.paused
+                .insert(receiver.to_owned(), until.min(now + LONGEST));
         }
         failed
     }

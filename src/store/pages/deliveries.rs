@@ -7,6 +7,7 @@ use crate::{
     domain::notification::Notification,
     store::{
         Attempt, Health, Store, StoreError,
+        aside::readable,
         explain::attempts,
         rows::{json, json_or_none, time, time_or_none},
     },
@@ -103,9 +104,11 @@ impl Store {
                 let found = match &which.receiver {
                     Some(receiver) => statement
                         .query_map(params![before, receiver, which.limit], delivery)?
+                        .filter_map(readable)
                         .collect::<sql::Result<Vec<_>>>(),
                     None => statement
                         .query_map(params![before, which.limit], delivery)?
+                        .filter_map(readable)
                         .collect(),
                 };
                 with_attempts(conn, found?)
@@ -120,6 +123,7 @@ impl Store {
                 let found = conn
                     .prepare_cached(&format!("SELECT {COLUMNS} WHERE outbox.id = $1"))?
                     .query_map(params![id], delivery)?
+                    .filter_map(readable)
                     .collect::<sql::Result<Vec<_>>>()?;
                 Ok(with_attempts(conn, found)?.pop())
             })

@@ -12,7 +12,7 @@ use crate::{
     store::{
         DecisionRow, Store, StoreError,
         explain::decision,
-        rows::{json, run, run_query},
+        rows::{RUN_ID, json, run, run_query},
     },
 };
 
@@ -63,7 +63,7 @@ impl Store {
                 ))?
                 .query_map(params![behind.unwrap_or(i64::MAX), limit], |row| {
                     Ok(Placed {
-                        place: row.get(16)?,
+                        place: row.get(RUN_ID)?,
                         row: run(row)?,
                     })
                 })?

@@ -209,9 +209,64 @@ async fn a_refused_delivery_goes_to_the_fallback_and_can_be_replayed() {
     );
 }
 
+#[tokio::test]
+async fn what_was_put_off_before_the_clock_went_back_does_not_wait() {
+    let world = queue().await;
+    let head = world.store.next_delivery("team", start()).await;
+    let until = start() + minutes(60);
+    let limited = Recorded {
+        then: Then::Again {
+            due_at: until,
+            plain: false,
+        },
+        health: Some(Health {
+            blocked_until: Some(until),
+            ..Health::default()
+        }),
+        ..sent(head.unwrap().unwrap().id)
+    };
+    world.store.record(limited).await.unwrap();
+    for (now, is_due) in [(start(), false), (start() - minutes(1), true)] {
+        let horizon = Horizon {
+            now,
+            latest: now + minutes(60),
+        };
+        let due = world.store.receivers_due(horizon).await.unwrap();
+        assert_eq!(!due.is_empty(), is_due, "{now}");
+        let head = world.store.next_delivery("team", horizon).await.unwrap();
+        assert_eq!(head.is_some(), is_due, "{now}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_read_becomes_a_dead_letter_and_the_next_one_goes() {
+    let world = queue().await;
+    let head = world.store.next_delivery("team", start()).await;
+    let id = head.unwrap().unwrap().id;
+    let set_aside = async || world.store.set_aside_head("team", start(), None).await;
+    assert_eq!(set_aside().await.unwrap(), None, "it can be read");
+    world
+        .sql(&format!(
+            "UPDATE notifications SET body = '{{\"id\": 7}}' WHERE id = (SELECT notification_id FROM outbox WHERE id = {id})"
+        ))
+        .await;
+    let failed = world.store.next_delivery("team", start()).await;
+    assert!(failed.unwrap_err().is_unreadable());
+    let aside = set_aside().await.unwrap().unwrap();
+    assert_eq!(aside.what, id.to_string());
+    assert_eq!(drain(&world, "team").await, ["sqs", "docs"]);
+    let states = world.store.receiver_states().await.unwrap();
+    assert_eq!((states[0].pending, states[0].dead_letters), (0, 1));
+    // Lists show the others.
+    assert_eq!(world.store.dead_letters(10).await.unwrap(), []);
+    assert!(world.store.delivery(id).await.unwrap().is_none());
+}
+
 on_postgres![
     critical_goes_first_and_then_in_order,
     nothing_overtakes_a_delivery_that_waits_for_another_attempt,
     a_blocked_receiver_waits_without_counting_and_across_a_restart,
     a_refused_delivery_goes_to_the_fallback_and_can_be_replayed,
+    what_was_put_off_before_the_clock_went_back_does_not_wait,
+    a_delivery_that_cannot_be_read_becomes_a_dead_letter_and_the_next_one_goes,
 ];

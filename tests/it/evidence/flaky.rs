@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prow_notifier::{
+    pipeline::reload::Reload,
     standin::{bucket::Fault, prow::Job},
     web::Web,
 };
@@ -150,4 +151,29 @@ async fn a_wrong_bucket_does_not_hold_up_another() {
     world.see(&job).await;
     let last = world.said().pop().unwrap();
     assert!(last.1.contains("undefined: newManager"), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_taken_out_of_the_configuration_is_in_trouble_no_more() {
+    for restarts in [false, true] {
+        let mut world = World::new("base: 2s, max_age: 2m").await;
+        let config = world.inside.home().join("config/30-bucket.yaml");
+        let default = "artifacts: { defaults: [{ location: 's3://ack-prow-logs' }] }\n";
+        std::fs::write(&config, default).unwrap();
+        assert_eq!(world.inside.reload(), Reload::Swapped);
+        world.bucket.set_fault(Some(WRONG));
+        let job = failed("s3", "publish", world.inside.now());
+        world.see(&job).await;
+        world.inside.pass(10 * MINUTE).await;
+        assert_eq!(world.troubles().len(), 1, "{:#?}", world.troubles());
+        std::fs::remove_file(&config).unwrap();
+        if restarts {
+            world.inside.restart().await;
+        } else {
+            assert_eq!(world.inside.reload(), Reload::Swapped);
+        }
+        world.inside.pass(MINUTE).await;
+        assert_eq!(world.troubles().len(), 2, "{:#?}", world.troubles());
+        assert_eq!(failing_endpoints(&world.inside).await, "0");
+    }
 }
