@@ -461,7 +461,6 @@ impl Inner {
     }
 }
 
-/// A bucket as people name it; all folders of this machine are one.
 /// All folders of this machine are one endpoint.
 const FOLDERS: &str = "folders of this machine";
 
@@ -469,6 +468,7 @@ fn name_of_deck(deck: &DeckUrl) -> String {
     format!("deck {}", deck.host())
 }
 
+/// A bucket as people name it.
 fn name_of(location: &Location) -> String {
     match location.provider {
         Provider::File => FOLDERS.to_owned(),
