@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use super::{
     Store, StoreError,
     holds::Hold,
-    outbox::{DELIVERY_COLUMNS, Recorded, Then, delivery, record},
+    outbox::{Recorded, Then, delivery, head, record},
     rows::{json, millis},
-    sql::{self, Error, OptionalExtension as _, params},
+    sql::{self, Error, Row, params},
 };
 use crate::domain::observation::Observation;
 
@@ -31,14 +31,8 @@ impl Store {
     ) -> Result<Option<SetAside>, StoreError> {
         let receiver = receiver.to_owned();
         let work = move |conn: &sql::Connection| {
-            let head = conn
-                .prepare_cached(&format!(
-                    "SELECT {DELIVERY_COLUMNS} FROM outbox JOIN notifications ON notifications.id = outbox.notification_id \
-                     WHERE outbox.state = 'pending' AND outbox.receiver = $1 \
-                     ORDER BY outbox.critical DESC, outbox.id LIMIT 1"
-                ))?
-                .query_row(params![&receiver], |row| Ok((row.get(0)?, unreadable(delivery(row))?)))
-                .optional()?;
+            let read = |row: &Row<'_>| Ok((row.get(0)?, unreadable(delivery(row))?));
+            let head = head(conn, &receiver, read)?;
             let Some((delivery, Some(why))) = head else {
                 return Ok(None);
             };

@@ -153,7 +153,7 @@ pub struct DeadLetter {
 }
 
 /// Columns of [`delivery`]; needs `FROM outbox JOIN notifications ON notifications.id = outbox.notification_id`.
-pub(super) const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
+const DELIVERY_COLUMNS: &str = "outbox.id, notifications.body, outbox.receiver, outbox.attempts, outbox.plain, \
      outbox.created_at, outbox.due_at, outbox.diverted";
 
 pub(super) fn delivery(row: &Row<'_>) -> sql::Result<Delivery> {
@@ -195,21 +195,18 @@ impl Store {
         horizon: impl Into<Horizon>,
     ) -> Result<Option<Delivery>, StoreError> {
         let (receiver, horizon) = (receiver.to_owned(), horizon.into());
-        self.main.read(move |conn| {
-            if health(conn, &receiver)?.blocked_until.is_some_and(|until| horizon.waits(until)) {
-                return Ok(None);
-            }
-            let head = conn
-                .prepare_cached(&format!(
-                    "SELECT {DELIVERY_COLUMNS} FROM outbox JOIN notifications ON notifications.id = outbox.notification_id \
-                     WHERE outbox.state = 'pending' AND outbox.receiver = $1 \
-                     ORDER BY outbox.critical DESC, outbox.id LIMIT 1"
-                ))?
-                .query_row(params![&receiver], delivery)
-                .optional()?;
-            Ok(head.filter(|head| !horizon.waits(head.due_at)))
-        })
-        .await
+        self.main
+            .read(move |conn| {
+                if health(conn, &receiver)?
+                    .blocked_until
+                    .is_some_and(|until| horizon.waits(until))
+                {
+                    return Ok(None);
+                }
+                let head = head(conn, &receiver, delivery)?;
+                Ok(head.filter(|head| !horizon.waits(head.due_at)))
+            })
+            .await
     }
 
     /// When something can be sent next; `None` when nothing waits.
@@ -318,6 +315,21 @@ fn heads(conn: &Connection) -> sql::Result<Vec<Head>> {
         }))
     })?;
     heads.filter_map(sql::Result::transpose).collect()
+}
+
+/// What goes to a receiver next, read from [`DELIVERY_COLUMNS`].
+pub(super) fn head<T>(
+    conn: &Connection,
+    receiver: &str,
+    read: impl FnOnce(&Row<'_>) -> sql::Result<T>,
+) -> sql::Result<Option<T>> {
+    conn.prepare_cached(&format!(
+        "SELECT {DELIVERY_COLUMNS} FROM outbox JOIN notifications ON notifications.id = outbox.notification_id \
+         WHERE outbox.state = 'pending' AND outbox.receiver = $1 \
+         ORDER BY outbox.critical DESC, outbox.id LIMIT 1"
+    ))?
+    .query_row(params![receiver], read)
+    .optional()
 }
 
 pub(super) fn health(conn: &Connection, receiver: &str) -> sql::Result<Health> {
