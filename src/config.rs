@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use self::{
     artifacts::Artifacts,
     error::{ConfigError, Problem},
-    rules::Rules,
+    rules::{Receiver, Rules, SecretSource},
     settings::{Gathered, Layers, Settings},
 };
 use crate::{domain::nearest, evidence::rules::LogRules};
@@ -222,12 +222,24 @@ fn check_receiver_names(
         ("default_receiver", &settings.default_receiver),
         ("fallback_receiver", &settings.fallback_receiver),
     ] {
-        if let Some(name) = name
-            && !names().any(|known| known == name)
-        {
-            let hint = nearest::hint(name, names());
-            let what = format!("no receiver is named `{name}`{hint}");
-            problems.push(layers.problem(key, &what, ""));
+        let Some(name) = name else { continue };
+        match rules.receivers.iter().find(|known| known.name == *name) {
+            Some(Receiver {
+                secret: SecretSource::Dir(_),
+                ..
+            }) => {
+                let what = format!(
+                    "`{name}` has one webhook per service, so what has no service would be told to nobody"
+                );
+                let hint = "name a receiver with webhook_url_file; a route can lead to the services' own before it";
+                problems.push(layers.problem(key, &what, hint));
+            }
+            Some(_) => {}
+            None => {
+                let hint = nearest::hint(name, names());
+                let what = format!("no receiver is named `{name}`{hint}");
+                problems.push(layers.problem(key, &what, ""));
+            }
         }
     }
     if problems.is_empty() {

@@ -12,6 +12,11 @@ pub fn start(level: &str) {
     let filter = EnvFilter::builder()
         .with_default_directive(level.parse().unwrap_or_default())
         .from_env_lossy();
+    // Each attempt at a bucket would be a line of its own, beside ours that says what came of them.
+    let filter = match "object_store::client::retry=error".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let registry = tracing_subscriber::registry().with(filter);
     if stderr().is_terminal() {
         registry

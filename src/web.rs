@@ -44,6 +44,9 @@ use crate::{config::settings::Pace, pipeline::Shared};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest request head, in bytes.
 const MAX_HEAD: usize = 32 << 10;
+/// What is said of a path that nothing has.
+const NO_SUCH_PATH: &str =
+    "no such path; pages begin at /, and /api/v1/openapi.json lists what the API has\n";
 /// Connections at once; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 1024;
 /// How long requests under way may take at a stop.
@@ -136,6 +139,7 @@ impl Web {
             .route("/healthz", get(ops::healthz))
             .merge(guarded.layer(packed(fast)))
             .merge(open.layer(packed(small)))
+            .fallback(async || (StatusCode::NOT_FOUND, NO_SUCH_PATH))
             .layer(middleware::from_fn(harden))
             .with_state(web)
     }

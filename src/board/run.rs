@@ -208,7 +208,8 @@ pub struct Message {
 pub async fn load(shared: &Shared, asked: &str) -> Result<Option<Run>, StoreError> {
     let data = DataAge::of(shared);
     let store = &shared.store;
-    let Some(trail) = store.explain(&RunName(asked.to_owned())).await? else {
+    let meant = RunName::meant(asked);
+    let Some(trail) = store.explain(&meant).await? else {
         return Ok(None);
     };
     let signature = found(&trail).and_then(|found| found.signature.clone());
@@ -216,7 +217,7 @@ pub async fn load(shared: &Shared, asked: &str) -> Result<Option<Run>, StoreErro
         Some(signature) => others(shared, signature, &trail, data.now).await?,
         None => Vec::new(),
     };
-    Ok(Some(Run::new(asked, &trail, &same, data)))
+    Ok(Some(Run::new(&meant.0, &trail, &same, data)))
 }
 
 async fn others(
@@ -231,6 +232,7 @@ async fn others(
         .occurrences(signature, since, LOOKED_AT)
         .await?;
     let own = trail.run.as_ref().map(|run| &run.name);
+    let own = own.or(trail.decisions.last().map(|decision| &decision.run));
     let others = seen.iter().filter(|one| Some(&one.run) != own);
     Ok(others.map(Occurrence::from).collect())
 }

@@ -98,6 +98,9 @@ fn print_config(live: &Live, list: &mut List) {
     warn(live);
 }
 
+/// How Slack's mentions begin.
+const MENTIONS: [&str; 5] = ["<!subteam^", "<@", "<!here", "<!channel", "<!everyone"];
+
 /// Tells of what is allowed, and hardly meant.
 fn warn(live: &Live) {
     let warning = |what: &str| {
@@ -105,10 +108,22 @@ fn warn(live: &Live) {
         out::say(&format!("{mark} {what}"));
     };
     let settings = &live.snapshot.config.settings;
-    if settings.deck.is_none() && settings.watch.is_none() && settings.hmac_file.is_none() {
+    let pulled = settings.deck.is_some() || settings.watch.is_some();
+    if !pulled && settings.hmac_file.is_none() && settings.pubsub.is_none() {
         warning(
-            "none of sources.deck.url, sources.watch.namespace and sources.webhook.hmac_file is set: nothing would ever come in",
+            "none of sources.deck.url, sources.watch.namespace, sources.webhook.hmac_file and sources.pubsub.audience \
+             is set: nothing would ever come in",
         );
+    }
+    for receiver in &live.snapshot.config.rules.receivers {
+        let mention = receiver.mention_on_critical.as_deref();
+        if mention.is_some_and(|mention| !MENTIONS.iter().any(|known| mention.contains(known))) {
+            warning(&format!(
+                "mention_on_critical of receiver `{}` calls nobody: write <!subteam^ID> for a user group, <@ID> for a \
+                 person, or <!here>",
+                receiver.name
+            ));
+        }
     }
     let now = Clock::System.now();
     let mutes = live.snapshot.policy.mutes.iter();

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{
     Format, Outcome, UsageError, out,
     remote::{self, Answer},
+    values,
 };
 use crate::{
     board::deliveries::DeliveryItem,
@@ -55,6 +56,7 @@ pub struct List {
 #[group(required = true, multiple = false, args = ["id", "all_of"])]
 pub struct Replay {
     /// Number of a delivery, as `deliveries list --dead` shows it
+    #[arg(value_parser = values::number::<i64>)]
     id: Option<i64>,
     /// All dead letters of a receiver, in their order
     #[arg(long, value_name = "RECEIVER")]

@@ -14,7 +14,7 @@ use crate::{
 /// What to explain.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of a ProwJob, its build id, or the id at the end of a message
+    /// Name of a ProwJob, its build id, the address of its page, or the id at the end of a message
     #[arg(value_name = "RUN|NOTIFICATION", value_parser = NonEmptyStringValueParser::new())]
     subject: String,
     /// How to print
@@ -72,7 +72,10 @@ async fn asked(
         Format::Json => "/api/v1/runs",
         Format::Text => "/runs",
     };
-    let path = format!("{folder}/{}", remote::part(&args.subject));
+    let path = format!(
+        "{folder}/{}",
+        remote::part(&RunName::meant(&args.subject).0)
+    );
     let remote = args.daemon.remote(config, environment)?;
     match remote.ask(Method::GET, &path).await? {
         Some(reply) if reply.status == StatusCode::OK => Ok(Some(reply.text)),
@@ -93,7 +96,7 @@ async fn stored(args: &Args, config: &Config) -> Result<Option<String>> {
         .into());
     }
     let store = Store::connect(url, Clock::System).await?;
-    let trail = store.explain(&RunName(args.subject.clone())).await?;
+    let trail = store.explain(&RunName::meant(&args.subject)).await?;
     store.close().await;
     let Some(trail) = trail else {
         return Ok(None);

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,8 +41,8 @@ use crate::{
 /// What to preview.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files with a ProwJob, a list, a deck body or NDJSON, as JSON or YAML; `-` or nothing reads
-    /// standard input
+    /// Files with a ProwJob, a list, a deck body or NDJSON, as JSON or YAML, packed with gzip or not; `-` or nothing
+    /// reads standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Read the runs from this deck instead
@@ -128,6 +129,16 @@ pub fn run(
 
 type Read = (Vec<Observation>, Vec<String>);
 
+/// What is packed with gzip, unpacked; anything else as it is.
+fn unpacked(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain)?;
+    Ok(plain)
+}
+
 fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
     let stdin = [PathBuf::from("-")];
     let files = if files.is_empty() { &stdin[..] } else { files };
@@ -148,6 +159,8 @@ fn from_files(files: &[PathBuf], clock: &Clock) -> Result<Read> {
         } else {
             fs::read(file).map_err(|error| UsageError(format!("cannot read {name}: {error}")))?
         };
+        let bytes = unpacked(bytes)
+            .map_err(|error| UsageError(format!("cannot unpack {name}: {error}")))?;
         let parsed = parse::document(&bytes, Source::File, clock.now())
             .map_err(|error| UsageError(format!("cannot read ProwJobs from {name}: {error}")))?;
         runs.extend(parsed.observations);

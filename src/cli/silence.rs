@@ -80,8 +80,8 @@ pub struct List {
 /// Which silence to end.
 #[derive(Debug, clap::Args)]
 pub struct Expire {
-    /// Its number
-    #[arg(value_name = "ID")]
+    /// Its number, with which its line begins in `silence list`
+    #[arg(value_name = "ID", value_parser = values::number::<u64>)]
     id: u64,
     /// Who ends it, by default the user that runs this; a daemon goes by the token instead
     #[arg(long, value_name = "NAME")]

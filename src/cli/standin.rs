@@ -30,6 +30,9 @@ pub struct Args {
     /// Be Slack at this address and port; any path below /services/ is a webhook
     #[arg(long, value_name = "ADDRESS")]
     slack: Option<SocketAddr>,
+    /// A mention that Slack knows, such as `<!subteam^S0123ABCD>`; a message with any other is refused
+    #[arg(long, value_name = "MENTION", requires = "slack")]
+    mention: Vec<String>,
     /// Where they are told what to show, and tell what they were sent: POST /deck/jobs, PUT /bucket/..., GET /slack,
     /// POST /slack/force/HOOK
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
@@ -79,7 +82,11 @@ async fn start(args: &Args) -> Result<Standins> {
         standins.bucket = Some(bucket);
     }
     if let Some(address) = args.slack {
-        let slack = SlackStandIn::listen(address, Options::default()).await;
+        let options = Options {
+            allowed_mentions: args.mention.clone(),
+            ..Options::default()
+        };
+        let slack = SlackStandIn::listen(address, options).await;
         let slack = slack.with_context(|| failed("--slack", address))?;
         out::line(&format!("slack at {}", slack.url("HOOK")));
         standins.slack = Some(slack);

@@ -19,7 +19,7 @@ pub enum Command {
 /// From where to where.
 #[derive(Debug, Args)]
 pub struct Migrate {
-    /// The store that is copied: <sqlite:///path> or <postgres://user@host/database>
+    /// The store that is copied: `sqlite:///path` or `postgres://user@host/database`
     #[arg(long, value_name = "URL")]
     from: String,
     /// An empty store; a file is made

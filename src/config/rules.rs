@@ -296,7 +296,15 @@ impl Rules {
 pub(super) fn read_matchers(node: &Node) -> Result<Vec<Matcher>, Problem> {
     let read = |node: &Node| {
         let text = node.text("a matcher")?;
-        Matcher::parse(text).map_err(|error| Problem::at(node.place.clone(), error.to_string(), ""))
+        Matcher::written(text).map_err(|error| {
+            let what = error.to_string();
+            let hint = if what.contains("look-around") {
+                "exclude with a matcher of its own, such as 'repo!~\"test-.+\"'"
+            } else {
+                ""
+            };
+            Problem::at(node.place.clone(), what, hint)
+        })
     };
     match &node.kind {
         Kind::Text(_) => Ok(vec![read(node)?]),

@@ -33,6 +33,8 @@ pub struct Destination {
     pub mention: Option<String>,
     /// Where the receiver stands.
     pub place: Place,
+    /// Where the URL was read, for people: a file, or a variable.
+    pub read_from: String,
 }
 
 /// A configuration with its secrets.
@@ -169,19 +171,21 @@ fn read_receiver(
     environment: &BTreeMap<String, String>,
     destinations: &mut BTreeMap<String, Destination>,
 ) -> Result<Reach, Problem> {
-    let mut add = |name: String, url: String| {
+    let mut add = |name: String, url: String, read_from: String| {
         destinations.insert(
             name,
             Destination {
                 url: url.into(),
                 mention: receiver.mention_on_critical.clone(),
                 place: receiver.place.clone(),
+                read_from,
             },
         );
     };
     match &receiver.secret {
         SecretSource::File(file) => {
-            add(receiver.name.clone(), read_url(receiver, file)?);
+            let url = read_url(receiver, file)?;
+            add(receiver.name.clone(), url, file.display().to_string());
             Ok(Reach::Single)
         }
         SecretSource::Env(variable) => {
@@ -199,7 +203,8 @@ fn read_receiver(
                         "set it to the webhook URL",
                     )
                 })?;
-            add(receiver.name.clone(), url.to_owned());
+            let read_from = format!("the environment variable {variable}");
+            add(receiver.name.clone(), url.to_owned(), read_from);
             Ok(Reach::Single)
         }
         SecretSource::Dir(folder) => {
@@ -216,15 +221,17 @@ fn read_receiver(
                 )
             })?;
             for (service, file) in &files {
-                add(
-                    format!("{}/{service}", receiver.name),
-                    read_url(receiver, file)?,
-                );
+                let name = format!("{}/{service}", receiver.name);
+                add(name, read_url(receiver, file)?, file.display().to_string());
             }
             Ok(Reach::PerService(files.into_keys().collect()))
         }
     }
 }
+
+/// What to do about a file that is not where its name leads from.
+const NOT_FOUND_FROM_HERE: &str = "put the webhook URL, and nothing else, into that file; its path is relative, so it \
+                                   begins in the folder where prow-notifier is started";
 
 fn read_url(receiver: &Receiver, file: &Path) -> Result<String, Problem> {
     let failed = |why: String, hint: &str| {
@@ -238,6 +245,7 @@ fn read_url(receiver: &Receiver, file: &Path) -> Result<String, Problem> {
             io::ErrorKind::IsADirectory => {
                 "name a file, or the folder as webhook_url_dir if it holds one file per service"
             }
+            io::ErrorKind::NotFound if file.is_relative() => NOT_FOUND_FROM_HERE,
             _ => fill,
         };
         failed(format!("cannot read {}: {error}", file.display()), hint)

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fmt};
 
 use regex::Regex;
 
-use super::{classify::Classification, observation::Observation, verdict::Verdict};
+use super::{
+    classify::{Classification, Severity},
+    observation::Observation,
+    verdict::Verdict,
+};
 
 /// What a matcher can look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +170,16 @@ pub enum MatcherError {
         /// What may have been meant.
         hint: String,
     },
+    /// A severity that there is not.
+    #[error("unknown severity `{value}` in matcher `{matcher}`{hint}")]
+    Severity {
+        /// The severity as written.
+        value: String,
+        /// The whole matcher.
+        matcher: String,
+        /// What may have been meant.
+        hint: String,
+    },
     /// The regular expression does not compile.
     #[error("bad regular expression in matcher `{matcher}`: {why}")]
     Regex {
@@ -225,6 +239,25 @@ impl Matcher {
             test,
             text: text.to_owned(),
         })
+    }
+
+    /// Reads what a person writes now: refuses as well what compares the severity with a word that it never is. What
+    /// was kept by an older version is read by [`Self::parse`].
+    pub fn written(text: &str) -> Result<Self, MatcherError> {
+        let matcher = Self::parse(text)?;
+        match (&matcher.label, &matcher.test) {
+            (Label::Severity, Test::Equal(word) | Test::NotEqual(word))
+                if Severity::parse(word).is_none() =>
+            {
+                let known = [Severity::Critical, Severity::NonCritical].map(Severity::as_str);
+                Err(MatcherError::Severity {
+                    value: word.clone(),
+                    matcher: text.to_owned(),
+                    hint: super::nearest::hint(word, known.into_iter()),
+                })
+            }
+            _ => Ok(matcher),
+        }
     }
 
     /// Whether the run meets the condition.
@@ -332,6 +365,17 @@ mod tests {
             r#"job="C:\\""#,
         ] {
             assert!(Matcher::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_severity_that_there_is_not_is_refused_where_it_is_written_and_read_where_it_was_kept() {
+        for wrong in [r#"severity="noncritical""#, r#"severity!="high""#] {
+            assert!(Matcher::written(wrong).is_err(), "{wrong}");
+            assert!(Matcher::parse(wrong).is_ok(), "{wrong}");
+        }
+        for right in [r#"severity!="critical""#, r#"severity=~"non.*""#] {
+            assert!(Matcher::written(right).is_ok(), "{right}");
         }
     }
 }

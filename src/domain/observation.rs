@@ -13,6 +13,26 @@ use super::prowjob::{JobType, Refs, State};
 #[serde(transparent)]
 pub struct RunName(pub String);
 
+impl RunName {
+    /// What a person means by what they copied: of the address of a run's page its last part, and of `id:0123abcd`, as
+    /// messages show it, what stands behind the colon.
+    pub fn meant(text: &str) -> Self {
+        let text = text.trim();
+        let address = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme));
+        let name = match address {
+            Some(address) => address
+                .split(['?', '#'])
+                .next()
+                .and_then(|path| path.trim_end_matches('/').rsplit('/').next())
+                .unwrap_or(text),
+            None => text.strip_prefix("id:").unwrap_or(text),
+        };
+        Self(name.to_owned())
+    }
+}
+
 impl fmt::Display for RunName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -214,5 +234,31 @@ impl Observation {
     /// Commit, when known.
     pub fn base_sha(&self) -> Option<&str> {
         self.refs.as_ref().and_then(|refs| refs.base_sha.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_copy_means_the_run_or_the_message() {
+        for (copied, meant) in [
+            ("id:0123abcd", "0123abcd"),
+            ("0123abcd", "0123abcd"),
+            (" 2090378317919162368\n", "2090378317919162368"),
+            (
+                "https://prow.example.org/view/gs/logs/logs/publish/2090378317919162368/",
+                "2090378317919162368",
+            ),
+            ("http://localhost:8080/r/a-run?lang=en#why", "a-run"),
+            // What did not happen has a key in the place of a run, and addresses of buckets may stand in it.
+            (
+                "prow-notifier|logs gs://logs",
+                "prow-notifier|logs gs://logs",
+            ),
+        ] {
+            assert_eq!(RunName::meant(copied).0, meant, "{copied}");
+        }
     }
 }

@@ -195,7 +195,7 @@ pub fn read_matchers(texts: &[String]) -> Result<Vec<Matcher>, SilenceError> {
     let texts = texts.iter().map(|text| text.trim());
     let matchers: Vec<Matcher> = texts
         .filter(|text| !text.is_empty())
-        .map(Matcher::parse)
+        .map(Matcher::written)
         .collect::<Result<_, _>>()?;
     if matchers.is_empty() {
         return Err(SilenceError::Everything);

@@ -209,7 +209,8 @@ fn endpoints(snapshot: &Snapshot, problems: &mut Vec<Problem>) -> BTreeMap<Strin
             }
             Err(error) => {
                 let what = format!("receiver `{name}`: {error}");
-                problems.push(Problem::at(destination.place.clone(), what, ""));
+                let hint = format!("the webhook URL stands in {}", destination.read_from);
+                problems.push(Problem::at(destination.place.clone(), what, hint));
             }
         }
     }

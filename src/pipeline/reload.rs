@@ -29,6 +29,8 @@ pub struct Reloader {
     clock: Clock,
     /// The refusal that was reported last; the same one is not reported again.
     refused: Option<String>,
+    /// Somebody asked for the next look, and is told what comes of it whatever that is.
+    asked: bool,
 }
 
 /// What a look at the files came to.
@@ -52,6 +54,7 @@ impl Reloader {
             metrics,
             clock: Clock::System,
             refused: None,
+            asked: false,
         }
     }
 
@@ -78,7 +81,7 @@ impl Reloader {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = hangup.recv() => self.refused = None,
+                _ = hangup.recv() => self.asked = true,
                 () = tokio::time::sleep(EVERY) => {}
             }
             self.step();
@@ -88,12 +91,15 @@ impl Reloader {
     /// Looks at the files once.
     pub fn step(&mut self) -> Reload {
         let old = Arc::clone(&self.live.borrow());
+        let asked = std::mem::take(&mut self.asked);
         match self.origin.load(old.snapshot.policy.first_start) {
             Ok(new) if new.snapshot.hash == old.snapshot.hash => {
                 if self.refused.take().is_some() {
                     info!("The configuration on disk is the one in force again");
                     old.note_refused(None);
                     self.metrics.config_last_reload_successful.set(1);
+                } else if asked {
+                    info!("The configuration has not changed");
                 }
                 Reload::Unchanged
             }
@@ -108,7 +114,7 @@ impl Reloader {
             }
             Err(problems) => {
                 let text = problems.to_string();
-                if self.refused.as_ref() != Some(&text) {
+                if asked || self.refused.as_ref() != Some(&text) {
                     self.count("failure");
                     old.note_refused(Some((self.clock.now(), text.clone())));
                     error!(reason = %text, "Refused a bad configuration, the old one stays in force");

@@ -118,7 +118,7 @@ fn write_evidence(known: &EvidenceTrail, out: &mut String) -> fmt::Result {
     };
     let again = known.again_at.map_or_else(
         || "not tried again".to_owned(),
-        |at| format!("tried again at {at}"),
+        |at| format!("the next at {at}"),
     );
     writeln!(out, "  read {}{place}: {attempts}, {again}", known.at)
 }
@@ -261,7 +261,7 @@ mod tests {
         insta::assert_snapshot!(shown(unreadable, 1, Some("2026-05-19T20:37:00Z")), @r"
         reason
           could not be read: s3://logs cannot be read: 403
-          read 2026-05-19T20:36:00Z in s3://logs/logs/publish/1: 1 attempt, tried again at 2026-05-19T20:37:00Z
+          read 2026-05-19T20:36:00Z in s3://logs/logs/publish/1: 1 attempt, the next at 2026-05-19T20:37:00Z
         ");
     }
 

@@ -10,7 +10,7 @@ use super::{
     DecisionRow, Store, StoreError,
     commit::run_id,
     evidence::{self, EvidenceTrail},
-    rows::{json, json_or_none, run, run_query, time, word},
+    rows::{json, json_or_none, millis, run, run_query, time, word},
     slice::{build_id, by_alias, incident},
     stops,
 };
@@ -36,7 +36,7 @@ pub struct Trail {
     /// The incident that it opened, prolonged or closed, or all that the notification speaks of.
     #[schema(value_type = Vec<Object>)]
     pub incidents: Vec<Incident>,
-    /// Why it broke, as far as that was read.
+    /// Why the run broke, or the only run that the notification shows, as far as that was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub evidence: Option<EvidenceTrail>,
@@ -182,8 +182,20 @@ fn of_run(conn: &Connection, run: Option<Run>, asked: &RunName) -> sql::Result<T
     })
 }
 
-/// The latest incident about something that did not happen: it has no run, and its own key takes the run's place.
+/// The latest incident about something that did not happen: it has no run, and its own key takes the run's place, mostly
+/// with the time at which it began behind it.
 fn without_run(conn: &Connection, asked: &RunName) -> sql::Result<Option<IncidentId>> {
+    if let Some((key, at)) = asked.0.rsplit_once('|')
+        && let Ok(at) = at.parse::<Timestamp>()
+    {
+        return conn
+            .prepare_cached(
+                "SELECT incidents.id FROM jobs JOIN incidents ON incidents.job_id = jobs.id \
+                 WHERE jobs.key = $1 AND first_at <= $2 ORDER BY first_at DESC LIMIT 1",
+            )?
+            .query_row(params![key, millis(at)], |row| row.get(0).map(IncidentId))
+            .optional();
+    }
     conn.prepare_cached(
         "SELECT incidents.id FROM jobs JOIN incidents ON incidents.job_id = jobs.id WHERE jobs.key = $1 \
          ORDER BY first_at DESC LIMIT 1",
@@ -224,6 +236,10 @@ fn of_notification(conn: &Connection, shown_id: &str) -> sql::Result<Option<Trai
         made.extend(decisions(conn, &item.run)?);
         stops.extend(stops::about(conn, &item.run)?);
     }
+    let evidence = match said.notification.items.as_slice() {
+        [only] => evidence::known(conn, &only.run)?,
+        _ => None,
+    };
     let about = conn
         .prepare_cached(
             "SELECT incident_id FROM notification_incidents WHERE notification_id = $1 ORDER BY incident_id",
@@ -238,7 +254,7 @@ fn of_notification(conn: &Connection, shown_id: &str) -> sql::Result<Option<Trai
         run: None,
         decisions: made,
         incidents,
-        evidence: None,
+        evidence,
         waits: Vec::new(),
         stops,
         notifications: vec![said],

@@ -14,7 +14,7 @@ use crate::{domain::observation::RunName, pipeline::trail};
 
 /// The trail of a run, by its name, its build id, or the id at the end of a message.
 pub async fn run(State(web): State<Arc<Web>>, Path(asked): Path<String>) -> Response {
-    match web.shared.store.explain(&RunName(asked)).await {
+    match web.shared.store.explain(&RunName::meant(&asked)).await {
         Ok(Some(found)) => trail::text(&found).into_response(),
         Ok(None) => (
             StatusCode::NOT_FOUND,

@@ -93,6 +93,44 @@ fn a_mute_window_that_never_ends_is_warned_of() {
 }
 
 #[test]
+fn a_mention_that_calls_nobody_is_warned_of() {
+    let of = |mention: &str| {
+        let home = home();
+        let receiver = with("sources: { webhook: { hmac_file: hmac } }\n").replace(
+            "webhook_url_file: hook",
+            &format!("webhook_url_file: hook, mention_on_critical: \"{mention}\""),
+        );
+        write(home.path(), "c.yaml", &receiver);
+        let said = check(&home).run();
+        assert_eq!(said.code, 0);
+        said.stderr
+    };
+    assert_eq!(
+        of("@here"),
+        "warning: mention_on_critical of receiver `platform` calls nobody: write <!subteam^ID> for a user group, <@ID> for \
+         a person, or <!here>\n"
+    );
+    for mention in ["<!subteam^S0123ABCD>", "On call: <@U0123ABCD>", "<!here>"] {
+        assert_eq!(of(mention), "", "{mention}");
+    }
+}
+
+#[test]
+fn pubsub_alone_is_a_source() {
+    let home = home();
+    let pubsub = "sources:\n  pubsub: { audience: \"https://n.example.org/hooks/pubsub\", service_account: p@x.iam.gserviceaccount.com }\n";
+    write(home.path(), "c.yaml", &with(pubsub));
+    let said = check(&home).run();
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    write(home.path(), "c.yaml", GOOD);
+    let said = check(&home).run();
+    assert!(
+        said.stderr.contains("nothing would ever come in"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn what_is_not_a_configuration_at_all_is_told_with_its_place() {
     assert_snapshot!(complaints(&[
         ("bad YAML", "watch: { types: [postsubmit]\n"),
@@ -293,6 +331,7 @@ fn rules_that_mean_nothing_are_told_with_their_place() {
         ("an unknown label", "classify:\n  - name: a\n    match: ['repoo=\"x\"']\n"),
         ("no quotes", "classify:\n  - name: a\n    match: ['repo=x']\n"),
         ("a bad regular expression", "classify:\n  - name: a\n    match: ['repo=~\"(x\"']\n"),
+        ("look-around", "classify:\n  - name: a\n    match: ['repo=~\"(?!test).+\"']\n"),
         ("a label that is set later", "classify:\n  - name: a\n    match: ['service=\"x\"']\n"),
         ("a rule without a name", "classify:\n  - match: ['repo=\"x\"']\n"),
         ("two rules of one name", "classify:\n  - name: a\n  - name: b\n  - name: a\n"),
@@ -314,6 +353,12 @@ fn rules_that_mean_nothing_are_told_with_their_place() {
     error: c.yaml:3:13: bad regular expression in matcher `repo=~"(x"`: unclosed group
      3 |     match: ['repo=~"(x"']
        |             ^
+
+    # look-around
+    error: c.yaml:3:13: bad regular expression in matcher `repo=~"(?!test).+"`: look-around, including look-ahead and look-behind, is not supported
+     3 |     match: ['repo=~"(?!test).+"']
+       |             ^
+      hint: exclude with a matcher of its own, such as 'repo!~"test-.+"'
 
     # a label that is set later
     error: c.yaml:2:5: rule `a` matches on `service="x"`, which classification itself sets
@@ -357,6 +402,7 @@ fn receivers_and_routes_that_lead_nowhere_are_told_with_their_place() {
     assert_snapshot!(complaints(&[
         ("an unknown receiver in a route", &with("routes:\n  - receiver: platfrom\n")),
         ("a route without a receiver", &with("routes:\n  - match: ['service!=\"\"']\n")),
+        ("a severity that there is not", &with("routes:\n  - match: ['severity=\"noncritical\"']\n    receiver: platform\n")),
         ("a bad digest", &with("routes:\n  - receiver: platform\n    digest: hourly\n")),
         ("a continue that is neither", &with("routes:\n  - receiver: platform\n    continue: yes\n")),
         ("two receivers of one name", &format!("{GOOD}routes: []\n").replace("default_receiver", "  - name: platform\n    slack: { webhook_url_file: hook }\ndefault_receiver")),
@@ -365,6 +411,7 @@ fn receivers_and_routes_that_lead_nowhere_are_told_with_their_place() {
         ("a name with a slash", "receivers:\n  - name: a/b\n    slack: { webhook_url_file: hook }\n"),
         ("an unknown default receiver", &with("").replace("default_receiver: platform", "default_receiver: platfrom")),
         ("an unknown fallback receiver", &with("fallback_receiver: nobody\n")),
+        ("a default receiver per service", "receivers:\n  - name: each\n    slack: { webhook_url_dir: . }\ndefault_receiver: each\n"),
         ("no default receiver", "receivers:\n  - name: platform\n    slack: { webhook_url_file: hook }\n"),
     ]), @r#"
     # an unknown receiver in a route
@@ -377,6 +424,11 @@ fn receivers_and_routes_that_lead_nowhere_are_told_with_their_place() {
      6 |   - match: ['service!=""']
        |     ^
       hint: add `receiver: ...` with the name of a receiver
+
+    # a severity that there is not
+    error: c.yaml:6:13: unknown severity `noncritical` in matcher `severity="noncritical"` (did you mean `non-critical`?)
+     6 |   - match: ['severity="noncritical"']
+       |             ^
 
     # a bad digest
     error: c.yaml:7:13: `hourly` is not a duration
@@ -423,6 +475,12 @@ fn receivers_and_routes_that_lead_nowhere_are_told_with_their_place() {
     error: c.yaml:5:20: fallback_receiver: no receiver is named `nobody` (known: platform)
      5 | fallback_receiver: nobody
        |                    ^
+
+    # a default receiver per service
+    error: c.yaml:4:19: default_receiver: `each` has one webhook per service, so what has no service would be told to nobody
+     4 | default_receiver: each
+       |                   ^
+      hint: name a receiver with webhook_url_file; a route can lead to the services' own before it
 
     # no default receiver
     error: default_receiver is not set, so runs that no route takes would fall into the void
@@ -499,7 +557,10 @@ fn a_preview_needs_neither_receivers_nor_secrets() {
     for yaml in [
         "watch: { types: [postsubmit] }\n".to_owned(),
         with("").replace("file: hook", "file: none"),
-        with("").replace("file: hook", "dir: none/"),
+        with("").replace(
+            "default_receiver",
+            "  - name: each\n    slack: { webhook_url_dir: none/ }\ndefault_receiver",
+        ),
     ] {
         write(home.path(), "c.yaml", &yaml);
         let ran = program(&["preview", "--config", "c.yaml"])

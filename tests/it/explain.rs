@@ -101,7 +101,13 @@ async fn a_run_is_found_by_its_build_id() {
     let (inside, [first, ..]) = history().await;
     let job = failed("s3", "publish", crate::inside::start());
     assert_eq!(job.name(), first);
-    assert_eq!(json(&inside, &job.build_id()), json(&inside, &first));
+    let by_name = json(&inside, &first);
+    assert_eq!(json(&inside, &job.build_id()), by_name);
+    let page = format!(
+        "https://prow.example.org/view/gs/logs/publish/{}",
+        job.build_id()
+    );
+    assert_eq!(json(&inside, &page), by_name);
 }
 
 #[tokio::test]
@@ -122,6 +128,8 @@ async fn a_message_is_explained_by_the_id_that_it_shows() {
     assert_eq!(about, [second]);
     let shown = explain(&inside, &[&id]).ok();
     assert!(shown.contains(&format!("recovered id:{id}")), "{shown}");
+    // As it is shown, and so as it is copied.
+    assert_eq!(explain(&inside, &[&format!("id:{id}")]).ok(), shown);
 }
 
 #[tokio::test]

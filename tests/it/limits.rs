@@ -288,7 +288,15 @@ async fn hooks_take_posts_alone_and_other_paths_are_not_there() {
                 );
             }
         }
-        assert_eq!(Reply::to(ctx.request("GET", "/hooks")).await.status, 404);
+        for path in ["/hooks", "/now", "/nothing/here"] {
+            let reply = Reply::to(ctx.request("GET", path)).await;
+            assert_eq!(reply.status, 404, "{path}");
+            assert!(
+                reply.text.contains("pages begin at /"),
+                "{path}: {}",
+                reply.text
+            );
+        }
         assert_eq!(Reply::to(ctx.request("GET", "/healthz")).await.status, 200);
     })
     .await;

@@ -78,6 +78,19 @@ fn a_time_that_is_none_is_refused_with_one_that_is() {
 }
 
 #[test]
+fn a_number_that_is_none_is_refused_with_where_it_stands() {
+    for args in [
+        &["silence", "expire", "nights"][..],
+        &["deliveries", "replay", "0123abcd"],
+    ] {
+        let said = program(args).run().refused();
+        let line = said.lines().next().unwrap_or_default();
+        let way = "write the number with which its line begins in `list`";
+        assert!(line.ends_with(way), "{line}");
+    }
+}
+
+#[test]
 fn a_full_disk_behind_the_output_is_an_error_and_no_panic() {
     let script = |redirection: &str| {
         let script = format!(

@@ -347,6 +347,21 @@ async fn a_running_daemon_takes_a_change_on_sighup_and_refuses_a_bad_one() {
     );
     assert_eq!(running.report(TOKENS[0]).await, 202);
     assert_eq!(running.told(3).await, "team");
+    // Put back, and said at once: what is in force is what is on disk.
+    running.write(
+        "config/20.yaml",
+        &format!("{receivers}routes: [ {{ receiver: team }} ]\n"),
+    );
+    running.hang_up();
+    running
+        .counted("prow_notifier_config_last_reload_successful 1")
+        .await;
+    running.hang_up();
+    let unchanged = running
+        .daemon
+        .logged("The configuration has not changed", 0)
+        .await;
+    assert_eq!(unchanged["level"], "INFO");
 }
 
 #[tokio::test]

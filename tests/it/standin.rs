@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{context::failed, program::program};
 
+/// What messages may ring.
+const MENTION: &str = "<!subteam^S0123ABCD>";
+
 /// The running command; killed when dropped.
 struct Standin {
     child: Child,
@@ -22,7 +25,7 @@ impl Standin {
         let free = "127.0.0.1:0";
         let mut child = Command::new(env!("CARGO_BIN_EXE_prow-notifier"))
             .args(["standin", "--deck", free, "--bucket", free])
-            .args(["--slack", free, "--control", free])
+            .args(["--slack", free, "--mention", MENTION, "--control", free])
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -84,6 +87,18 @@ async fn it_shows_what_it_was_told_and_tells_what_it_was_sent() {
     );
     assert_eq!(told["answers"][0]["status"], 429);
     assert_eq!(told["refused"], json!([]));
+}
+
+#[tokio::test]
+async fn only_mentions_that_it_was_told_of_may_stand_in_a_message() {
+    let standin = Standin::start();
+    let http = Http::new().unwrap().open().clone();
+    let slack = &standin.urls[2];
+    for (mention, status) in [(MENTION, 200), ("<!channel>", 400)] {
+        let message = json!({ "text": mention, "unfurl_links": false, "unfurl_media": false });
+        let said = http.post(slack).json(&message).send().await.unwrap();
+        assert_eq!(said.status(), status, "{mention}");
+    }
 }
 
 #[test]

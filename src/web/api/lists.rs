@@ -127,7 +127,7 @@ pub(super) async fn run(
     State(web): State<Arc<Web>>,
     Path(asked): Path<String>,
 ) -> Result<Json<Trail>, Problem> {
-    let found = web.shared.store.explain(&RunName(asked)).await?;
+    let found = web.shared.store.explain(&RunName::meant(&asked)).await?;
     found.map(Json).ok_or_else(|| Problem::unknown("run"))
 }
 

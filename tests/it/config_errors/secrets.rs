@@ -9,7 +9,9 @@ use super::{CANARY, GOOD, check, complaints, home, with, write};
 #[test]
 fn webhooks_that_cannot_be_used_are_told_with_file_and_receiver() {
     let of = |slack: &str| {
-        format!("receivers:\n  - name: team\n    slack: {{ {slack} }}\ndefault_receiver: team\n")
+        format!(
+            "receivers:\n  - name: team\n    slack: {{ {slack} }}\n  - name: platform\n    slack: {{ webhook_url_file: hook }}\ndefault_receiver: platform\n"
+        )
     };
     assert_snapshot!(complaints(&[
         ("a file that is not there", &of("webhook_url_file: secrets/none")),
@@ -22,7 +24,7 @@ fn webhooks_that_cannot_be_used_are_told_with_file_and_receiver() {
     error: c.yaml:2:11: receiver `team`: cannot read secrets/none: No such file or directory (os error 2)
      2 |   - name: team
        |           ^
-      hint: put the webhook URL, and nothing else, into that file
+      hint: put the webhook URL, and nothing else, into that file; its path is relative, so it begins in the folder where prow-notifier is started
 
     # a folder that is not there
     error: c.yaml:2:11: receiver `team`: cannot list secrets/none: No such file or directory (os error 2)
@@ -88,31 +90,37 @@ fn what_stands_in_a_webhooks_file_is_checked_and_not_shown() {
     error: c.yaml:2:11: receiver `platform`: webhook is not a web address, it should begin with https://
      2 |   - name: platform
        |           ^
+      hint: the webhook URL stands in hook
 
     # plain http
     error: c.yaml:2:11: receiver `platform`: webhook on hooks.slack.com is not https; plain http is only for a loopback address that stands with its port in delivery.allowed_hosts
      2 |   - name: platform
        |           ^
+      hint: the webhook URL stands in hook
 
     # another host
     error: c.yaml:2:11: receiver `platform`: webhook host hooks.slack.com.evil.example is not allowed, add it to delivery.allowed_hosts
      2 |   - name: platform
        |           ^
+      hint: the webhook URL stands in hook
 
     # a user name
     error: c.yaml:2:11: receiver `platform`: webhook address on hooks.slack.com has a user name in it, remove it
      2 |   - name: platform
        |           ^
+      hint: the webhook URL stands in hook
 
     # an inner address
     error: c.yaml:2:11: receiver `platform`: webhook host 10.0.0.7 is not a public address, Slack's is
      2 |   - name: platform
        |           ^
+      hint: the webhook URL stands in hook
 
     # a loopback address that is not listed
     error: c.yaml:2:11: receiver `platform`: webhook on 127.0.0.1:9000 is not https; plain http is only for a loopback address that stands with its port in delivery.allowed_hosts
      2 |   - name: platform
        |           ^
+      hint: the webhook URL stands in hook
     ");
 }
 

@@ -32,6 +32,14 @@ async fn page(inside: &Inside, path: &str) -> String {
     tokio::join!(serving, asking).1
 }
 
+/// Addresses of what the page shows as runs.
+fn linked_runs(page: &str) -> impl Iterator<Item = &str> {
+    let links = page.split("href=\"").skip(1);
+    links
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|link| link.starts_with("/r/"))
+}
+
 async fn failing_endpoints(inside: &Inside) -> String {
     let metrics = page(inside, "/metrics").await;
     let name = "prow_notifier_artifact_endpoints_failing ";
@@ -71,6 +79,18 @@ async fn every_message_goes_out_in_time_and_evidence_comes_for_all() {
         "{trouble}"
     );
     assert_eq!(failing_endpoints(&world.inside).await, "1");
+    let now = page(&world.inside, "/").await;
+    let links: Vec<&str> = linked_runs(&now).collect();
+    assert!(
+        links
+            .iter()
+            .any(|link| link.starts_with("/r/prow-notifier%7C")),
+        "the trouble is among them: {links:?}"
+    );
+    for link in links {
+        let shown = page(&world.inside, link).await;
+        assert!(!shown.contains("Nothing is known"), "{link}");
+    }
     let ready = page(&world.inside, "/readyz").await;
     assert!(
         ready.contains("s3://other-logs") && ready.contains("403"),

@@ -1,6 +1,6 @@
 //! One failed run whose log is there, not there yet, or cannot be read.
 
-use prow_notifier::standin::bucket::Fault;
+use prow_notifier::{domain::observation::RunName, standin::bucket::Fault};
 
 use super::{DECIDING, HOUR, MINUTE, SECOND, World, log};
 use crate::inside::{failed, passed};
@@ -31,6 +31,13 @@ async fn a_failure_is_told_with_its_deciding_line_where_it_stands_in_the_log() {
     let link = format!("/view/s3/{}#1:build-log.txt%3A{DECIDING}|", job.directory());
     assert!(payload.contains(&link), "{link}: {payload}");
     assert!(!payload.contains(&secret), "{payload}");
+    // Who has only the message learns by its id what who has the run does.
+    let (_, id) = payload.rsplit_once("id:").unwrap();
+    let id = RunName(id.chars().take(8).collect());
+    let store = &world.inside.shared().store;
+    let by_message = store.explain(&id).await.unwrap().unwrap().evidence;
+    assert!(by_message.is_some());
+    assert_eq!(by_message, world.trail(&job).await.evidence);
     world.inside.counts().await;
 }
 

@@ -1,7 +1,8 @@
 //! Where a preview reads runs from: every form of file, standard input, and a deck.
 
-use std::fs;
+use std::{fs, io::Write as _};
 
+use flate2::{Compression, write::GzEncoder};
 use jiff::{SignedDuration, Timestamp};
 use prow_notifier::{
     clock::Clock,
@@ -43,6 +44,17 @@ fn every_form_of_input_is_read() {
             assert_eq!((form, read(&ran.ok())), (form, expected.clone()));
         }
     }
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(one.as_bytes()).unwrap();
+    let packed = packer.finish().unwrap();
+    let ran = preview(&["--format", "json"]).input(packed.clone()).run();
+    assert_eq!(read(&ran.ok()), expected);
+    let (cut, _) = packed.split_at(packed.len() / 2);
+    let said = preview(&["--format", "json"]).input(cut).run().refused();
+    assert!(
+        said.starts_with("error: cannot unpack standard input: "),
+        "{said}"
+    );
 }
 
 #[test]
