@@ -51,6 +51,8 @@ pub struct Open {
     pub version: String,
     /// Whether [`Self::version`] is a version.
     pub is_version: bool,
+    /// Whether that version goes through a pipeline, and so has a page of its own.
+    pub is_release: bool,
     /// Place in the release; the job where there is none.
     pub stage: String,
     /// Since when.
@@ -176,6 +178,7 @@ impl Open {
             state: State::of_incident(incident.kind, critical),
             service: incident.owner().to_owned(),
             is_version: version.is_some(),
+            is_release: latest.in_release,
             version: version.unwrap_or_else(|| latest.base_ref.clone()),
             stage: latest
                 .class

@@ -57,6 +57,8 @@ pub struct Run {
     pub service: Option<String>,
     /// The version that it works on.
     pub version: Option<String>,
+    /// Whether that version goes through a pipeline, and so has a page of its own.
+    pub is_release: bool,
     /// Place in the release.
     pub stage: Option<String>,
     /// Version or branch.
@@ -280,6 +282,8 @@ impl Run {
             job: job.map(|job| job.0.clone()),
             service: class.and_then(|class| class.service.clone()),
             version: version(run, incident),
+            is_release: run.is_some_and(|run| run.release.is_some())
+                || incident.is_some_and(|incident| incident.latest.in_release),
             stage: class.and_then(|class| class.stage.clone()),
             base_ref: run.map(|run| run.base_ref.clone()).unwrap_or_default(),
             prow_state: run.map(|run| run.state.clone()),

@@ -99,6 +99,9 @@ pub struct Facts {
     /// The version that it works on, without a leading `v`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Whether that version goes through a pipeline.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_release: bool,
     /// Commit.
     pub base_sha: Option<String>,
     /// Where deck shows it.
@@ -133,6 +136,7 @@ impl Facts {
             repo_link: None,
             base_ref: String::new(),
             version: None,
+            in_release: false,
             base_sha: None,
             url: None,
             marks: Marks::default(),
@@ -319,13 +323,12 @@ impl Facts {
             class,
             job: run.job.clone(),
             repository,
-            repo_link: run
-                .refs
-                .as_ref()
+            repo_link: (run.refs.as_ref())
                 .and_then(|refs| refs.repo_link.clone())
                 .filter(|link| is_web(link)),
             base_ref: run.base_ref().to_owned(),
             version: pipeline::version(run),
+            in_release: false,
             base_sha: run.base_sha().map(str::to_owned),
             url: run.url.clone().filter(|url| is_web(url)),
             marks: Marks::of(run),
@@ -336,14 +339,12 @@ impl Facts {
 }
 
 fn ask(run: &Observation) -> Option<String> {
-    let author = run.commit.as_ref().map(|commit| commit.author.clone());
-    let pull = || {
-        run.refs
-            .as_ref()
-            .and_then(|refs| refs.pull.as_ref())
-            .map(|pull| pull.author.clone())
-    };
-    author.or_else(pull).filter(|name| !name.is_empty())
+    let author = run.commit.as_ref().map(|commit| &commit.author);
+    let pull = || Some(&run.refs.as_ref()?.pull.as_ref()?.author);
+    author
+        .or_else(pull)
+        .filter(|name| !name.is_empty())
+        .cloned()
 }
 
 fn is_web(url: &str) -> bool {

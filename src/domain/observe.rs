@@ -340,6 +340,7 @@ impl State {
     ) -> Outcome {
         let mut facts = Facts::new(case.run, at, case.judged.clone(), case.class.clone());
         facts.version.clone_from(&case.version);
+        facts.in_release = case.release.is_some();
         let id = self.place(case, &facts, at);
         if let Some(incident) = self.incidents.get_mut(&id) {
             incident.shared_stage = spot.is_some_and(|spot| spot.stage.shared);

@@ -118,6 +118,7 @@ fn stalled(
         base_ref: version_ref(origin, &release.version),
         base_sha: None,
         version: Some(release.version.clone()),
+        in_release: true,
         ..Facts::new(origin, due.by, judged, class)
     };
     let incident = Incident::new(job, facts);

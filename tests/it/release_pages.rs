@@ -7,7 +7,7 @@ use prow_notifier::standin::prow::Job;
 use crate::{
     access::surface::Surface,
     context::{Context, Setup, failed, run},
-    inside::{EACH_JOB_A_STAGE, passed},
+    inside::{EACH_JOB_A_STAGE, failed as bad, passed},
 };
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -103,6 +103,32 @@ async fn a_stalled_release_says_what_was_good_before_and_that_no_run_stands_behi
         assert!(page.contains(part), "{part} is not in {page}");
     }
     assert!(!page.contains("Why it ended so"), "{page}");
+}
+
+#[tokio::test]
+async fn without_a_pipeline_no_link_to_a_release_leads_nowhere() {
+    let mut surface =
+        Surface::with(&format!("{EACH_JOB_A_STAGE}routes: [{{ receiver: team }}]")).await;
+    let now = surface.inside.now();
+    let job = bad("lambda", "publish", now);
+    surface.inside.accept(std::slice::from_ref(&job)).await;
+    surface.inside.pass(MINUTE).await;
+    let read = async |path: &str| {
+        let (status, _, page) = surface.ask(Request::get(path), "192.0.2.7", "").await;
+        assert_eq!(status, 200, "{path}");
+        page
+    };
+    for path in ["/".to_owned(), format!("/r/{}", job.name())] {
+        let page = read(&path).await;
+        assert!(page.contains("1.2.3"), "{path}: {page}");
+        let links = page.split("href=\"").skip(1);
+        let links = links.filter_map(|rest| rest.split('"').next());
+        let services: Vec<&str> = links.filter(|link| link.starts_with("/s/")).collect();
+        assert!(!services.is_empty(), "{path}: {page}");
+        for link in services {
+            read(link).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ fn open(text: &str) -> Open {
         service: text.to_owned(),
         version: text.to_owned(),
         is_version: true,
+        is_release: true,
         stage: text.to_owned(),
         since: at(),
         age_s: 90,

@@ -174,7 +174,7 @@ fn run() -> Value {
     json!({
         "data": age(false), "name": HOSTILE, "state": "failing", "happened": true, "told": true,
         "answer": "platform was told at 20:31:00 UTC on 19 May (opened): first failure.", "job_name": HOSTILE,
-        "job": "postsubmit|o|r|j|tag", "owner": "s3", "service": "s3", "version": "1.2.3", "stage": "publish",
+        "job": "postsubmit|o|r|j|tag", "owner": "s3", "service": "s3", "version": "1.2.3", "is_release": true, "stage": "publish",
         "base_ref": HOSTILE, "prow_state": "failure", "verdict": "fail", "started_at": "2026-05-19T20:00:00Z",
         "finished_at": "2026-05-19T20:30:00Z", "took_s": 1800,
         "hands": [{ "at": "2026-05-19T20:29:00Z", "what": format!("{HOSTILE} asked to run it again"), "run": HOSTILE }],
@@ -215,7 +215,7 @@ fn a_run_answers_first_and_shows_the_deciding_line() {
 #[test]
 fn a_run_of_which_little_is_known_shows_that() {
     let little = json!({
-        "data": age(true), "told": false, "job": null, "job_name": "", "owner": null, "service": null, "version": null,
+        "data": age(true), "told": false, "job": null, "job_name": "", "owner": null, "service": null, "version": null, "is_release": false,
         "stage": null, "base_ref": "", "prow_state": null, "verdict": null, "started_at": null, "finished_at": null,
         "took_s": null, "hands": [], "reason": null, "links": [], "decisions": [], "incidents": [], "messages": [], "same_error": [],
         "same_error_in": 0, "state": "unknown",
@@ -261,7 +261,7 @@ fn an_error_shows_who_had_it_when() {
 
 fn open(id: u64, root: Option<u64>) -> Value {
     json!({
-        "id": id, "state": "blocked", "service": HOSTILE, "version": "1.2.3", "is_version": true, "stage": HOSTILE,
+        "id": id, "state": "blocked", "service": HOSTILE, "version": "1.2.3", "is_version": true, "is_release": true, "stage": HOSTILE,
         "since": "2026-05-19T18:36:00Z", "age_s": 7200, "what": HOSTILE, "reason": "compile error",
         "signature": "v1:0123", "failures": 2, "run": HOSTILE, "job": HOSTILE, "told": ["platform", HOSTILE],
         "held_back_by": [HOSTILE], "ask": HOSTILE, "blocks": ["umbrella"], "root": root, "last_good": "v1.2.2",
@@ -302,7 +302,7 @@ fn the_first_page_is_whole_with_nothing_one_and_many() {
     );
     bare = with(
         bare,
-        json!({ "blocks": [], "last_good": null, "links": [], "is_version": false, "version": "" }),
+        json!({ "blocks": [], "last_good": null, "links": [], "is_version": false, "is_release": false, "version": "" }),
     );
     let many: Vec<Value> = (3..40).map(|id| open(id, Some(1))).collect();
     let many = now([vec![open(1, None), bare], many].concat(), true);
