@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     EndpointHealth, Gathered, Outcome,
-    breaker::{Breaker, State},
+    breaker::Breaker,
     bucket::{self, Bucket, Means},
     configmaps::ConfigMaps,
     failure::Failure,
@@ -436,17 +436,10 @@ impl Inner {
         if breaker.allows(now) {
             return None;
         }
-        let State::Open { until } = breaker.state() else {
-            return None;
-        };
-        let again = until.duration_since(now).as_secs().max(1);
+        // Kept with the run and told in messages, so it names no time: when it is asked again the status page knows.
         Some(format!(
-            "{} (it kept failing since {}, is asked again in {again} s)",
-            breaker.why(),
-            breaker
-                .since()
-                .round(jiff::Unit::Second)
-                .unwrap_or(breaker.since()),
+            "{} (it keeps failing, and is left alone for a while)",
+            breaker.why()
         ))
     }
 

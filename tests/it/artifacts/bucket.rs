@@ -206,7 +206,7 @@ async fn a_bucket_that_keeps_failing_is_left_alone_for_a_while() {
     let asked = setup.bucket.requests().len();
     let gathered = setup.reader.gather(&setup.run).await;
     assert!(
-        unreadable(&gathered).contains("is asked again in 10 s"),
+        unreadable(&gathered).contains("it keeps failing, and is left alone"),
         "{gathered:?}"
     );
     assert_eq!(setup.bucket.requests().len(), asked);
