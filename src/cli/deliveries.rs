@@ -17,6 +17,7 @@ use crate::{
     board::deliveries::DeliveryItem,
     clock::Clock,
     config::Config,
+    domain::nearest,
     store::{
         Actor, Store,
         pages::deliveries::{Standing, WhichDeliveries},
@@ -116,20 +117,47 @@ async fn list(args: &List, config: Option<&Config>, remote: &remote::Remote) -> 
                 out::line(&serde_json::to_string(item)?);
             }
         }
-        Format::Text if items.is_empty() => out::say(none(args)),
-        Format::Text => items.iter().for_each(|item| out::line(&line(item))),
+        Format::Text if items.is_empty() => out::say(&none(args, config)),
+        Format::Text => {
+            let widest = |of: fn(&DeliveryItem) -> &str| {
+                let widths = items.iter().map(|item| of(item).chars().count());
+                widths.max().unwrap_or(0)
+            };
+            let (receiver, event) = (widest(|it| &it.receiver), widest(|it| &it.event));
+            for item in &items {
+                out::line(&lines(item, receiver, event));
+            }
+        }
     }
     Ok(Outcome::Done)
 }
 
 /// What it means that there are none.
-fn none(args: &List) -> &'static str {
-    match (args.dead, &args.receiver) {
-        (false, None) => "nothing was sent or is to be sent",
-        (true, None) => "there is no dead letter",
-        (false, Some(_)) => "nothing was sent or is to be sent to this receiver",
-        (true, Some(_)) => "there is no dead letter of this receiver",
+fn none(args: &List, config: Option<&Config>) -> String {
+    let nothing = if args.dead {
+        "there is no dead letter"
+    } else {
+        "nothing was sent or is to be sent"
+    };
+    let Some(receiver) = &args.receiver else {
+        return nothing.to_owned();
+    };
+    let of = if args.dead { "of" } else { "to" };
+    let nothing = format!("{nothing} {of} this receiver");
+    let Some(config) = config else {
+        return nothing;
+    };
+    // A folder of webhooks is named once for all of its receivers.
+    let (named, _) = receiver.split_once('/').unwrap_or((receiver, ""));
+    let known = config.rules.receivers.iter().map(|it| it.name.as_str());
+    if known.clone().any(|name| name == named) {
+        return nothing;
     }
+    let hint = nearest::hint(named, known);
+    format!(
+        "{nothing}: none is named `{}`{hint}",
+        out::printable(receiver)
+    )
 }
 
 async fn asked(args: &List, remote: &remote::Remote) -> Result<Option<Vec<DeliveryItem>>> {
@@ -161,7 +189,8 @@ async fn stored(args: &List, config: Option<&Config>) -> Result<Vec<DeliveryItem
     Ok(found.into_iter().map(DeliveryItem::of).collect())
 }
 
-fn line(item: &DeliveryItem) -> String {
+/// A delivery in one line, what was answered in a second one where that says more than its state.
+fn lines(item: &DeliveryItem, receiver: usize, event: usize) -> String {
     let answer = match item.attempts.last() {
         None => "not tried yet".to_owned(),
         Some(last) if last.detail.is_empty() => last.outcome.clone(),
@@ -175,13 +204,16 @@ fn line(item: &DeliveryItem) -> String {
     let id = out::styled(out::BOLD, &format!("{:>6}", item.id));
     let state = out::styled(style, &format!("{:8}", item.state));
     let rest = format!(
-        "{}  {}  {} id:{}  {}  {answer}",
+        "{}  {:receiver$}  {:event$}  id:{}  {}",
         item.created_at, item.receiver, item.event, item.message, item.about
     );
-    format!(
-        "{id}  {state}  {}",
-        out::printable(&rest).replace('\n', " ")
-    )
+    let flat = |text: &str| out::printable(text).replace('\n', " ");
+    let mut lines = format!("{id}  {state}  {}", flat(&rest));
+    if answer != item.state {
+        lines.push_str("\n                  ");
+        lines.push_str(&out::styled(out::DIM, &flat(&answer)));
+    }
+    lines
 }
 
 async fn replay(
@@ -196,8 +228,7 @@ async fn replay(
     };
     match args.format {
         Format::Json => out::line(&serde_json::json!({ "replayed": replayed }).to_string()),
-        Format::Text if replayed == 1 => out::line("1 message is sent again"),
-        Format::Text if replayed > 1 => {
+        Format::Text if replayed > 0 => {
             let again = if replayed == 1 { "is" } else { "are" };
             let messages = out::count(replayed, "message");
             out::line(&format!("{messages} {again} sent again"));

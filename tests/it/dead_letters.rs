@@ -111,8 +111,10 @@ async fn the_command_line_lists_and_sends_again_from_the_store() {
     };
     let listed = run(&["list", "--dead"]).run().ok();
     assert_snapshot!(listed, @r"
-    2  dead      2026-08-20T10:00:00Z  team  opened id:8d3409a5  sqs v1.2.3 publish  refused: redirect (status 302), not followed
-    1  dead      2026-08-20T10:00:00Z  team  opened id:7f5afe2a  s3 v1.2.3 publish  refused: redirect (status 302), not followed
+    2  dead      2026-08-20T10:00:00Z  team  opened  id:8d3409a5  sqs v1.2.3 publish
+                 refused: redirect (status 302), not followed
+    1  dead      2026-08-20T10:00:00Z  team  opened  id:7f5afe2a  s3 v1.2.3 publish
+                 refused: redirect (status 302), not followed
     ");
     let json = run(&["list", "--dead", "--receiver", "team", "--format", "json"])
         .run()

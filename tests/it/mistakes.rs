@@ -238,6 +238,10 @@ fn what_is_empty_is_said_as_it_was_asked_for() {
             &["deliveries", "list", "--dead"],
             "there is no dead letter\n",
         ),
+        (
+            &["deliveries", "list", "--receiver", "taem"],
+            "nothing was sent or is to be sent to this receiver: none is named `taem` (did you mean `team`?)\n",
+        ),
         (&["silence", "list"], "no silence is in force or to come\n"),
         (&["silence", "list", "--all"], "there is no silence\n"),
     ] {
