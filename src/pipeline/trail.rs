@@ -37,11 +37,12 @@ fn write(trail: &Trail, out: &mut String) -> fmt::Result {
     }
     section(out, "decisions", trail.decisions.len())?;
     for row in &trail.decisions {
-        let rule = row.rule.as_deref().unwrap_or("no rule");
+        let rule = row.rule.as_deref();
+        let rule = rule.map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
         let (source, run) = (row.source.as_str(), &row.run);
         writeln!(
             out,
-            "  {}  {} from {source}: {}  ({rule}; run {run})",
+            "  {}  {} from {source}: {}\n    {rule}, run {run}",
             row.decided_at, row.decision, row.reason
         )?;
     }

@@ -60,8 +60,10 @@ async fn a_run_is_explained_from_sighting_to_delivery() {
       postsubmit|aws-controllers-k8s|s3-controller|publish|tag  failure → fail, finished 2026-08-20T10:00:00Z
       https://prow.example.com/view/s3/ack-prow-logs/logs/publish/2090377047045670247
     decisions
-      2026-08-20T10:00:00Z  notify from webhook: first failure; team by route 1  (any; run b7ef8d14-5933-4873-8610-ac1be5afc393)
-      2026-08-20T10:30:00Z  deduplicated from webhook: this run's end is known already  (any; run b7ef8d14-5933-4873-8610-ac1be5afc393)
+      2026-08-20T10:00:00Z  notify from webhook: first failure; team by route 1
+        rule any, run b7ef8d14-5933-4873-8610-ac1be5afc393
+      2026-08-20T10:30:00Z  deduplicated from webhook: this run's end is known already
+        rule any, run b7ef8d14-5933-4873-8610-ac1be5afc393
     incidents
       1 since 2026-08-20T10:00:00Z, 2 bad runs, closed 2026-08-20T10:20:00Z by c4ab612f-88e4-4416-8776-9c1c96b0b4c6: the job failed
     notifications
