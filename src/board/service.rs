@@ -158,7 +158,9 @@ pub async fn load(
         .store
         .releases_of(name, after.and_then(parse_after), ROWS + 1)
         .await?;
-    if dossier.jobs.is_empty() && releases.is_empty() && after.is_none() {
+    // Troubles of our own are of no job.
+    let is_unknown = dossier.jobs.is_empty() && dossier.incidents.is_empty() && releases.is_empty();
+    if is_unknown && after.is_none() {
         return Ok(None);
     }
     let next = (releases.len() > ROWS).then(|| {

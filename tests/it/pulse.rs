@@ -1,5 +1,7 @@
 //! Prow itself is unwell: told once to the default receiver, and once when it is well again.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use prow_notifier::{
     clock::Clock,
@@ -8,7 +10,7 @@ use prow_notifier::{
 
 use rusqlite::Connection;
 
-use crate::context::{Context, Setup, failed, hooks, passed, run, text};
+use crate::context::{Context, Reply, Setup, failed, hooks, passed, run, text};
 
 fn setup() -> Setup {
     Setup::with_deck().with("watch: { deck_failures: 2, pile_up: 5, pile_up_age: 1h }")
@@ -37,6 +39,36 @@ async fn a_deck_that_cannot_be_reached_is_told_once_and_its_return_once() {
             headline(ctx).await,
             "┌ ✅ prow-notifier: polling deck works again"
         );
+    })
+    .await;
+}
+
+/// Places on the board to which a page leads.
+fn places(html: &str) -> BTreeSet<String> {
+    let links = html.split("href=\"/").skip(1);
+    let paths = links.filter_map(|rest| rest.split('"').next());
+    paths.map(|path| format!("/{path}")).collect()
+}
+
+#[tokio::test]
+async fn what_the_board_says_of_a_trouble_leads_somewhere() {
+    run(setup(), async |ctx| {
+        ctx.polled_well().await;
+        ctx.deck.set_fault(Some(Fault::Cut(0)));
+        headline(ctx).await;
+        let page = async |path: &str| {
+            let asked = ctx.request("GET", path).header("accept", "text/html");
+            let reply = Reply::to(asked).await;
+            assert_eq!(reply.status, 200, "{path}");
+            reply.text
+        };
+        let first = places(&page("/").await);
+        assert!(first.contains("/s/prow-notifier"), "{first:?}");
+        for path in &first {
+            page(path).await;
+        }
+        let shown = page("/s/prow-notifier").await;
+        assert!(shown.contains("polling deck"), "{shown}");
     })
     .await;
 }
