@@ -8,6 +8,7 @@
 mod actions;
 mod aside;
 mod batch;
+mod checkpoint;
 mod commit;
 mod counts;
 mod error;

@@ -1,8 +1,9 @@
-//! A handle to one database file and to its two threads.
+//! A handle to one database file and to its threads.
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    checkpoint,
     error::{StoreError, sort},
     location::Location,
     setup::Layout,
@@ -52,6 +53,8 @@ impl Reader {
 pub(super) struct File<M> {
     writer: mpsc::Sender<Message<Order<M>>>,
     reader: Reader,
+    /// Copies the log of a file whose writer is waited for.
+    copier: Option<mpsc::Sender<Message<Query>>>,
 }
 
 impl<M> Clone for File<M> {
@@ -59,6 +62,7 @@ impl<M> Clone for File<M> {
         Self {
             writer: self.writer.clone(),
             reader: self.reader.clone(),
+            copier: self.copier.clone(),
         }
     }
 }
@@ -71,8 +75,43 @@ impl<M: Memory> File<M> {
         memory: M,
     ) -> Result<Self, StoreError> {
         let writer = threads::start_writer(&path, layout, memory).await?;
-        let reader = Reader::open(path, layout.name).await?;
-        Ok(Self { writer, reader })
+        let reader = Reader::open(path.clone(), layout.name).await?;
+        let copier = match &path {
+            Location::File(file) if layout.is_waited_for => {
+                Some(threads::start_copier(file, layout).await?)
+            }
+            Location::File(_) | Location::Server(_) => None,
+        };
+        let file = Self {
+            writer,
+            reader,
+            copier,
+        };
+        file.leave_copying().await?;
+        Ok(file)
+    }
+
+    async fn leave_copying(&self) -> Result<(), StoreError> {
+        let Some(copier) = &self.copier else {
+            return Ok(());
+        };
+        // A weak one, so that the copier ends when the last handle goes.
+        let copier = copier.downgrade();
+        let leave = |session: &mut Session<M>| {
+            session.look(|session| checkpoint::leave_to(copier, &mut session.conn))
+        };
+        self.order(leave).await
+    }
+
+    /// Returns once what was left to the copier so far is copied.
+    #[cfg(test)]
+    pub(super) async fn copied(&self) {
+        let (done, copied) = oneshot::channel::<()>();
+        if let Some(copier) = &self.copier {
+            let tell: Query = Box::new(|_| drop(done));
+            drop(copier.send(Message::Do(tell)).await);
+            drop(copied.await);
+        }
     }
 
     /// Finishes what was asked for before and closes the file; other handles get
@@ -80,6 +119,9 @@ impl<M: Memory> File<M> {
     pub(super) async fn close(&self) {
         // The writer goes last: the last connection to close empties the log into the file.
         self.reader.close().await;
+        if let Some(copier) = &self.copier {
+            stop(copier).await;
+        }
         stop(&self.writer).await;
     }
 

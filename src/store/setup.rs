@@ -1,6 +1,6 @@
 //! Opens databases: permissions, settings, migrations.
 
-use std::{io::ErrorKind, path::Path, sync::Arc, time::Duration};
+use std::{ffi::c_int, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use rusqlite::{OpenFlags, TransactionBehavior, config::DbConfig};
 use rustix::fs::{Access, access};
@@ -12,10 +12,6 @@ use super::{
     sql::{self, Connection, postgres::Client},
 };
 
-/// Whoever sends waits while the inbox's log is copied into its file, so each time that is little; and a short
-/// log is soon written over instead of made longer, which syncs faster. SQLite's own default.
-const INBOX_CHECKPOINT_PAGES: u32 = 1_000;
-
 /// What a database file is like.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -26,8 +22,6 @@ pub(super) struct Layout {
     pub(super) migrations: &'static [&'static str],
     /// Memory for the writer's pages.
     cache_kib: u32,
-    /// Pages of 4 KiB in the log between checkpoints.
-    checkpoint_pages: u32,
     /// Whether senders wait for its writer.
     pub(super) is_waited_for: bool,
 }
@@ -37,7 +31,6 @@ pub(super) const MAIN: Layout = Layout {
     name: "store",
     migrations: &[include_str!("migrations/0001_start.sql")],
     cache_kib: 16_000,
-    checkpoint_pages: CHECKPOINT_PAGES,
     is_waited_for: false,
 };
 /// What was accepted and waits for its decision.
@@ -45,7 +38,6 @@ pub(super) const INBOX: Layout = Layout {
     name: "inbox",
     migrations: &[include_str!("migrations/inbox_0001_start.sql")],
     cache_kib: 2_000,
-    checkpoint_pages: INBOX_CHECKPOINT_PAGES,
     is_waited_for: true,
 };
 
@@ -56,8 +48,9 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(8);
 const READ_PATIENCE: Duration = Duration::from_secs(20);
 /// More statements than the store has, so that none is prepared twice.
 const CACHED_STATEMENTS: usize = 128;
-/// Pages of 4 KiB between checkpoints: stalls of the intake are rare, and the log stays at about 64 MiB.
-const CHECKPOINT_PAGES: u32 = 16_000;
+/// Pages of 4 KiB in a log before its writer copies it into the file: that holds it up rarely, and the log stays at
+/// about 64 MiB.
+pub(super) const CHECKPOINT_PAGES: c_int = 16_000;
 
 /// Opens the database for writing. A file and its folder are created, for the owner only, where there are none.
 pub(super) fn open_writer(store: &Location, layout: &Layout) -> Result<Connection, StoreError> {
@@ -78,6 +71,15 @@ pub(super) fn open_reader(store: &Location) -> Result<Connection, StoreError> {
     }
 }
 
+/// Opens a connection that copies the log of a file into it. A server does that itself.
+pub(super) fn open_copier(path: &Arc<Path>) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = connect(path, flags)?;
+    conn.execute_batch("PRAGMA query_only = ON; PRAGMA synchronous = FULL")
+        .map_err(|error| failed(path, error))?;
+    Ok(Connection::Sqlite(conn))
+}
+
 fn reach(
     store: &Location,
     server: &ServerLocation,
@@ -94,8 +96,8 @@ fn open_file(path: &Arc<Path>, layout: &Layout) -> Result<rusqlite::Connection, 
     let prepared = conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; \
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{}; \
-         PRAGMA wal_autocheckpoint = {}; PRAGMA journal_size_limit = 67108864",
-        layout.cache_kib, layout.checkpoint_pages
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864",
+        layout.cache_kib
     ));
     prepared.map_err(|error| failed(path, error))?;
     migrate(&mut conn, path, layout.migrations)?;

@@ -1,13 +1,13 @@
-//! The threads of a database file: one writes in groups, others read.
+//! The threads of a database file: one writes in groups, others read, or copy its log.
 
-use std::{mem, sync::Arc, thread};
+use std::{mem, path::Path, sync::Arc, thread};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     error::{StoreError, sort, unusable},
     location::Location,
-    setup::{Layout, open_reader, open_writer},
+    setup::{Layout, open_copier, open_reader, open_writer},
     sql::{self, Connection},
 };
 
@@ -74,6 +74,18 @@ pub(super) async fn start_reader(
         read(conn, queries);
     };
     spawn(&format!("{name}-reader"), path, open_reader, run)?.await
+}
+
+/// Starts a thread that copies the log of a file into it; returns once the file is open.
+pub(super) async fn start_copier(
+    path: &Arc<Path>,
+    layout: &Layout,
+) -> Result<mpsc::Sender<Message<Query>>, StoreError> {
+    let file = Arc::clone(path);
+    let open = move |_: &Location| open_copier(&file);
+    // Not behind the others: in the end a log that grows faster than it is copied holds up its writer.
+    let path = Location::File(Arc::clone(path));
+    spawn(&format!("{}-copier", layout.name), &path, open, read)?.await
 }
 
 /// Starts a thread that opens its own connection, so that neither opening nor migrating holds up a task.

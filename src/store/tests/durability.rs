@@ -178,6 +178,22 @@ async fn a_closed_store_says_so_and_what_was_asked_before_is_done() {
 }
 
 #[tokio::test]
+async fn a_long_log_is_copied_into_its_file_while_others_write() {
+    let world = World::new().await;
+    let file = world.folder.path().join("state.inbox.db");
+    let size = || std::fs::metadata(&file).unwrap().len();
+    let runs = |from: u64| (from..from + 1_000).map(|n| failed(&format!("r{n}"), "s3", n));
+    world.store.accept(runs(0).collect()).await.unwrap();
+    assert!(size() < 100_000, "a short one is not worth a sync");
+    for from in [1_000, 2_000] {
+        world.store.accept(runs(from).collect()).await.unwrap();
+    }
+    world.store.inbox.file.copied().await;
+    assert!(size() > 1_000_000, "{}", size());
+    assert_eq!(world.store.inbox_depth().await.unwrap(), 3_000);
+}
+
+#[tokio::test]
 async fn an_older_schema_is_brought_up_to_date_with_its_rows() {
     let mut world = World::new().await;
     world.accept_and_turn(vec![failed("r1", "s3", 0)]).await;
