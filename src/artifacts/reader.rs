@@ -436,7 +436,7 @@ impl Inner {
         if breaker.allows(now) {
             return None;
         }
-        // Kept with the run and told in messages, so it names no time: when it is asked again the status page knows.
+        // Kept with the run and told in messages, so it names no time that is soon over; `/readyz` says since when.
         Some(format!(
             "{} (it keeps failing, and is left alone for a while)",
             breaker.why()

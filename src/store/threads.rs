@@ -83,8 +83,8 @@ pub(super) async fn start_copier(
 ) -> Result<mpsc::Sender<Message<Query>>, StoreError> {
     let file = Arc::clone(path);
     let open = move |_: &Location| open_copier(&file);
-    // Not behind the others: in the end a log that grows faster than it is copied holds up its writer.
     let path = Location::File(Arc::clone(path));
+    // Not behind the others: in the end a log that grows faster than it is copied holds up its writer.
     spawn(&format!("{}-copier", layout.name), &path, open, read)?.await
 }
 
