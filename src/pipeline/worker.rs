@@ -3,6 +3,7 @@
 
 mod ahead;
 mod put_off;
+mod size;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -14,7 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use self::ahead::{Batch, Read};
+use self::{
+    ahead::{Batch, Read},
+    size::Size,
+};
 use super::{Shared, live::Live, reports::Taken};
 use crate::{
     domain::{
@@ -26,9 +30,6 @@ use crate::{
     telemetry::short,
 };
 
-/// Observations in one transaction, first and at most. Who just took over, or failed, begins small: a database that is
-/// slow may not get through more before the lead changes again.
-const BATCH: (usize, usize) = (64, 1024);
 /// Observations after which others get a turn: a whole batch would hold up webhooks for milliseconds.
 const AT_ONCE: usize = 32;
 /// So many arrivals a second are a flood.
@@ -54,8 +55,7 @@ pub struct Worker {
     state: Option<State>,
     /// The silences that the state knows; `None` before they are read.
     silences: Option<Mark>,
-    /// Observations in the next transaction.
-    batch: usize,
+    size: Size,
     /// The next batch, when it was read while the last one was stored.
     ahead: Option<Batch>,
     started_at: Timestamp,
@@ -94,7 +94,7 @@ impl Worker {
             state: None,
             silences: None,
             epoch: Epoch::default(),
-            batch: BATCH.0,
+            size: Size::default(),
             ahead: None,
             summary_held: None,
             tide: Tide {
@@ -171,7 +171,7 @@ impl Worker {
     /// Another may have decided since this replica led last, so nothing that it knew holds.
     fn begin_anew(&mut self, epoch: Epoch) {
         self.epoch = epoch;
-        self.batch = BATCH.0;
+        self.size = Size::default();
         self.state = None;
         self.ahead = None;
         self.started_at = self.shared.clock.now();
@@ -186,15 +186,16 @@ impl Worker {
         }
         let reports = Arc::clone(&self.shared.reports);
         let taken = reports.take();
+        let began = Instant::now();
         let step = self.decide(&taken).await;
         if step.is_ok() {
-            self.batch = (self.batch * 2).min(BATCH.1);
+            self.size = self.size.after(began.elapsed());
             reports.settle(&taken);
             if !taken.learned.is_empty() {
                 self.shared.reads_bell.notify_one();
             }
         } else {
-            self.batch = BATCH.0;
+            self.size = Size::default();
             reports.put_back(taken);
         }
         step

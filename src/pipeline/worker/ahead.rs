@@ -45,7 +45,7 @@ impl Worker {
             return Ok(batch);
         }
         let deadlines_from = self.deadlines_from(live);
-        let claim = self.shared.store.claim(self.batch, now).await?;
+        let claim = self.shared.store.claim(self.size.get(), now).await?;
         Ok(Batch::read(live, claim, deadlines_from).await)
     }
 
@@ -60,7 +60,7 @@ impl Worker {
         let claim = self
             .shared
             .store
-            .claim_behind(last, self.batch, now)
+            .claim_behind(last, self.size.get(), now)
             .await?;
         Ok(match claim {
             Some(claim) => Some(Batch::read(live, claim, deadlines_from).await),
