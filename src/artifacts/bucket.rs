@@ -1,13 +1,15 @@
 //! One bucket, or folder of this machine, as an object store: how it is reached and with which credentials.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::stream::BoxStream;
 use object_store::{
-    BackoffConfig, ObjectStore, RetryConfig, StaticCredentialProvider,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    gcp::{GcpCredential, GoogleCloudStorageBuilder},
-    list::PaginatedListStore,
+    BackoffConfig, GetOptions, GetResult, ObjectMeta, ObjectStore as _, RetryConfig,
+    StaticCredentialProvider,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+    gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder},
     local::LocalFileSystem,
+    path::Path,
 };
 use reqwest::Url;
 
@@ -36,33 +38,41 @@ const AWS_VARIABLES: [&str; 11] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
-/// A bucket that can be read.
+/// A bucket that can be read. Not a trait object: with that the program would hold all that writes to buckets too.
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
-    pub(super) store: Arc<dyn ObjectStore>,
-    /// The same bucket, to be listed page by page; `None` of a folder of this machine.
-    pub(super) pages: Option<Pages>,
-    /// Of a folder of this machine: its true path, which files must not lead out of.
-    pub(super) folder: Option<PathBuf>,
-}
-
-/// A bucket that can be listed page by page.
-#[derive(Clone)]
-pub(super) struct Pages(pub(super) Arc<dyn PaginatedListStore>);
-
-impl fmt::Debug for Pages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pages")
-    }
+pub(super) enum Bucket {
+    S3(AmazonS3),
+    Gs(GoogleCloudStorage),
+    /// Of this machine.
+    Folder {
+        store: LocalFileSystem,
+        /// Its true path, which files must not lead out of.
+        path: PathBuf,
+    },
 }
 
 impl Bucket {
-    fn of(store: impl ObjectStore + PaginatedListStore) -> Self {
-        let store = Arc::new(store);
-        Self {
-            pages: Some(Pages(Arc::clone(&store) as Arc<dyn PaginatedListStore>)),
-            store,
-            folder: None,
+    pub(super) async fn get(
+        &self,
+        path: &Path,
+        options: GetOptions,
+    ) -> object_store::Result<GetResult> {
+        match self {
+            Self::S3(store) => store.get_opts(path, options).await,
+            Self::Gs(store) => store.get_opts(path, options).await,
+            Self::Folder { store, .. } => store.get_opts(path, options).await,
+        }
+    }
+
+    /// All that is below a path.
+    pub(super) fn list(
+        &self,
+        below: &Path,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        match self {
+            Self::S3(store) => store.list(Some(below)),
+            Self::Gs(store) => store.list(Some(below)),
+            Self::Folder { store, .. } => store.list(Some(below)),
         }
     }
 }
@@ -93,14 +103,10 @@ pub(super) fn open_folder(location: &Location, allowed: &[PathBuf]) -> Result<Bu
             "no folder of artifacts.folders holds it; name the one that may be read".to_owned(),
         );
     };
-    let folder = fs::canonicalize(folder)
+    let path = fs::canonicalize(folder)
         .map_err(|error| format!("cannot open the folder {}: {error}", folder.display()))?;
     let store = LocalFileSystem::new_with_prefix("/").map_err(|error| error.to_string())?;
-    Ok(Bucket {
-        store: Arc::new(store),
-        pages: None,
-        folder: Some(folder),
-    })
+    Ok(Bucket::Folder { store, path })
 }
 
 impl Means<'_> {
@@ -199,7 +205,7 @@ impl Means<'_> {
         }
         let guard = self.guard(named, false, any_certificate)?;
         let built = builder.with_http_connector(guard).build();
-        built.map(Bucket::of).map_err(|error| error.to_string())
+        built.map(Bucket::S3).map_err(|error| error.to_string())
     }
 
     /// Credentials of the environment, and the host that they are handed out by.
@@ -282,7 +288,7 @@ impl Means<'_> {
         }
         let guard = self.guard(named, true, false)?;
         let built = builder.with_http_connector(guard).build();
-        built.map(Bucket::of).map_err(|error| error.to_string())
+        built.map(Bucket::Gs).map_err(|error| error.to_string())
     }
 
     /// The text of the credentials file, with its path.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use futures_util::StreamExt as _;
-use object_store::{Attribute, GetOptions, GetResult, ObjectMeta, ObjectStoreExt as _, path::Path};
+use object_store::{Attribute, GetOptions, GetResult, ObjectMeta, path::Path};
 
 use super::{
     bucket::Bucket,
@@ -40,7 +40,7 @@ impl Folder<'_> {
 
     /// A file of a folder of this machine must be in the folder that may be read, links followed.
     fn check_inside(&self, path: &Path) -> Found<()> {
-        let Some(folder) = &self.bucket.folder else {
+        let Bucket::Folder { path: folder, .. } = self.bucket else {
             return Ok(Some(()));
         };
         match std::fs::canonicalize(format!("/{path}")) {
@@ -57,7 +57,7 @@ impl Folder<'_> {
         if self.check_inside(path)?.is_none() {
             return Ok(None);
         }
-        match self.bucket.store.get_opts(path, options).await {
+        match self.bucket.get(path, options).await {
             Ok(result) => Ok(Some(result)),
             Err(error) => sort(&error).map_or(Ok(None), Err),
         }
@@ -146,9 +146,10 @@ impl Folder<'_> {
     }
 
     async fn range(&self, path: &Path, range: Range<u64>) -> Result<Vec<u8>, Failure> {
-        let read = self.bucket.store.get_range(path, range).await;
-        let read = read.map_err(|error| broken(&error))?;
-        Ok(read.to_vec())
+        let options = GetOptions::default().with_range(Some(range));
+        let found = self.bucket.get(path, options).await;
+        let read = found.map_err(|error| broken(&error))?.bytes().await;
+        Ok(read.map_err(|error| broken(&error))?.to_vec())
     }
 
     /// The end of a large log, with the number of its first line if the lines before can be counted.
@@ -219,7 +220,7 @@ impl Folder<'_> {
         if self.check_inside(&path)?.is_none() {
             return Ok(Vec::new());
         }
-        let mut listed = self.bucket.store.list(Some(&path)).take(MAX_LISTED);
+        let mut listed = self.bucket.list(&path).take(MAX_LISTED);
         let mut names = Vec::new();
         while let Some(entry) = listed.next().await {
             let entry: ObjectMeta = match entry {

@@ -1,12 +1,13 @@
 //! The HTTP client under the object store: goes to public addresses only, and to what the configuration names.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{error::Error, future::Future, io::ErrorKind, iter, pin::Pin, time::Duration};
 
 use http_body_util::BodyExt as _;
 use object_store::{
     ClientOptions,
     client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+        HttpResponseBody, HttpService,
     },
 };
 use reqwest::{Client, StatusCode, header};
@@ -107,7 +108,7 @@ impl Guarded {
                 .headers_mut()
                 .insert(header::ACCEPT_ENCODING, packed);
         }
-        let response = client.call(request).await?;
+        let response = ask(client, request).await?;
         let kind = response.headers().get(header::CONTENT_TYPE);
         let is_html = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         if is_html && response.status().is_success() {
@@ -118,6 +119,59 @@ impl Guarded {
         }
         Err(answered(response).await)
     }
+}
+
+/// Asks as [`reqwest`] does. The object store can do so itself, but only with HTTP/2, which nothing else here speaks.
+async fn ask(client: &Client, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    let (parts, body) = request.into_parts();
+    let url = reqwest::Url::parse(&parts.uri.to_string())
+        .map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+    let mut asked = reqwest::Request::new(parts.method, url);
+    *asked.headers_mut() = parts.headers;
+    *asked.body_mut() = Some(match body.as_bytes() {
+        Some(whole) => whole.clone().into(),
+        None => reqwest::Body::wrap(body),
+    });
+    let answer = client.execute(asked).await.map_err(failed)?;
+    let (parts, body) = http::Response::<reqwest::Body>::from(answer).into_parts();
+    let body = HttpResponseBody::new(body.map_err(failed));
+    Ok(HttpResponse::from_parts(parts, body))
+}
+
+/// Tells the object store what is worth another attempt: no connection, and one that broke.
+fn failed(error: reqwest::Error) -> HttpError {
+    let kind = if error.is_timeout() {
+        HttpErrorKind::Timeout
+    } else if error.is_connect() {
+        HttpErrorKind::Connect
+    } else if error.is_decode() {
+        HttpErrorKind::Decode
+    } else {
+        broke(&error).unwrap_or(HttpErrorKind::Unknown)
+    };
+    // The object store names the address itself.
+    HttpError::new(kind, error.without_url())
+}
+
+/// How a connection broke, which only the causes tell.
+fn broke(error: &reqwest::Error) -> Option<HttpErrorKind> {
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<hyper::Error>()
+            && (error.is_closed() || error.is_incomplete_message())
+        {
+            return Some(HttpErrorKind::Request);
+        }
+        let kind = cause.downcast_ref::<std::io::Error>()?.kind();
+        match kind {
+            ErrorKind::TimedOut => Some(HttpErrorKind::Timeout),
+            ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof => Some(HttpErrorKind::Interrupted),
+            _ => None,
+        }
+    })
 }
 
 /// Makes an error of an answer that is no object; one that may pass is tried again at once.

@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use object_store::{ObjectStore as _, list::PaginatedListOptions, path::Path};
+use object_store::{
+    ObjectStore as _,
+    list::{PaginatedListOptions, PaginatedListStore as _},
+    local::LocalFileSystem,
+    path::Path,
+};
 use tokio::time::{Instant, timeout};
 
 use super::{FOLDERS, Folder, Inner, Location, Reader, name_of, name_of_deck, within};
@@ -114,11 +119,6 @@ async fn listed(
         Some(failure) => failure.why,
         None => "it is not there".to_owned(),
     };
-    let Some(pages) = &bucket.pages else {
-        return listed_at_once(bucket, above, after)
-            .await
-            .or_else(|error| sort(&error).map_or(Ok(Page::default()), |failure| Err(failure.why)));
-    };
     let prefix = format!("{}/", above.path);
     let options = PaginatedListOptions {
         offset: after.map(|name| format!("{prefix}{name}")),
@@ -127,11 +127,16 @@ async fn listed(
         page_token: next,
         ..PaginatedListOptions::default()
     };
-    let page = pages
-        .0
-        .list_paginated(Some(&prefix), options)
-        .await
-        .map_err(wrong)?;
+    let page = match bucket {
+        Bucket::S3(store) => store.list_paginated(Some(&prefix), options).await,
+        Bucket::Gs(store) => store.list_paginated(Some(&prefix), options).await,
+        Bucket::Folder { store, .. } => {
+            return listed_at_once(store, above, after).await.or_else(|error| {
+                sort(&error).map_or(Ok(Page::default()), |failure| Err(failure.why))
+            });
+        }
+    };
+    let page = page.map_err(wrong)?;
     let folders = page.result.common_prefixes.iter();
     Ok(Page {
         names: folders.filter_map(name).collect(),
@@ -141,12 +146,12 @@ async fn listed(
 
 /// A folder of this machine has no pages.
 async fn listed_at_once(
-    bucket: &Bucket,
+    store: &LocalFileSystem,
     above: &Location,
     after: Option<&str>,
 ) -> Result<Page, object_store::Error> {
     let path = Path::from(above.path.as_str());
-    let found = bucket.store.list_with_delimiter(Some(&path)).await?;
+    let found = store.list_with_delimiter(Some(&path)).await?;
     let mut names: Vec<String> = found.common_prefixes.iter().filter_map(name).collect();
     names.retain(|name| after.is_none_or(|after| format!("{name}/").as_str() > after));
     names.sort_by_cached_key(|name| format!("{name}/"));
