@@ -45,6 +45,8 @@ pub struct Open {
     pub id: u64,
     /// How bad it is.
     pub state: State,
+    /// What kind of thing broke.
+    pub kind: String,
     /// Service, or owner of what releases nothing.
     pub service: String,
     /// Version or branch.
@@ -176,6 +178,7 @@ impl Open {
         Self {
             id: incident.id.0,
             state: State::of_incident(incident.kind, critical),
+            kind: incident.kind.as_str().to_owned(),
             service: incident.owner().to_owned(),
             is_version: version.is_some(),
             is_release: latest.in_release,

@@ -69,6 +69,10 @@ async fn what_the_board_says_of_a_trouble_leads_somewhere() {
         }
         let shown = page("/s/prow-notifier").await;
         assert!(shown.contains("polling deck"), "{shown}");
+        // It runs nothing and releases nothing.
+        for wrong in ["Releases", "by week", "<h2>Jobs", "no good run"] {
+            assert!(!shown.contains(wrong), "{wrong}: {shown}");
+        }
     })
     .await;
 }

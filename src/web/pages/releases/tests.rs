@@ -42,6 +42,7 @@ fn open(text: &str) -> Open {
     Open {
         id: 7,
         state: Stands::Blocked,
+        kind: text.to_owned(),
         service: text.to_owned(),
         version: text.to_owned(),
         is_version: true,
@@ -425,7 +426,8 @@ fn a_release_without_anything_says_so_and_old_news_is_called_old() {
 #[test]
 fn a_service_without_anything_says_so() {
     let page = html("service.html", &bare_service(false));
-    assert!(page.contains("No release was seen"));
+    assert!(page.contains("Nothing of it was seen to run"));
+    assert!(!page.contains("<h2>Jobs") && !page.contains("by week"));
     assert!(page.contains("nobody would be told"));
     assert!(html("service.html", &bare_service(true)).contains("nothing was heard for a while"));
     let page = html("service.html", &full_service("s3"));

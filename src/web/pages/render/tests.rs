@@ -261,7 +261,7 @@ fn an_error_shows_who_had_it_when() {
 
 fn open(id: u64, root: Option<u64>) -> Value {
     json!({
-        "id": id, "state": "blocked", "service": HOSTILE, "version": "1.2.3", "is_version": true, "is_release": true, "stage": HOSTILE,
+        "id": id, "state": "blocked", "kind": "failing", "service": HOSTILE, "version": "1.2.3", "is_version": true, "is_release": true, "stage": HOSTILE,
         "since": "2026-05-19T18:36:00Z", "age_s": 7200, "what": HOSTILE, "reason": "compile error",
         "signature": "v1:0123", "failures": 2, "run": HOSTILE, "job": HOSTILE, "told": ["platform", HOSTILE],
         "held_back_by": [HOSTILE], "ask": HOSTILE, "blocks": ["umbrella"], "root": root, "last_good": "v1.2.2",
