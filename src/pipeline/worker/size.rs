@@ -1,5 +1,5 @@
 //! How many observations go into one transaction: as many as it can hold without taking long. A page of an index that
-//! several of them change is written once for all of them, so large batches cost half as much for each.
+//! several of them change is written once for all of them, so in a large batch each costs less.
 
 use std::time::Duration;
 
