@@ -20,7 +20,7 @@ pub(super) struct Layout {
     /// In order; the database's `user_version` is how many of them it has seen. Never change one that has
     /// been released: add another.
     pub(super) migrations: &'static [&'static str],
-    /// Memory for the writer's pages.
+    /// Memory for the writer's pages. What a transaction changes beyond it is written to the log twice.
     cache_kib: u32,
     /// Whether senders wait for its writer.
     pub(super) is_waited_for: bool,
@@ -30,7 +30,7 @@ pub(super) struct Layout {
 pub(super) const MAIN: Layout = Layout {
     name: "store",
     migrations: &[include_str!("migrations/0001_start.sql")],
-    cache_kib: 16_000,
+    cache_kib: 32_000,
     is_waited_for: false,
 };
 /// What was accepted and waits for its decision.
