@@ -1,6 +1,6 @@
 //! The HTTP client under the object store: goes to public addresses only, and to what the configuration names.
 
-use std::{error::Error, future::Future, io::ErrorKind, iter, pin::Pin, time::Duration};
+use std::{future::Future, io::ErrorKind, pin::Pin, time::Duration};
 
 use http_body_util::BodyExt as _;
 use object_store::{
@@ -12,6 +12,7 @@ use object_store::{
 };
 use reqwest::{Client, StatusCode, header};
 
+use super::failure::causes;
 use crate::http::{Http, HttpError as SetupError, Trust, is_public};
 
 /// Why a request was not made, or its answer not used.
@@ -155,8 +156,7 @@ fn failed(error: reqwest::Error) -> HttpError {
 
 /// How a connection broke, which only the causes tell.
 fn broke(error: &reqwest::Error) -> Option<HttpErrorKind> {
-    let mut causes = iter::successors(error.source(), |&cause| cause.source());
-    causes.find_map(|cause| {
+    causes(error).find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<hyper::Error>()
             && (error.is_closed() || error.is_incomplete_message())
         {
