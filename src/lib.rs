@@ -1,8 +1,9 @@
 //! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
 //!
 //! Modules depend downwards only: `domain` below everything, then `evidence`, then `clock`, `cluster`, `http`,
-//! `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`, `pipeline`, `board`,
-//! `web`, `app` and `cli`. `standin` holds the fakes of Slack and Prow that the demo and the tests share.
+//! `metrics`, `priority`, `telemetry`, `yaml` and `config`, then `store`, `prow` and `slack`, then `artifacts`,
+//! `pipeline`, `board`, `web`, `app` and `cli`. `standin` holds the fakes of Slack and Prow that the demo and the
+//! tests share.
 
 pub mod app;
 pub mod artifacts;
@@ -23,3 +24,4 @@ pub mod standin;
 pub mod store;
 pub mod telemetry;
 pub mod web;
+mod yaml;

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt, fs, path::Path};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+use crate::yaml::to_json;
+
 /// A shorter token could be guessed.
 const SHORTEST: usize = 16;
 
@@ -91,8 +93,10 @@ impl AccessTokens {
                 .zip(lines.iter().map(|line| (*line).to_owned()))
                 .collect()
         } else {
-            serde_saphyr::from_str(text)
-                .map_err(|_| "it is neither a map of names to tokens nor one token a line")?
+            to_json(text)
+                .ok()
+                .and_then(|json| serde_json::from_slice(&json).ok())
+                .ok_or("it is neither a map of names to tokens nor one token a line")?
         };
         if tokens.is_empty() {
             return Err("there is no token in it".to_owned());

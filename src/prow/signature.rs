@@ -18,6 +18,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use crate::yaml::to_json;
+
 pub use dated::{DATED_HEADER, sign_dated};
 pub use owners::{
     OwnersError, RepositoryKeys, github_repositories, repositories, stage_repositories,
@@ -109,8 +111,7 @@ pub enum Unauthorized {
 
 #[derive(Deserialize)]
 struct Entry {
-    #[serde(default)]
-    value: String,
+    value: Option<String>,
 }
 
 impl TokenFile {
@@ -200,14 +201,14 @@ fn tokens(text: &str) -> Result<BTreeMap<String, Vec<SecretString>>, TokenFilePr
     if text.is_empty() {
         return Err(TokenFileProblem::Empty);
     }
-    let options = serde_saphyr::options! { with_snippet: false };
-    let map: Result<BTreeMap<String, Vec<Entry>>, _> =
-        serde_saphyr::from_str_with_options(text, options);
+    let map: Option<BTreeMap<String, Vec<Entry>>> = to_json(text)
+        .ok()
+        .and_then(|json| serde_json::from_slice(&json).ok());
     match map {
-        Ok(map) if map.is_empty() => Err(TokenFileProblem::Empty),
-        Ok(map) => map.into_iter().map(checked).collect(),
-        Err(_) if text.lines().count() > 1 => Err(TokenFileProblem::Malformed),
-        Err(_) => Ok(BTreeMap::from([(
+        Some(map) if map.is_empty() => Err(TokenFileProblem::Empty),
+        Some(map) => map.into_iter().map(checked).collect(),
+        None if text.lines().count() > 1 => Err(TokenFileProblem::Malformed),
+        None => Ok(BTreeMap::from([(
             EVERYBODY.to_owned(),
             vec![text.to_owned().into()],
         )])),
@@ -220,11 +221,13 @@ fn checked(
     if entries.is_empty() {
         return Err(TokenFileProblem::NoTokens(key));
     }
-    if entries.iter().any(|entry| entry.value.trim().is_empty()) {
-        return Err(TokenFileProblem::EmptyToken(key));
-    }
-    let tokens = entries.into_iter().map(|entry| entry.value.into());
-    Ok((key, tokens.collect()))
+    let tokens = entries.into_iter().map(|entry| {
+        let value = entry.value.filter(|value| !value.trim().is_empty())?;
+        Some(value.into())
+    });
+    let tokens: Option<_> = tokens.collect();
+    let tokens = tokens.ok_or_else(|| TokenFileProblem::EmptyToken(key.clone()))?;
+    Ok((key, tokens))
 }
 
 fn signature(header: &str) -> Result<[u8; 32], Unauthorized> {

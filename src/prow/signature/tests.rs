@@ -189,6 +189,14 @@ fn unusable_token_files_say_which_key() {
             r#"key "org" has an empty token; remove it or give it a value"#,
         ),
         (
+            "org: [{value: }]",
+            r#"key "org" has an empty token; remove it or give it a value"#,
+        ),
+        (
+            "org:\n- value: a\norg:\n- value: b",
+            r#"several lines that are not a map of org, org/repo or "*" to a list of {value: TOKEN}"#,
+        ),
+        (
             "org:\n- value: a\norg: b",
             r#"several lines that are not a map of org, org/repo or "*" to a list of {value: TOKEN}"#,
         ),
