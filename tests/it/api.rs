@@ -134,6 +134,7 @@ async fn every_answer_is_as_the_document_says() {
             .replace("{run}", &jobs[1].name());
         for (method, operation) in operations.as_object().unwrap() {
             let (status, answer) = surface.api(&method.to_uppercase(), &concrete).await;
+            assert_ne!(answer["title"], "no such path", "{method} {path}");
             // It is told of everywhere, and never meant.
             assert_ne!(
                 status,
