@@ -240,11 +240,11 @@ mod tests {
 
     #[test]
     fn a_few_lines_of_aliases_do_not_fill_the_memory() {
-        let mut bomb = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
-        for level in 1..12 {
+        let level = |level: usize| {
             let last = format!("*a{}", level - 1);
-            bomb += &format!("a{level}: &a{level} [{}]\n", [last.as_str(); 9].join(", "));
-        }
+            format!("a{level}: &a{level} [{}]\n", [last.as_str(); 9].join(", "))
+        };
+        let bomb = format!("a0: &a0 [lol]\n{}", (1..12).map(level).collect::<String>());
         let error = to_json(&bomb).unwrap_err().to_string();
         assert!(
             error.starts_with("aliases repeat more than 16 MiB at line "),
