@@ -1,4 +1,5 @@
-//! What a long history costs: one more event at 1,000 and at 1,000,000 stored runs, alone and in a flood, and the start.
+//! What a long history costs: one more event at 1,000 and at 1,000,000 stored runs, alone and in a flood, and the
+//! start.
 //!
 //! `cargo bench --bench history`; a number as argument is the length of the long history (1,000,000).
 
