@@ -103,7 +103,7 @@ impl State {
             // Failures that were told alone, days apart, may all end with one success.
             let together = news == News::Recovered && owed.len() >= SHARED_FROM;
             let shared = together || self.causes.get(&key.0).is_some_and(Cause::is_shared);
-            let incidents = self.in_order(owed.iter().map(|owed| owed.incident));
+            let incidents = self.in_order(owed.iter().map(|owed| owed.incident).collect());
             for id in incidents.iter().filter(|_| news != News::Recovered) {
                 self.doom(policy, *id, now);
             }
@@ -120,8 +120,7 @@ impl State {
     }
 
     /// By the end of their first bad run, whatever the order in which we heard of them.
-    pub(super) fn in_order(&self, incidents: impl Iterator<Item = IncidentId>) -> Vec<IncidentId> {
-        let mut incidents: Vec<IncidentId> = incidents.collect();
+    pub(super) fn in_order(&self, mut incidents: Vec<IncidentId>) -> Vec<IncidentId> {
         incidents.sort_by_key(|id| {
             self.incidents
                 .get(id)
@@ -251,10 +250,7 @@ impl State {
         let Some(digest) = self.digests.get(key).filter(due) else {
             return;
         };
-        let (kind, incidents) = (
-            digest.kind.clone(),
-            self.in_order(digest.incidents.iter().copied()),
-        );
+        let (kind, incidents) = (digest.kind.clone(), self.in_order(digest.incidents.clone()));
         // A first start, or what was missed, is summed up once all of it has been read.
         let sums_up = matches!(kind, DigestKind::FirstStart | DigestKind::CatchUp { .. });
         if sums_up && more_to_come {

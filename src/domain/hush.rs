@@ -373,7 +373,7 @@ impl State {
             };
             self.changed.hidden.insert(key.clone());
             let receiver = &key.1;
-            let all = self.in_order(hidden.incidents.iter().copied());
+            let all = self.in_order(hidden.incidents.clone());
             // Another one may have taken over.
             let all = self.hush_open(policy, receiver, all, now);
             let (told_apart, summed): (Vec<_>, Vec<_>) = all
@@ -416,7 +416,7 @@ impl State {
         });
         let mut left = self.hush_digest(policy, receiver, open, now);
         left.extend(over);
-        self.in_order(left.into_iter())
+        self.in_order(left)
     }
 
     /// Whether a receiver hears of an open incident in another message at the same time.

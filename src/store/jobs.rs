@@ -224,10 +224,13 @@ impl Session<Jobs> {
         if !self.conn.is_shared() {
             return Ok(());
         }
+        let known = &self.memory.known;
+        let jobs = keys.filter_map(|key| known.peek(key.0.as_str()).map(|job| job.id));
+        self.recall_numbered(jobs.collect())
+    }
+
+    fn recall_numbered(&mut self, mut asked: BTreeSet<i64>) -> sql::Result<()> {
         let memory = &mut self.memory;
-        let mut asked: BTreeSet<i64> = keys
-            .filter_map(|key| memory.known.peek(key.0.as_str()).map(|job| job.id))
-            .collect();
         asked.retain(|job| memory.histories.get(job).is_none());
         if asked.is_empty() {
             return Ok(());
