@@ -20,7 +20,7 @@ pub(crate) struct Unreadable {
     column: usize,
 }
 
-/// The first document of a text; `null` where there is none.
+/// The one document of a text; `null` where there is none.
 pub(crate) fn to_json(text: &str) -> Result<Vec<u8>, Unreadable> {
     let mut writer = Writer {
         events: Parser::new_from_str(text),
@@ -37,9 +37,15 @@ pub(crate) fn to_json(text: &str) -> Result<Vec<u8>, Unreadable> {
     }
     let root = writer.next()?;
     writer.node(root, 0)?;
-    // What follows is read as well: it may be what is wrong.
-    while writer.next()?.0 != Event::StreamEnd {}
-    Ok(writer.json)
+    loop {
+        match writer.next()? {
+            (Event::StreamEnd, _) => return Ok(writer.json),
+            (Event::DocumentStart(..), span) => {
+                return Err(unreadable("a second document", span));
+            }
+            _ => {}
+        }
+    }
 }
 
 struct Writer<'a> {
@@ -181,7 +187,7 @@ mod tests {
         for (yaml, expected) in [
             ("", "null"),
             ("# nothing\n", "null"),
-            ("---\n---\na: b", "null"),
+            ("---\na: b\n...\n", r#"{"a":"b"}"#),
             (
                 "a: 1.10\nb: 0x1F\nc: yes\nd: 12e4567",
                 r#"{"a":"1.10","b":"0x1F","c":"yes","d":"12e4567"}"#,
@@ -217,6 +223,7 @@ mod tests {
                 "a: &x {b: c}\nd:\n  <<: *x",
                 "merge keys (`<<`) are not supported, write the fields out at line 3 column 3",
             ),
+            ("a: b\n---\nc: d", "a second document at line 2 column 1"),
             ("? [a]\n: b", "a key must be text at line 1 column 3"),
             (
                 "a: &x [*x]",

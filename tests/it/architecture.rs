@@ -12,7 +12,7 @@ use crate::program::repository;
 /// From the inside out. A module may know those of the lines above its own, and of its own line only itself.
 const LAYERS: [&[&str]; 10] = [
     &["domain"],
-    &["evidence"],
+    &["evidence", "yaml"],
     &[
         "clock",
         "cluster",

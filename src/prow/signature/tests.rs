@@ -197,6 +197,10 @@ fn unusable_token_files_say_which_key() {
             r#"several lines that are not a map of org, org/repo or "*" to a list of {value: TOKEN}"#,
         ),
         (
+            "org:\n- value: a\n---\nother:\n- value: b",
+            r#"several lines that are not a map of org, org/repo or "*" to a list of {value: TOKEN}"#,
+        ),
+        (
             "org:\n- value: a\norg: b",
             r#"several lines that are not a map of org, org/repo or "*" to a list of {value: TOKEN}"#,
         ),
