@@ -1,7 +1,7 @@
 //! prow-notifier: tells the right people, once and with the reason, that a release broke in Prow.
 //!
-//! Modules depend downwards only: `domain` below everything, then `evidence` and `yaml`, then `clock`, `cluster`, `http`,
-//! `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`,
+//! Modules depend downwards only: `domain` below everything, then `evidence` and `yaml`, then `clock`, `cluster`,
+//! `http`, `metrics`, `priority`, `telemetry` and `config`, then `store`, `prow` and `slack`, then `artifacts`,
 //! `pipeline`, `board`, `web`, `app` and `cli`. `standin` holds the fakes of Slack and Prow that the demo and the
 //! tests share.
 
@@ -24,4 +24,4 @@ pub mod standin;
 pub mod store;
 pub mod telemetry;
 pub mod web;
-mod yaml;
+pub mod yaml;

@@ -14,14 +14,14 @@ const MAX_REPEATED: usize = 16 << 20;
 /// Why a text is not read; names line and column.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at line {line} column {column}")]
-pub(crate) struct Unreadable {
+pub struct Unreadable {
     what: String,
     line: usize,
     column: usize,
 }
 
 /// The one document of a text; `null` where there is none.
-pub(crate) fn to_json(text: &str) -> Result<Vec<u8>, Unreadable> {
+pub fn to_json(text: &str) -> Result<Vec<u8>, Unreadable> {
     let mut writer = Writer {
         events: Parser::new_from_str(text),
         json: Vec::with_capacity(text.len()),
